@@ -25,7 +25,11 @@ pub struct ServiceError {
 
 impl ServiceError {
     /// An error that no model lists: the common errors of AWS.
-    pub fn new(code: impl Into<Cow<'static, str>>, status: u16, message: impl Into<String>) -> Self {
+    pub fn new(
+        code: impl Into<Cow<'static, str>>,
+        status: u16,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             code: code.into(),
             shape: None,
@@ -39,12 +43,10 @@ impl ServiceError {
     /// An error of a service's model.
     pub fn modeled(fields: Arc<dyn Structure>) -> Self {
         let shape = fields.shape();
-        let ErrorShape { code, status, sender } =
-            shape.as_structure().and_then(|s| s.error).unwrap_or(ErrorShape {
-                code: shape.name,
-                status: 400,
-                sender: true,
-            });
+        let ErrorShape { code, status, sender } = shape
+            .as_structure()
+            .and_then(|s| s.error)
+            .unwrap_or(ErrorShape { code: shape.name, status: 400, sender: true });
         Self {
             code: code.into(),
             shape: Some(shape.name),

@@ -393,7 +393,13 @@ impl Shape {
     pub const fn list(name: &'static str, element: Member) -> Self {
         Self::of(
             name,
-            Kind::List(ListShape { element, min: None, max: None, sparse: false, flattened: false }),
+            Kind::List(ListShape {
+                element,
+                min: None,
+                max: None,
+                sparse: false,
+                flattened: false,
+            }),
         )
     }
 

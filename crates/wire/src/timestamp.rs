@@ -63,7 +63,9 @@ impl Timestamp {
         let (text, nanos) = match (text.find('.'), text.find(" GMT")) {
             (Some(dot), Some(end)) if dot < end => {
                 let digits = &text[dot + 1..end];
-                if digits.is_empty() || digits.len() > 9 || !digits.bytes().all(|b| b.is_ascii_digit())
+                if digits.is_empty()
+                    || digits.len() > 9
+                    || !digits.bytes().all(|b| b.is_ascii_digit())
                 {
                     return None;
                 }
@@ -144,7 +146,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_time() {
-        for text in ["", "yesterday", "NaN", "1e300", "2015-01-25", "Sun, 25 Jan 2015 08:00:00. GMT"] {
+        for text in
+            ["", "yesterday", "NaN", "1e300", "2015-01-25", "Sun, 25 Jan 2015 08:00:00. GMT"]
+        {
             assert_eq!(Timestamp::parse_any(text), None, "{text}");
         }
     }

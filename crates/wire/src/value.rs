@@ -7,7 +7,9 @@
 //! Reading checks the model's constraints on the way and gathers every violation with its path;
 //! see [`crate::constraint`].
 
-use crate::constraint::{At, check_bytes, check_count, check_float, check_integer, check_text, missing};
+use crate::constraint::{
+    At, check_bytes, check_count, check_float, check_integer, check_text, missing,
+};
 use crate::shape::{Kind, Member, Shape, StructureShape};
 use crate::timestamp::Timestamp;
 use bytes::Bytes;

@@ -431,7 +431,11 @@ impl<'m> Emitter<'m> {
              use ringfence_wire::value::Empty;\n\n",
         );
         let all: Vec<(&str, &Value)> = self.operations.iter().map(|(k, v)| (*k, *v)).collect();
-        writeln!(out, "/// Every operation, by name.\npub static OPERATIONS: [Operation; {}] = [", all.len())?;
+        writeln!(
+            out,
+            "/// Every operation, by name.\npub static OPERATIONS: [Operation; {}] = [",
+            all.len()
+        )?;
         for (name, operation) in &all {
             let row = self
                 .operation(name, operation, &paginators["pagination"][*name], reference)

@@ -45,12 +45,12 @@ pub fn snake(name: &str) -> String {
     match text.as_str() {
         "" => "value".into(),
         "self" | "super" | "crate" => format!("{text}_"),
-        "as" | "async" | "await" | "box" | "break" | "const" | "continue" | "do" | "dyn" | "else"
-        | "enum" | "extern" | "false" | "final" | "fn" | "for" | "gen" | "if" | "impl" | "in"
-        | "let" | "loop" | "macro" | "match" | "mod" | "move" | "mut" | "override" | "priv"
-        | "pub" | "ref" | "return" | "static" | "struct" | "trait" | "true" | "try" | "type"
-        | "typeof" | "unsafe" | "unsized" | "use" | "virtual" | "where" | "while" | "yield"
-        | "abstract" | "become" => format!("r#{text}"),
+        "as" | "async" | "await" | "box" | "break" | "const" | "continue" | "do" | "dyn"
+        | "else" | "enum" | "extern" | "false" | "final" | "fn" | "for" | "gen" | "if" | "impl"
+        | "in" | "let" | "loop" | "macro" | "match" | "mod" | "move" | "mut" | "override"
+        | "priv" | "pub" | "ref" | "return" | "static" | "struct" | "trait" | "true" | "try"
+        | "type" | "typeof" | "unsafe" | "unsized" | "use" | "virtual" | "where" | "while"
+        | "yield" | "abstract" | "become" => format!("r#{text}"),
         _ if text.starts_with(|c: char| c.is_ascii_digit()) => format!("n{text}"),
         _ => text,
     }

@@ -105,9 +105,8 @@ fn escape(chars: &[char], at: usize, in_class: bool) -> Option<(String, usize)> 
         }
         'n' | 'r' | 't' | 'f' | 'v' | 'b' | 'B' => format!(r"\{c}"),
         c if c.is_ascii_alphanumeric() => return None,
-        '<' | '>' | '/' | '_' | ':' | ',' | '@' | '=' | '"' | '\'' | ' ' | '!' | '%' | ';' | '`' => {
-            c.to_string()
-        }
+        '<' | '>' | '/' | '_' | ':' | ',' | '@' | '=' | '"' | '\'' | ' ' | '!' | '%' | ';'
+        | '`' => c.to_string(),
         c => format!(r"\{c}"),
     };
     Some((piece, next))
@@ -136,7 +135,8 @@ fn class(chars: &[char], at: usize, out: &mut String) -> Option<usize> {
                 single = false;
             }
             '\\' => {
-                let set = matches!(chars.get(i + 1)?, 'w' | 'W' | 'd' | 'D' | 's' | 'S' | 'p' | 'P');
+                let set =
+                    matches!(chars.get(i + 1)?, 'w' | 'W' | 'd' | 'D' | 's' | 'S' | 'p' | 'P');
                 let (piece, next) = escape(chars, i, true)?;
                 out.push_str(&piece);
                 single = !set;
@@ -174,7 +174,9 @@ fn class(chars: &[char], at: usize, out: &mut String) -> Option<usize> {
 /// mostly meant the bracket itself.
 fn nested(chars: &[char], at: usize) -> bool {
     let rest = &chars[at + 1..];
-    rest.iter().position(|c| *c == ']').is_some_and(|end| rest.get(end + 1) == Some(&']') && end > 1)
+    rest.iter()
+        .position(|c| *c == ']')
+        .is_some_and(|end| rest.get(end + 1) == Some(&']') && end > 1)
 }
 
 fn literal(c: char) -> String {
