@@ -4,6 +4,7 @@ pub mod arn;
 pub mod context;
 pub mod document;
 pub mod evaluate;
+pub mod message;
 pub mod parse;
 
 pub use arn::{AccountId, Arn, ArnError};
