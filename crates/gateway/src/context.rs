@@ -21,11 +21,14 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
             context.set("aws:SourceIdentity", source.as_str());
         }
         // The key is there only with temporary credentials: long-term keys have none, and policies
-        // that mean "no MFA" must say `BoolIfExists`.
-        context.set("aws:MultiFactorAuthPresent", session.mfa.is_some().to_string());
-        if let Some(at) = session.mfa {
-            let age = facts.now.seconds.saturating_sub(at).max(0);
-            context.set("aws:MultiFactorAuthAge", age.to_string());
+        // that mean "no MFA" must say `BoolIfExists`. A handler that has just checked a code has
+        // set it already, and that is the later truth.
+        if context.get("aws:MultiFactorAuthPresent").is_none() {
+            context.set("aws:MultiFactorAuthPresent", session.mfa.is_some().to_string());
+            if let Some(at) = session.mfa {
+                let age = facts.now.seconds.saturating_sub(at).max(0);
+                context.set("aws:MultiFactorAuthAge", age.to_string());
+            }
         }
     }
 

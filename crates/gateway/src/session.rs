@@ -18,6 +18,9 @@ struct Contents {
     session: Session,
     #[serde(with = "ringfence_keyring::sealed_only")]
     secret: SecretString,
+    /// Blanks that make the token as long as its caller asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    padding: String,
 }
 
 /// What a token is bound to beside its domain's key.
@@ -34,8 +37,32 @@ impl Tokens {
     /// # Errors
     /// An internal failure when the system has no random bytes.
     pub fn seal(&self, session: &Session, secret: &SecretString) -> Result<String, ServiceError> {
-        let contents = Contents { session: session.clone(), secret: secret.duplicate() };
-        let bytes = rmp_serde::to_vec_named(&contents).map_err(|error| {
+        self.seal_at_least(session, secret, 0)
+    }
+
+    /// The token of a session, filled up to `least` bytes where it is shorter.
+    ///
+    /// # Errors
+    /// An internal failure when the system has no random bytes.
+    pub fn seal_at_least(
+        &self,
+        session: &Session,
+        secret: &SecretString,
+        least: usize,
+    ) -> Result<String, ServiceError> {
+        let session = session.clone();
+        let mut contents = Contents { session, secret: secret.duplicate(), padding: String::new() };
+        let token = self.seal_contents(&contents)?;
+        if token.len() >= least {
+            return Ok(token);
+        }
+        // Base64 makes four bytes of three.
+        contents.padding = " ".repeat((least - token.len()).div_ceil(4) * 3);
+        self.seal_contents(&contents)
+    }
+
+    fn seal_contents(&self, contents: &Contents) -> Result<String, ServiceError> {
+        let bytes = rmp_serde::to_vec_named(contents).map_err(|error| {
             tracing::error!(%error, "a session does not encode");
             ServiceError::internal()
         })?;
