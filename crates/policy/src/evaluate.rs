@@ -1,8 +1,8 @@
 //! The decision, in the slow and obvious form: the reference that a faster one must agree with.
 
-use crate::context::Context;
-use crate::document::Document;
-use crate::{AccountId, Arn};
+use crate::context::{Context, Values};
+use crate::document::{Document, Effect, Matching, PrincipalPattern, Statement};
+use crate::{AccountId, Arn, condition, glob};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,212 @@ pub enum Layer {
     Endpoint,
 }
 
+/// How a statement's `Principal` came to match: what it grants differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Named {
+    /// The account was named: it grants what identity policies grant.
+    Account,
+    /// Anyone, or the role was named: boundaries and session policies still limit.
+    Role,
+    /// The user or the session itself was named: nothing that is merely silent limits it.
+    Itself,
+}
+
 /// Decides.
-pub fn decide(_request: &Request<'_>, _policies: &PolicySet<'_>) -> Decision {
-    Decision::ImplicitDeny(Layer::Identity)
+///
+/// An explicit deny anywhere ends it. Otherwise every layer that is there must allow, with the
+/// exceptions that AWS documents for resource policies.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic_policy-eval-denyallow.html>
+pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
+    if let Some(layer) = explicit_deny(request, policies) {
+        return Decision::ExplicitDeny(layer);
+    }
+    for level in &policies.resource_control {
+        if !allows(request, level) {
+            return Decision::ImplicitDeny(Layer::ResourceControl);
+        }
+    }
+    for level in &policies.service_control {
+        if !allows(request, level) {
+            return Decision::ImplicitDeny(Layer::ServiceControl);
+        }
+    }
+    if policies.endpoint.is_some_and(|document| !allows(request, &[document])) {
+        return Decision::ImplicitDeny(Layer::Endpoint);
+    }
+
+    let same_account = request.principal.account() == Some(request.resource_account);
+    let granted = match policies.resource {
+        Some(ResourcePolicy::Ordinary(document) | ResourcePolicy::Trust(document)) => {
+            granted(request, document)
+        }
+        None => None,
+    };
+    match (policies.resource, granted) {
+        // A trust policy must allow: no identity policy can stand in for it.
+        (Some(ResourcePolicy::Trust(_)), None) => return Decision::ImplicitDeny(Layer::Trust),
+        // Without an account there are no identity policies: the resource's policy alone decides.
+        (_, Some(_)) if request.principal.account().is_none() => return Decision::Allow,
+        (_, None) if request.principal.account().is_none() => {
+            return Decision::ImplicitDeny(Layer::Resource);
+        }
+        // Across accounts both sides must allow.
+        (_, None) if !same_account => return Decision::ImplicitDeny(Layer::Resource),
+        (_, Some(Named::Itself)) if same_account => return Decision::Allow,
+        _ => {}
+    }
+    let by_resource = same_account && granted == Some(Named::Role);
+    let root = matches!(request.principal, Principal::Root(_));
+    if !by_resource && !root && !allows(request, &policies.identity) {
+        return Decision::ImplicitDeny(Layer::Identity);
+    }
+    if policies.boundary.is_some_and(|document| !allows(request, &[document])) {
+        return Decision::ImplicitDeny(Layer::Boundary);
+    }
+    if policies.session.as_ref().is_some_and(|documents| !allows(request, documents)) {
+        return Decision::ImplicitDeny(Layer::Session);
+    }
+    Decision::Allow
+}
+
+/// The first layer with a statement that denies.
+fn explicit_deny(request: &Request<'_>, policies: &PolicySet<'_>) -> Option<Layer> {
+    let denies = |documents: &[&Document]| {
+        documents.iter().any(|document| {
+            document.statements.iter().any(|statement| {
+                statement.effect == Effect::Deny && matches(request, document, statement).is_some()
+            })
+        })
+    };
+    let resource = policies.resource.map(|policy| match policy {
+        ResourcePolicy::Ordinary(document) => (Layer::Resource, document),
+        ResourcePolicy::Trust(document) => (Layer::Trust, document),
+    });
+    if policies.service_control.iter().any(|level| denies(level)) {
+        Some(Layer::ServiceControl)
+    } else if policies.resource_control.iter().any(|level| denies(level)) {
+        Some(Layer::ResourceControl)
+    } else if denies(&policies.identity) {
+        Some(Layer::Identity)
+    } else if let Some((layer, document)) = resource
+        && denies(&[document])
+    {
+        Some(layer)
+    } else if policies.boundary.is_some_and(|document| denies(&[document])) {
+        Some(Layer::Boundary)
+    } else if policies.session.as_ref().is_some_and(|documents| denies(documents)) {
+        Some(Layer::Session)
+    } else if policies.endpoint.is_some_and(|document| denies(&[document])) {
+        Some(Layer::Endpoint)
+    } else {
+        None
+    }
+}
+
+/// Whether any statement of any document allows.
+fn allows(request: &Request<'_>, documents: &[&Document]) -> bool {
+    documents.iter().any(|document| {
+        document.statements.iter().any(|statement| {
+            statement.effect == Effect::Allow && matches(request, document, statement).is_some()
+        })
+    })
+}
+
+/// How far a resource's policy grants the request: the farthest of its allowing statements.
+fn granted(request: &Request<'_>, document: &Document) -> Option<Named> {
+    let allowing = document.statements.iter().filter(|s| s.effect == Effect::Allow);
+    allowing.filter_map(|statement| matches(request, document, statement)).max()
+}
+
+/// Whether a statement applies to the request, and how its principal was named. A statement without
+/// a principal belongs to an identity policy and names nobody.
+fn matches(request: &Request<'_>, document: &Document, statement: &Statement) -> Option<Named> {
+    let action = statement.action.patterns().iter().any(|p| glob::action(p, request.action));
+    if !statement.action.holds(action) {
+        return None;
+    }
+    if let Some(resources) = &statement.resource {
+        let hit = resources.patterns().iter().any(|pattern| {
+            condition::resource(pattern, request.resource, document.version, request.context)
+        });
+        if !resources.holds(hit) {
+            return None;
+        }
+    }
+    let named = match &statement.principal {
+        None => Named::Account,
+        Some(Matching::These(patterns)) => patterns
+            .iter()
+            .filter_map(|pattern| names(pattern, request.principal, request.context))
+            .max()?,
+        Some(Matching::AllBut(patterns)) => {
+            if exempt(patterns, request) {
+                return None;
+            }
+            Named::Role
+        }
+    };
+    let conditions = &statement.conditions;
+    conditions
+        .iter()
+        .all(|c| condition::holds(c, document.version, request.context))
+        .then_some(named)
+}
+
+/// Whether and how a pattern names a principal.
+fn names(pattern: &PrincipalPattern, principal: &Principal, context: &Context) -> Option<Named> {
+    match pattern {
+        PrincipalPattern::Anyone => Some(Named::Role),
+        PrincipalPattern::Account(account) => {
+            (principal.account() == Some(*account)).then_some(Named::Account)
+        }
+        PrincipalPattern::Arn(arn) => match principal {
+            Principal::User { arn: own } | Principal::FederatedUser { arn: own } if own == arn => {
+                Some(Named::Itself)
+            }
+            Principal::AssumedRole { session_arn, .. } if session_arn == arn => Some(Named::Itself),
+            Principal::AssumedRole { role_arn, .. } if role_arn == arn => Some(Named::Role),
+            _ => None,
+        },
+        PrincipalPattern::UniqueId(id) => {
+            // `aws:userid` is `AIDA…` for a user and `AROA…:session` for a role's session.
+            let Some(Values::One(own)) = context.get("aws:userid") else { return None };
+            match (principal, own.split_once(':')) {
+                (Principal::User { .. }, None) if own == id => Some(Named::Itself),
+                (Principal::AssumedRole { .. }, Some((role, _))) if role == id => Some(Named::Role),
+                _ => None,
+            }
+        }
+        PrincipalPattern::Service(name) => {
+            matches!(principal, Principal::Service(own) if own == name).then_some(Named::Itself)
+        }
+        PrincipalPattern::Federated(name) => {
+            let own = matches!(principal, Principal::Federated { provider } if provider == name);
+            own.then_some(Named::Itself)
+        }
+        // Canonical user ids are S3's; no principal of another kind has one.
+        PrincipalPattern::CanonicalUser(_) => None,
+    }
+}
+
+/// Whether `NotPrincipal` leaves a principal out: every part of it must be listed, the account, the
+/// role, and the session.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
+fn exempt(patterns: &[PrincipalPattern], request: &Request<'_>) -> bool {
+    let lists =
+        |arn: &str| patterns.iter().any(|p| matches!(p, PrincipalPattern::Arn(a) if a == arn));
+    let account = request.principal.account().is_some_and(|account| {
+        patterns.iter().any(|p| matches!(p, PrincipalPattern::Account(a) if *a == account))
+    });
+    if patterns.contains(&PrincipalPattern::Anyone) {
+        return true;
+    }
+    match request.principal {
+        Principal::Root(_) => account,
+        Principal::User { arn } | Principal::FederatedUser { arn } => account && lists(arn),
+        Principal::AssumedRole { role_arn, session_arn } => {
+            account && lists(role_arn) && lists(session_arn)
+        }
+        other => patterns.iter().any(|p| names(p, other, request.context).is_some()),
+    }
 }

@@ -1,11 +1,47 @@
 //! The IAM policy language: parse, validate, decide. No I/O, no async, no clock.
+//!
+//! - [`parse`](mod@parse) turns JSON into a [`Document`], refusing what AWS refuses in AWS's words;
+//! - [`Context`] holds the condition keys of a request;
+//! - [`decide`] combines identity, resource, trust, boundary, session and organization policies, and
+//!   says which layer settled the matter;
+//! - [`message`] words a denial.
+//!
+//! ```
+//! use ringfence_policy::{Context, Decision, Kind, Layer, PolicySet, Principal, Request, decide, parse};
+//!
+//! let policy = parse(
+//!     r#"{"Version": "2012-10-17", "Statement": {
+//!         "Effect": "Allow", "Action": "iam:Get*", "Resource": "arn:aws:iam::*:user/${aws:username}"}}"#,
+//!     Kind::Identity,
+//! )?;
+//! let ann = Principal::User { arn: "arn:aws:iam::123456789012:user/ann".into() };
+//! let mut context = Context::default();
+//! context.set("aws:username", "ann");
+//! let ask = |resource| {
+//!     let request = Request {
+//!         principal: &ann,
+//!         action: "iam:GetUser",
+//!         resource,
+//!         resource_account: "123456789012".parse().unwrap(),
+//!         context: &context,
+//!     };
+//!     decide(&request, &PolicySet { identity: vec![&policy], ..PolicySet::default() })
+//! };
+//! assert_eq!(ask("arn:aws:iam::123456789012:user/ann"), Decision::Allow);
+//! assert_eq!(ask("arn:aws:iam::123456789012:user/bob"), Decision::ImplicitDeny(Layer::Identity));
+//! # Ok::<(), ringfence_policy::Malformed>(())
+//! ```
 
 pub mod arn;
+mod condition;
 pub mod context;
 pub mod document;
 pub mod evaluate;
+mod glob;
 pub mod message;
 pub mod parse;
+mod tree;
+mod variable;
 
 pub use arn::{AccountId, Arn, ArnError};
 pub use context::Context;

@@ -1,0 +1,106 @@
+//! Policy variables: `${aws:username}`, `${aws:PrincipalTag/team, 'none'}`, `${*}`.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
+
+use crate::context::{Context, Values};
+use crate::document::Version;
+use crate::glob::Token;
+
+/// How a text of a document is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// Variables are of the language since 2012-10-17.
+    pub version: Version,
+    /// Where their values come from.
+    pub context: &'a Context,
+    /// Whether `*` and `?` are wildcards here.
+    pub wildcards: bool,
+}
+
+impl Reading<'_> {
+    /// The tokens of a text with its variables replaced; `None` where one has no value: then the
+    /// text matches nothing.
+    pub fn tokens(&self, text: &str) -> Option<Vec<Token>> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            if self.version >= Version::V2012
+                && let Some((name, after)) = variable(rest)
+            {
+                out.extend(self.value(name)?.chars().map(Token::Char));
+                rest = after;
+                continue;
+            }
+            out.push(match c {
+                '*' if self.wildcards => Token::Any,
+                '?' if self.wildcards => Token::One,
+                c => Token::Char(c),
+            });
+            rest = &rest[c.len_utf8()..];
+        }
+        Some(out)
+    }
+
+    /// The text with its variables replaced, for comparisons without wildcards.
+    pub fn text(&self, text: &str) -> Option<String> {
+        let tokens = Reading { wildcards: false, ..*self }.tokens(text)?;
+        Some(
+            tokens
+                .into_iter()
+                .filter_map(|token| match token {
+                    Token::Char(c) => Some(c),
+                    Token::One | Token::Any => None,
+                })
+                .collect(),
+        )
+    }
+
+    /// The value of what stands between `${` and `}`.
+    fn value(&self, name: &str) -> Option<String> {
+        if matches!(name, "*" | "?" | "$") {
+            return Some(name.to_owned());
+        }
+        let (key, default) = match name.split_once(',') {
+            Some((key, default)) => {
+                let default = default.trim();
+                let quoted = default.strip_prefix('\'').and_then(|d| d.strip_suffix('\''));
+                (key.trim(), Some(quoted?.to_owned()))
+            }
+            None => (name.trim(), None),
+        };
+        match self.context.get(key) {
+            Some(Values::One(value)) => Some(value.clone()),
+            // A key of many values has no one value to put in.
+            Some(Values::Many(_)) => None,
+            None => default,
+        }
+    }
+}
+
+/// The name of the variable at the start of a text, and what follows it.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix("${")?;
+    let end = inner.find('}')?;
+    Some((&inner[..end], &inner[end + 1..]))
+}
+
+/// Cuts a pattern at its colons, but not inside variables, whose names hold colons too.
+pub(crate) fn split_arn(pattern: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut from = 0;
+    let mut at = 0;
+    while at < pattern.len() && parts.len() < 5 {
+        let rest = &pattern[at..];
+        if let Some((name, _)) = variable(rest) {
+            at += name.len() + 3;
+            continue;
+        }
+        let c = rest.chars().next().map_or(1, char::len_utf8);
+        if rest.starts_with(':') {
+            parts.push(&pattern[from..at]);
+            from = at + 1;
+        }
+        at += c;
+    }
+    parts.push(&pattern[from..]);
+    parts
+}
