@@ -8,8 +8,6 @@ use crate::variable::{Reading, split_arn};
 use base64::Engine as _;
 use ipnet::IpNet;
 use std::net::IpAddr;
-use time::format_description::well_known::Rfc3339;
-use time::{Date, Month, OffsetDateTime, Time};
 
 /// Whether a condition holds.
 pub(crate) fn holds(condition: &Condition, version: Version, context: &Context) -> bool {
@@ -18,7 +16,8 @@ pub(crate) fn holds(condition: &Condition, version: Version, context: &Context) 
     let present = found.is_some_and(|values| !values.is_empty());
 
     if operator.comparison == Comparison::Null {
-        return condition.values.iter().any(|value| value.eq_ignore_ascii_case("true") != present);
+        let wanted = if present { "false" } else { "true" };
+        return condition.values.iter().any(|value| value.eq_ignore_ascii_case(wanted));
     }
     let values = match found {
         Some(values) if present => values,
@@ -44,7 +43,11 @@ pub(crate) fn holds(condition: &Condition, version: Version, context: &Context) 
         }
     };
     match operator.set {
-        Some(SetPrefix::ForAllValues) => values.iter().all(satisfies),
+        // An empty text counts as no value here.
+        // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+        Some(SetPrefix::ForAllValues) => {
+            values.iter().filter(|value| !value.is_empty()).all(satisfies)
+        }
         Some(SetPrefix::ForAnyValue) => values.iter().any(satisfies),
         // A key of several values without a set operator: AWS does not say. None may hit a negated
         // operator, some must hit another.
@@ -54,7 +57,9 @@ pub(crate) fn holds(condition: &Condition, version: Version, context: &Context) 
 }
 
 /// Compares one value of the policy with one of the request; `None` where they cannot be compared,
-/// which satisfies no operator, negated or not. Negation itself is the caller's.
+/// which satisfies no operator, negated or not. Negation itself is the caller's. Variables are of the
+/// text and ARN operators, and of `Bool`; elsewhere they are no number, date or address.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-conditionelement>
 fn compare(
     comparison: Comparison,
     policy: &str,
@@ -84,30 +89,24 @@ fn compare(
         | C::NumericLessThanEquals
         | C::NumericGreaterThan
         | C::NumericGreaterThanEquals => {
-            let policy = number(&reading.text(policy)?)?;
-            let value = number(value)?;
-            Some(ordered(comparison, value.partial_cmp(&policy)?))
+            Some(ordered(comparison, number(value)?.partial_cmp(&number(policy)?)?))
         }
         C::DateEquals
         | C::DateNotEquals
         | C::DateLessThan
         | C::DateLessThanEquals
         | C::DateGreaterThan
-        | C::DateGreaterThanEquals => {
-            let policy = date(&reading.text(policy)?)?;
-            Some(ordered(comparison, date(value)?.cmp(&policy)))
-        }
-        C::Bool => {
-            let policy = reading.text(policy)?;
-            Some(policy.eq_ignore_ascii_case(value))
-        }
+        | C::DateGreaterThanEquals => Some(ordered(comparison, date(value)?.cmp(&date(policy)?))),
+        C::Bool => Some(boolean(value)? == boolean(&reading.text(policy)?)?),
         C::BinaryEquals => {
+            // The policy's value is base64; the key's is compared by its bytes, or is base64 too
+            // where bytes are no text.
             let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).ok();
-            Some(decode(policy)? == decode(value)?)
+            let policy = decode(policy)?;
+            Some(policy == value.as_bytes() || decode(value).is_some_and(|value| value == policy))
         }
         C::IpAddress | C::NotIpAddress => {
-            let network = network(&reading.text(policy)?)?;
-            Some(network.contains(&value.parse::<IpAddr>().ok()?.to_canonical()))
+            Some(network(policy)?.contains(&value.parse::<IpAddr>().ok()?.to_canonical()))
         }
         C::Null => None,
     }
@@ -128,43 +127,122 @@ fn number(text: &str) -> Option<f64> {
     text.trim().parse::<f64>().ok().filter(|n| n.is_finite())
 }
 
-/// A CIDR block, or an address that stands for itself.
-pub(crate) fn network(text: &str) -> Option<IpNet> {
-    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
 }
 
-/// A date in nanoseconds since 1970: ISO 8601 in W3C's shorter and longer forms, or seconds.
+/// A CIDR block, or an address that stands for itself. A block of IPv4-mapped IPv6 addresses is one of
+/// IPv4, as the addresses are.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    let network =
+        text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(prefix)) if network.max_prefix_len() == 128 => {
+            IpNet::new(IpAddr::V4(address), prefix).ok()
+        }
+        _ => Some(network),
+    }
+}
+
+/// A date in nanoseconds since 1970: whole seconds since then, or ISO 8601 in the forms that W3C
+/// lists (a year alone, which reads as seconds, needs its `T`). Time and zone may be left out; then
+/// it is midnight, and UTC.
+/// <https://www.w3.org/TR/NOTE-datetime>
 pub(crate) fn date(text: &str) -> Option<i128> {
     let text = text.trim();
-    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Some(at.unix_timestamp_nanos());
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Some(i128::from(seconds) * SECOND);
     }
-    // `2013-06-30T00:00Z`
-    if let Some((day, time)) = text.split_once('T') {
-        let zone = time.find(['Z', '+', '-'])?;
-        let (clock, zone) = time.split_at(zone);
-        if clock.len() != 5 {
-            return None;
-        }
-        let full = format!("{day}T{clock}:00{zone}");
-        return Some(OffsetDateTime::parse(&full, &Rfc3339).ok()?.unix_timestamp_nanos());
+    if let Some(seconds) = text.split_once('.').filter(|_| !text.contains(['T', 't'])) {
+        return decimal_seconds(seconds);
     }
-    let parts: Vec<&str> = text.split('-').collect();
-    let whole = |at: usize, len: usize| {
-        let part = parts.get(at)?;
-        (part.len() == len && part.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| part.parse().ok())?
+    let (day, time) = text.split_once(['T', 't']).unwrap_or((text, ""));
+    let midnight = days(day)? * 86_400;
+    let at = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(at);
+    Some(i128::from(midnight) * SECOND + clock_time(clock)? - i128::from(offset(zone)?) * SECOND)
+}
+
+const SECOND: i128 = 1_000_000_000;
+
+/// Digits, and nothing but, from `min` to `max`.
+fn digits(text: &str, min: i64, max: i64) -> Option<i64> {
+    let all = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| all && (min..=max).contains(n))
+}
+
+/// Nanoseconds of the digits after a decimal point.
+fn fraction(text: &str) -> Option<i128> {
+    let padded = format!("{text:0<9}");
+    (padded.len() == 9).then(|| digits(&padded, 0, 999_999_999)).flatten().map(i128::from)
+}
+
+fn decimal_seconds((whole, part): (&str, &str)) -> Option<i128> {
+    let seconds = i128::from(whole.parse::<i64>().ok()?) * SECOND;
+    let part = fraction(part)?;
+    Some(if whole.starts_with('-') { seconds - part } else { seconds + part })
+}
+
+/// Days since 1970 of `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+fn days(text: &str) -> Option<i64> {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
+    let mut parts = text.split('-');
+    let year = sign * digits(parts.next()?, 0, 292_278_993)?;
+    let month = parts.next().map_or(Some(1), |month| digits(month, 1, 12))?;
+    let day = parts.next().map_or(Some(1), |day| digits(day, 1, 31))?;
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let longest = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
     };
-    if let (2..=3, Some(year)) = (parts.len(), whole(0, 4)) {
-        let month: u16 = whole(1, 2)?;
-        let day: u16 = if parts.len() == 3 { whole(2, 2)? } else { 1 };
-        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
-        let date =
-            Date::from_calendar_date(i32::from(year), month, u8::try_from(day).ok()?).ok()?;
-        return Some(date.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp_nanos());
+    if day > longest || parts.next().is_some() {
+        return None;
     }
-    let seconds = number(text)?;
-    (seconds.abs() < 1e12).then_some((seconds * 1e9) as i128)
+    // Years that begin in March end with their leap day.
+    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    Some(year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468)
+}
+
+/// Nanoseconds since midnight of `hh`, `hh:mm`, `hh:mm:ss`, `hh:mm:ss.s`, or nothing.
+fn clock_time(text: &str) -> Option<i128> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let (text, part) = text.split_once('.').map_or((text, None), |(text, part)| (text, Some(part)));
+    let mut parts = text.split(':');
+    let hours = digits(parts.next()?, 0, 23)?;
+    let minutes = parts.next().map_or(Some(0), |minutes| digits(minutes, 0, 59))?;
+    let seconds = parts.next().map_or(Some(0), |seconds| digits(seconds, 0, 59))?;
+    if parts.next().is_some() {
+        return None;
+    }
+    let part = part.map_or(Some(0), fraction)?;
+    Some(i128::from(hours * 3600 + minutes * 60 + seconds) * SECOND + part)
+}
+
+/// Seconds east of Greenwich of `Z`, `+hh:mm`, `+hhmm`, `+hh`, or nothing.
+fn offset(text: &str) -> Option<i64> {
+    let sign = match text.chars().next() {
+        None | Some('Z' | 'z') if text.len() < 2 => return Some(0),
+        Some('+') => 1,
+        Some('-') => -1,
+        _ => return None,
+    };
+    let text = text[1..].replacen(':', "", 1);
+    let (hours, minutes) = text.split_at_checked(2)?;
+    let minutes = if minutes.is_empty() {
+        0
+    } else {
+        digits(minutes, 0, 59).filter(|_| minutes.len() == 2)?
+    };
+    Some(sign * (digits(hours, 0, 23)? * 3600 + minutes * 60))
 }
 
 /// Compares ARNs part by part: each of the six may hold wildcards, none of which reaches across a
@@ -182,18 +260,29 @@ fn arn(pattern: &str, value: &str, reading: Reading<'_>) -> bool {
         })
 }
 
-/// Whether a request's resource matches a pattern of a `Resource` element. A pattern that is cut
-/// short is completed with wildcards: `arn:aws:sqs` is `arn:aws:sqs:*:*:*`.
+/// Whether a request's resource matches a pattern of a `Resource` element.
+///
+/// A pattern that is cut short is completed with wildcards: `arn:aws:sqs` is `arn:aws:sqs:*:*:*`. A
+/// wildcard stays within its part of the ARN, but a `*` that ends its part may reach beyond. Only what
+/// follows the fifth colon has variables.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-resourceelement>
 pub(crate) fn resource(pattern: &str, resource: &str, version: Version, context: &Context) -> bool {
-    let reading = Reading { version, context, wildcards: true };
-    let hit = |pattern: &str, text: &str| {
-        reading.tokens(pattern).is_some_and(|tokens| glob::matches(&tokens, text, false))
-    };
-    let values: Vec<&str> = resource.splitn(6, ':').collect();
-    if !pattern.starts_with("arn:") || values.len() != 6 {
-        return hit(pattern, resource);
+    if pattern == "*" {
+        return true;
     }
     let patterns = split_arn(pattern);
-    values.iter().enumerate().all(|(i, value)| hit(patterns.get(i).unwrap_or(&"*"), value))
+    let mut tokens = Vec::with_capacity(pattern.len());
+    for part in 0..6 {
+        let text = patterns.get(part).copied().unwrap_or("*");
+        if part == 5 {
+            let reading = Reading { version, context, wildcards: true };
+            let Some(last) = reading.tokens(text) else { return false };
+            tokens.extend(last);
+        } else {
+            tokens.extend(glob::within_part(text));
+            tokens.push(Token::Char(':'));
+        }
+    }
+    glob::matches(&tokens, resource, false)
 }

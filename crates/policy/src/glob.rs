@@ -6,6 +6,9 @@ pub(crate) enum Token {
     Char(char),
     One,
     Any,
+    /// As `One` and `Any`, but no colon: they stay within one part of an ARN.
+    OneWithinPart,
+    AnyWithinPart,
 }
 
 /// The tokens of a text in which `*` and `?` are wildcards.
@@ -19,38 +22,75 @@ pub(crate) fn wildcards(text: &str) -> Vec<Token> {
         .collect()
 }
 
-/// Whether the whole text matches. Time is at most the product of the lengths: on a mismatch only
-/// the last `*` is tried again, which is enough because an earlier one could not do better.
-pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    let same = |a: char, b: char| a == b || (ignore_case && a.eq_ignore_ascii_case(&b));
-    let (mut p, mut t) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(Token::Any) => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(Token::One) => {
-                p += 1;
-                t += 1;
-            }
-            Some(Token::Char(c)) if same(*c, text[t]) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match retry {
-                Some((after, from)) => {
-                    p = after;
-                    t = from + 1;
-                    retry = Some((after, from + 1));
-                }
-                None => return false,
-            },
+/// The tokens of one part of an ARN pattern: its wildcards stay within it, but for a `*` at its end.
+pub(crate) fn within_part(text: &str) -> Vec<Token> {
+    let mut tokens = wildcards(text);
+    if let Some((_, inner)) = tokens.split_last_mut() {
+        for token in inner {
+            *token = match *token {
+                Token::Any => Token::AnyWithinPart,
+                other => other,
+            };
         }
     }
-    pattern[p..].iter().all(|token| *token == Token::Any)
+    for token in &mut tokens {
+        if *token == Token::One {
+            *token = Token::OneWithinPart;
+        }
+    }
+    tokens
+}
+
+/// Whether the whole text matches. Time is at most the product of the lengths: it walks the text
+/// once, and keeps which places of the pattern can be reached.
+pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool {
+    let same = |a: char, b: char| a == b || (ignore_case && a.eq_ignore_ascii_case(&b));
+    // What stands before the first token that may match nothing needs no such set.
+    let is_any = |token: &Token| matches!(token, Token::Any | Token::AnyWithinPart);
+    let fixed = pattern.iter().position(is_any).unwrap_or(pattern.len());
+    let mut rest = text.chars();
+    for token in &pattern[..fixed] {
+        let Some(c) = rest.next() else { return false };
+        if !matches_one(*token, c, same) {
+            return false;
+        }
+    }
+    let pattern = &pattern[fixed..];
+    if pattern.is_empty() {
+        return rest.next().is_none();
+    }
+    // `reached[p]`: the text so far can end before token `p`.
+    let mut reached = vec![false; pattern.len() + 1];
+    let mut next = reached.clone();
+    reached[0] = true;
+    for c in rest {
+        next.fill(false);
+        for (p, token) in pattern.iter().enumerate() {
+            if is_any(token) {
+                // It may match nothing, or this character too.
+                reached[p + 1] |= reached[p];
+                next[p] |= reached[p] && matches_one(*token, c, same);
+            } else {
+                next[p + 1] |= reached[p] && matches_one(*token, c, same);
+            }
+        }
+        std::mem::swap(&mut reached, &mut next);
+        if !reached.contains(&true) {
+            return false;
+        }
+    }
+    let end = pattern.len();
+    let from = pattern.iter().rposition(|token| !is_any(token)).map_or(0, |last| last + 1);
+    reached[from..=end].contains(&true)
+}
+
+/// Whether a token can match this one character.
+fn matches_one(token: Token, c: char, same: impl Fn(char, char) -> bool) -> bool {
+    match token {
+        Token::Char(expected) => same(expected, c),
+        Token::One | Token::Any => true,
+        Token::OneWithinPart | Token::AnyWithinPart => c != ':',
+    }
 }
 
 /// Whether an action matches a pattern; case does not matter.
@@ -81,6 +121,21 @@ mod tests {
             assert_eq!(matches(&wildcards(pattern), text, false), want, "{pattern} {text}");
         }
         assert!(action("S3:get*", "s3:GetObject"));
+    }
+
+    #[test]
+    fn a_star_within_a_part_of_an_arn_reaches_beyond_it_only_at_its_end() {
+        for (pattern, text, want) in [
+            ("a*b:c", "axb:c", true),
+            ("a*b:c", "a:b:c", false),
+            ("a*:c", "a:b:c", true),
+            ("?:c", "a:c", true),
+            ("?:c", "::c", false),
+        ] {
+            let (part, rest) = pattern.split_once(':').unwrap();
+            let tokens = [within_part(part), vec![Token::Char(':')], wildcards(rest)].concat();
+            assert_eq!(matches(&tokens, text, false), want, "{pattern} {text}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Reading<'_> {
                 .into_iter()
                 .filter_map(|token| match token {
                     Token::Char(c) => Some(c),
-                    Token::One | Token::Any => None,
+                    _ => None,
                 })
                 .collect(),
         )
@@ -76,10 +76,10 @@ impl Reading<'_> {
     }
 }
 
-/// The name of the variable at the start of a text, and what follows it.
+/// The name of the variable at the start of a text, and what follows it. `${}` names nothing.
 fn variable(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix("${")?;
-    let end = inner.find('}')?;
+    let end = inner.find('}').filter(|end| *end > 0)?;
     Some((&inner[..end], &inner[end + 1..]))
 }
 
