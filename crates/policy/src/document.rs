@@ -88,7 +88,7 @@ pub enum PrincipalPattern {
     UniqueId(String),
     /// `{"Service": "…"}`.
     Service(String),
-    /// `{"Federated": "…"}`.
+    /// `{"Federated": "…"}`; `*` is any provider.
     Federated(String),
     /// `{"CanonicalUser": "…"}`, S3's own form.
     CanonicalUser(String),
@@ -165,6 +165,21 @@ impl Comparison {
                 | Self::NotIpAddress
                 | Self::ArnNotEquals
                 | Self::ArnNotLike
+        )
+    }
+}
+
+impl Comparison {
+    /// Whether it compares dates.
+    pub(crate) const fn is_date(self) -> bool {
+        matches!(
+            self,
+            Self::DateEquals
+                | Self::DateNotEquals
+                | Self::DateLessThan
+                | Self::DateLessThanEquals
+                | Self::DateGreaterThan
+                | Self::DateGreaterThanEquals
         )
     }
 }

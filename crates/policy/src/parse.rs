@@ -4,20 +4,31 @@
 //! AWS publishes no list of its messages; those here are the ones that it is known to answer.
 
 use crate::AccountId;
+use crate::condition::date;
 use crate::document::{
     Condition, Document, Effect, Matching, Operator, PrincipalPattern, Statement, Version,
 };
 use crate::tree::Node;
+use crate::variable::split_arn;
 
 /// Where a document is to be used: the rules differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Attached to a user, group or role, or a boundary or session policy: no `Principal`.
+    /// Attached to a user, group or role, or a session policy: no `Principal`.
     Identity,
+    /// A customer managed policy, which boundaries are too: as the former, and of version 2012-10-17.
+    Managed,
     /// Attached to a resource: a `Principal`.
     Resource,
     /// A role's trust policy: a `Principal`, no `Resource`.
     Trust,
+}
+
+impl Kind {
+    /// Whether the policy belongs to who asks, and so names no principal.
+    const fn is_identity(self) -> bool {
+        matches!(self, Self::Identity | Self::Managed)
+    }
 }
 
 /// A document that is no policy. Its text is the message of AWS's `MalformedPolicyDocument`.
@@ -43,7 +54,7 @@ fn syntax<T>() -> Result<T> {
 pub fn parse(text: &str, kind: Kind) -> Result<Document> {
     let tree: Node = match serde_json::from_str(text) {
         Ok(tree) => tree,
-        Err(error) if error.is_data() => return syntax(),
+        Err(error) if error.is_data() || kind.is_identity() => return syntax(),
         Err(_) => return malformed("This policy contains invalid Json"),
     };
     let Node::Map(entries) = tree else { return syntax() };
@@ -56,9 +67,7 @@ pub fn parse(text: &str, kind: Kind) -> Result<Document> {
                 version = match text.as_str() {
                     "2012-10-17" => Version::V2012,
                     "2008-10-17" => Version::V2008,
-                    _ => {
-                        return malformed("Policy document must be version 2012-10-17 or greater.");
-                    }
+                    _ => return syntax(),
                 };
             }
             ("Id", Node::Text(text)) => id = Some(text),
@@ -68,12 +77,21 @@ pub fn parse(text: &str, kind: Kind) -> Result<Document> {
         }
     }
     let Some(list) = statements.filter(|list| !list.is_empty()) else { return syntax() };
-    let statements = list.into_iter().map(|s| statement(s, kind)).collect::<Result<Vec<_>>>()?;
-    let mut sids: Vec<&str> = statements.iter().filter_map(|s| s.sid.as_deref()).collect();
+    // One check after the other over the whole document: AWS reports the first check that fails,
+    // not the first statement.
+    let elements = list.into_iter().map(|s| elements(s, kind)).collect::<Result<Vec<_>>>()?;
+    if kind == Kind::Managed && version < Version::V2012 {
+        return malformed("Policy document must be version 2012-10-17 or greater.");
+    }
+    if elements.iter().any(|e| e.fails_legacy_parsing(kind)) {
+        return malformed("The policy failed legacy parsing");
+    }
+    let mut sids: Vec<&str> = elements.iter().filter_map(|e| e.sid.as_deref()).collect();
     sids.sort_unstable();
     if sids.windows(2).any(|pair| pair[0] == pair[1] && !pair[0].is_empty()) {
         return malformed("Statement IDs (SID) in a single policy must be unique.");
     }
+    let statements = elements.into_iter().map(|e| statement(e, kind)).collect::<Result<_>>()?;
     Ok(Document { version, id, statements })
 }
 
@@ -101,7 +119,17 @@ fn element<T>(slot: &mut Option<Matching<T>>, value: Matching<T>) -> Result<()> 
     Ok(())
 }
 
-fn statement(node: Node, kind: Kind) -> Result<Statement> {
+/// The elements of a statement, read but not yet judged.
+struct Elements {
+    sid: Option<String>,
+    effect: Option<String>,
+    principal: Option<Matching<Vec<PrincipalPattern>>>,
+    action: Option<Matching<Vec<String>>>,
+    resource: Option<Matching<Vec<String>>>,
+    conditions: Vec<Condition>,
+}
+
+fn elements(node: Node, kind: Kind) -> Result<Elements> {
     let Node::Map(entries) = node else { return syntax() };
     let (mut sid, mut effect) = (None, None);
     let (mut principal, mut action, mut resource) = (None, None, None);
@@ -113,11 +141,10 @@ fn statement(node: Node, kind: Kind) -> Result<Statement> {
                 _ => return syntax(),
             },
             "Effect" => match value {
-                Node::Text(text) if text == "Allow" => effect = Some(Effect::Allow),
-                Node::Text(text) if text == "Deny" => effect = Some(Effect::Deny),
+                Node::Text(text) => effect = Some(text),
                 _ => return syntax(),
             },
-            "Principal" | "NotPrincipal" if kind == Kind::Identity => {
+            "Principal" | "NotPrincipal" if kind.is_identity() => {
                 return malformed("Policy document should not specify a principal.");
             }
             "Principal" => element(&mut principal, Matching::These(principals(value)?))?,
@@ -133,29 +160,55 @@ fn statement(node: Node, kind: Kind) -> Result<Statement> {
             _ => return syntax(),
         }
     }
-    let Some(effect) = effect else {
-        return if kind == Kind::Trust {
-            malformed("Missing required field Effect")
-        } else {
-            syntax()
-        };
+    match effect.as_deref() {
+        None if kind == Kind::Trust => return malformed("Missing required field Effect"),
+        Some(text) if ["Allow", "Deny"].iter().any(|e| text.eq_ignore_ascii_case(e)) => {}
+        _ => return syntax(),
+    }
+    Ok(Elements { sid, effect, principal, action, resource, conditions })
+}
+
+impl Elements {
+    /// What AWS's older parser refuses: an effect in other letters than `Allow` and `Deny`, a date
+    /// that is none, an ARN that leaves parts out and has empty ones too.
+    fn fails_legacy_parsing(&self, kind: Kind) -> bool {
+        let effect = !matches!(self.effect.as_deref(), Some("Allow" | "Deny"));
+        let date = self
+            .conditions
+            .iter()
+            .any(|c| c.operator.comparison.is_date() && c.values.iter().any(|v| date(v).is_none()));
+        let mut resources = self.resource.iter().flat_map(|resource| resource.patterns());
+        let resource = kind.is_identity()
+            && resources.any(|pattern| {
+                let parts: Vec<&str> = split_arn(pattern);
+                (parts.len() < 6 && parts.contains(&"")) || parts.get(2) == Some(&"")
+            });
+        effect || date || resource
+    }
+}
+
+fn statement(elements: Elements, kind: Kind) -> Result<Statement> {
+    let Elements { sid, effect, principal, action, resource, conditions } = elements;
+    let effect = match effect.as_deref() {
+        Some("Allow") => Effect::Allow,
+        Some("Deny") => Effect::Deny,
+        _ => return syntax(),
     };
     let action = match action {
         Some(action) if !action.patterns().is_empty() => action,
         _ if kind == Kind::Trust => return malformed("Missing required field Action"),
         _ => return malformed("Policy statement must contain actions."),
     };
+    for pattern in resource.iter().flat_map(|resource| resource.patterns()) {
+        check_resource(pattern, kind)?;
+    }
     for pattern in action.patterns() {
         check_action(pattern, kind)?;
     }
     let has_principal =
         principal.as_ref().is_some_and(|p: &Matching<Vec<_>>| !p.patterns().is_empty());
-    match kind {
-        Kind::Identity => {}
-        Kind::Trust | Kind::Resource if !has_principal => {
-            return malformed("Missing required field Principal");
-        }
-        Kind::Trust | Kind::Resource => {}
+    if !kind.is_identity() && !has_principal {
+        return malformed("Missing required field Principal");
     }
     if kind == Kind::Trust {
         return Ok(Statement { sid, effect, principal, action, resource: None, conditions });
@@ -164,9 +217,6 @@ fn statement(node: Node, kind: Kind) -> Result<Statement> {
         Some(resource) if !resource.patterns().is_empty() => Some(resource),
         _ => return malformed("Policy statement must contain resources."),
     };
-    for pattern in resource.iter().flat_map(|resource| resource.patterns()) {
-        check_resource(pattern)?;
-    }
     Ok(Statement { sid, effect, principal, action, resource, conditions })
 }
 
@@ -193,12 +243,9 @@ fn check_action(pattern: &str, kind: Kind) -> Result<()> {
     if name.contains(':') {
         return malformed("Actions/Condition can contain only one colon.");
     }
-    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*' | '?');
-    if vendor.is_empty() || !vendor.chars().all(known) {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    if vendor != "*" && (vendor.is_empty() || !vendor.chars().all(known)) {
         return malformed(format!("Vendor {vendor} is not valid"));
-    }
-    if name.is_empty() || !name.chars().all(known) {
-        return syntax();
     }
     if kind == Kind::Trust && !vendor.eq_ignore_ascii_case("sts") {
         return malformed("AssumeRole policy may only specify STS AssumeRole actions.");
@@ -206,26 +253,65 @@ fn check_action(pattern: &str, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-fn check_resource(pattern: &str) -> Result<()> {
+/// What may stand at the beginning of an IAM resource, in the order of AWS's message.
+const IAM_PATHS: [&str; 13] = [
+    "user/",
+    "federated-user/",
+    "role/",
+    "group/",
+    "instance-profile/",
+    "mfa/",
+    "server-certificate/",
+    "policy/",
+    "sms-mfa/",
+    "saml-provider/",
+    "oidc-provider/",
+    "report/",
+    "access-report/",
+];
+
+fn check_resource(pattern: &str, kind: Kind) -> Result<()> {
     if pattern == "*" {
         return Ok(());
     }
-    let Some(rest) = pattern.strip_prefix("arn:") else {
-        // A wildcard may stand for the beginning of an ARN too.
-        if pattern.starts_with('*') || pattern.starts_with("${") {
-            return Ok(());
-        }
+    let parts = split_arn(pattern);
+    let [_, partition, rest @ ..] = parts.as_slice() else {
         return malformed(format!("Resource {pattern} must be in ARN format or \"*\"."));
     };
-    let partition = rest.split(':').next().unwrap_or_default();
-    let wild = partition.contains(['*', '?', '$']);
-    let known = partition == "aws" || partition.starts_with("aws-");
-    if !wild && !known {
+    let wild = |text: &str| text.contains(['*', '?', '$']);
+    let known = *partition == "aws" || partition.starts_with("aws-");
+    if !known && !wild(partition) {
+        let missing = ":*".repeat(6 - parts.len());
         return malformed(format!(
-            "Partition \"{partition}\" is not valid for resource \"{pattern}\"."
+            "Partition \"{partition}\" is not valid for resource \"arn:{}{missing}\".",
+            parts[1..].join(":")
         ));
     }
-    Ok(())
+    if parts[0] != "arn" && !wild(parts[0]) {
+        return malformed(format!("Resource {pattern} must be in ARN format or \"*\"."));
+    }
+    if !kind.is_identity() {
+        return Ok(());
+    }
+    match rest {
+        [] => malformed("Resource vendor must be fully qualified and cannot contain regexes."),
+        ["iam", region, ..] if !region.is_empty() && !wild(region) => {
+            malformed(format!("IAM resource {pattern} cannot contain region information."))
+        }
+        ["iam", _, _, path]
+            if !path.starts_with('*') && !IAM_PATHS.iter().any(|p| path.starts_with(p)) =>
+        {
+            malformed(format!(
+                "IAM resource path must either be \"*\" or start with {}.",
+                IAM_PATHS.join(", ")
+            ))
+        }
+        // Access points have a region, and an account.
+        ["s3", region, "", ..] if !region.is_empty() && !wild(region) => {
+            malformed(format!("Resource {pattern} can not contain region information."))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn invalid_principal<T>(kind: &str, value: &str) -> Result<T> {
@@ -249,7 +335,6 @@ fn principals(node: Node) -> Result<Vec<PrincipalPattern>> {
                 }
                 "Service" => return invalid_principal("SERVICE", &value),
                 "Federated" if value.is_empty() => return invalid_principal("FEDERATED", &value),
-                "Federated" if value == "*" => PrincipalPattern::Anyone,
                 "Federated" => PrincipalPattern::Federated(value),
                 "CanonicalUser" => PrincipalPattern::CanonicalUser(value),
                 _ => return syntax(),
@@ -295,14 +380,9 @@ fn conditions(node: Node) -> Result<Vec<Condition>> {
     let Node::Map(operators) = node else { return syntax() };
     let mut out = Vec::new();
     for (operator, keys) in operators {
-        let Some(operator) = Operator::parse(&operator) else { return syntax() };
         let Node::Map(keys) = keys else { return syntax() };
         for (key, values) in keys {
-            if !key.contains(':') {
-                return malformed(
-                    "Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
-                );
-            }
+            let Some(operator) = Operator::parse(&operator) else { return syntax() };
             let values = match values {
                 Node::List(list) => list.iter().map(Node::scalar).collect::<Option<Vec<_>>>(),
                 one => one.scalar().map(|value| vec![value]),
