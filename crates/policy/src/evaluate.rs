@@ -84,12 +84,16 @@ pub struct PolicySet<'a> {
 }
 
 /// A resource's policy, and how it combines with identity policies.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html#policy-eval-denyallow>
 #[derive(Debug, Clone, Copy)]
 pub enum ResourcePolicy<'a> {
     /// In one account, its allow or that of an identity policy is enough.
     Ordinary(&'a Document),
     /// A role's trust policy: no identity policy can stand in for it, unless it trusts the account.
     Trust(&'a Document),
+    /// A KMS key's policy, which nothing stands in for either.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html>
+    Key(&'a Document),
 }
 
 /// The answer, and the layer that settled it.
@@ -136,9 +140,10 @@ pub enum Layer {
 enum Named {
     /// The account was named: it grants what identity policies grant.
     Account,
-    /// Anyone, or the role was named: boundaries and session policies still limit.
+    /// The role was named: boundaries and session policies still limit.
     Role,
-    /// The user or the session itself was named: nothing that is merely silent limits it.
+    /// The user or the session itself was named, or anyone: nothing that is merely silent limits it.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles>
     Itself,
 }
 
@@ -156,7 +161,7 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
             return Decision::ImplicitDeny(Layer::ResourceControl);
         }
     }
-    for level in &policies.service_control {
+    for level in service_control(request, policies) {
         if !allows(request, level) {
             return Decision::ImplicitDeny(Layer::ServiceControl);
         }
@@ -167,14 +172,17 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
 
     let same_account = request.principal.account() == Some(request.resource_account);
     let granted = match policies.resource {
-        Some(ResourcePolicy::Ordinary(document) | ResourcePolicy::Trust(document)) => {
-            granted(request, document)
-        }
+        Some(
+            ResourcePolicy::Ordinary(document)
+            | ResourcePolicy::Trust(document)
+            | ResourcePolicy::Key(document),
+        ) => granted(request, document),
         None => None,
     };
     match (policies.resource, granted) {
         // A trust policy must allow: no identity policy can stand in for it.
         (Some(ResourcePolicy::Trust(_)), None) => return Decision::ImplicitDeny(Layer::Trust),
+        (Some(ResourcePolicy::Key(_)), None) => return Decision::ImplicitDeny(Layer::Resource),
         // Without an account there are no identity policies: the resource's policy alone decides.
         (_, Some(_)) if request.principal.account().is_none() => return Decision::Allow,
         (_, None) if request.principal.account().is_none() => {
@@ -199,20 +207,33 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
     Decision::Allow
 }
 
+/// Service control policies bind the principals of the organization's accounts, and nobody else.
+/// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps.html>
+fn service_control<'a>(
+    request: &Request<'_>,
+    policies: &'a PolicySet<'_>,
+) -> &'a [Vec<&'a Document>] {
+    if request.principal.account().is_some() { &policies.service_control } else { &[] }
+}
+
 /// The first layer with a statement that denies.
 fn explicit_deny(request: &Request<'_>, policies: &PolicySet<'_>) -> Option<Layer> {
     let denies = |documents: &[&Document]| {
         documents.iter().any(|document| {
             document.statements.iter().any(|statement| {
-                statement.effect == Effect::Deny && matches(request, document, statement).is_some()
+                statement.effect == Effect::Deny
+                    && (matches(request, document, statement).is_some()
+                        || denies_bounded(request, policies, document, statement))
             })
         })
     };
     let resource = policies.resource.map(|policy| match policy {
-        ResourcePolicy::Ordinary(document) => (Layer::Resource, document),
+        ResourcePolicy::Ordinary(document) | ResourcePolicy::Key(document) => {
+            (Layer::Resource, document)
+        }
         ResourcePolicy::Trust(document) => (Layer::Trust, document),
     });
-    if policies.service_control.iter().any(|level| denies(level)) {
+    if service_control(request, policies).iter().any(|level| denies(level)) {
         Some(Layer::ServiceControl)
     } else if policies.resource_control.iter().any(|level| denies(level)) {
         Some(Layer::ResourceControl)
@@ -233,6 +254,19 @@ fn explicit_deny(request: &Request<'_>, policies: &PolicySet<'_>) -> Option<Laye
     }
 }
 
+/// A `Deny` with `NotPrincipal` denies whoever has a permissions boundary, even whom it names.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
+fn denies_bounded(
+    request: &Request<'_>,
+    policies: &PolicySet<'_>,
+    document: &Document,
+    statement: &Statement,
+) -> bool {
+    policies.boundary.is_some()
+        && matches!(statement.principal, Some(Matching::AllBut(_)))
+        && applies(request, document, statement)
+}
+
 /// Whether any statement of any document allows.
 fn allows(request: &Request<'_>, documents: &[&Document]) -> bool {
     documents.iter().any(|document| {
@@ -251,18 +285,6 @@ fn granted(request: &Request<'_>, document: &Document) -> Option<Named> {
 /// Whether a statement applies to the request, and how its principal was named. A statement without
 /// a principal belongs to an identity policy and names nobody.
 fn matches(request: &Request<'_>, document: &Document, statement: &Statement) -> Option<Named> {
-    let action = statement.action.patterns().iter().any(|p| glob::action(p, request.action));
-    if !statement.action.holds(action) {
-        return None;
-    }
-    if let Some(resources) = &statement.resource {
-        let hit = resources.patterns().iter().any(|pattern| {
-            condition::resource(pattern, request.resource, document.version, request.context)
-        });
-        if !resources.holds(hit) {
-            return None;
-        }
-    }
     let named = match &statement.principal {
         None => Named::Account,
         Some(Matching::These(patterns)) => patterns
@@ -270,23 +292,33 @@ fn matches(request: &Request<'_>, document: &Document, statement: &Statement) ->
             .filter_map(|pattern| names(pattern, request.principal, request.context))
             .max()?,
         Some(Matching::AllBut(patterns)) => {
-            if exempt(patterns, request) {
+            if exempt(patterns, request, statement.effect) {
                 return None;
             }
             Named::Role
         }
     };
-    let conditions = &statement.conditions;
-    conditions
-        .iter()
-        .all(|c| condition::holds(c, document.version, request.context))
-        .then_some(named)
+    applies(request, document, statement).then_some(named)
+}
+
+/// Whether a statement speaks of the request's action and resource, and its conditions hold.
+fn applies(request: &Request<'_>, document: &Document, statement: &Statement) -> bool {
+    let (version, context) = (document.version, request.context);
+    let action = statement.action.patterns().iter().any(|p| glob::action(p, request.action));
+    let resource = statement.resource.as_ref().is_none_or(|resources| {
+        let hit =
+            |pattern: &String| condition::resource(pattern, request.resource, version, context);
+        resources.holds(resources.patterns().iter().any(hit))
+    });
+    statement.action.holds(action)
+        && resource
+        && statement.conditions.iter().all(|c| condition::holds(c, version, context))
 }
 
 /// Whether and how a pattern names a principal.
 fn names(pattern: &PrincipalPattern, principal: &Principal, context: &Context) -> Option<Named> {
     match pattern {
-        PrincipalPattern::Anyone => Some(Named::Role),
+        PrincipalPattern::Anyone => Some(Named::Itself),
         PrincipalPattern::Account(account) => {
             (principal.account() == Some(*account)).then_some(Named::Account)
         }
@@ -311,32 +343,33 @@ fn names(pattern: &PrincipalPattern, principal: &Principal, context: &Context) -
             matches!(principal, Principal::Service(own) if own == name).then_some(Named::Itself)
         }
         PrincipalPattern::Federated(name) => {
-            let own = matches!(principal, Principal::Federated { provider } if provider == name);
-            own.then_some(Named::Itself)
+            let Principal::Federated { provider } = principal else { return None };
+            (name == "*" || name == provider).then_some(Named::Itself)
         }
         // Canonical user ids are S3's; no principal of another kind has one.
         PrincipalPattern::CanonicalUser(_) => None,
     }
 }
 
-/// Whether `NotPrincipal` leaves a principal out: every part of it must be listed, the account, the
-/// role, and the session.
+/// Whether `NotPrincipal` leaves a principal out. From a denial only if every part of it is listed: the
+/// account, the role, and the session. From an allowance if any part is.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
-fn exempt(patterns: &[PrincipalPattern], request: &Request<'_>) -> bool {
+fn exempt(patterns: &[PrincipalPattern], request: &Request<'_>, effect: Effect) -> bool {
+    let any = || patterns.iter().any(|p| names(p, request.principal, request.context).is_some());
+    if effect == Effect::Allow || patterns.contains(&PrincipalPattern::Anyone) {
+        return any();
+    }
     let lists =
         |arn: &str| patterns.iter().any(|p| matches!(p, PrincipalPattern::Arn(a) if a == arn));
     let account = request.principal.account().is_some_and(|account| {
         patterns.iter().any(|p| matches!(p, PrincipalPattern::Account(a) if *a == account))
     });
-    if patterns.contains(&PrincipalPattern::Anyone) {
-        return true;
-    }
     match request.principal {
         Principal::Root(_) => account,
         Principal::User { arn } | Principal::FederatedUser { arn } => account && lists(arn),
         Principal::AssumedRole { role_arn, session_arn } => {
             account && lists(role_arn) && lists(session_arn)
         }
-        other => patterns.iter().any(|p| names(p, other, request.context).is_some()),
+        Principal::Federated { .. } | Principal::Service(_) | Principal::Anonymous => any(),
     }
 }
