@@ -5,6 +5,8 @@
 //! contradicts stands in [`DISPUTED`] with the page that does; one that becomes right, or vanishes,
 //! must leave that list.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests, helpers included.
+
 use ringfence_policy::{
     Arn, Context, Decision, Document, Kind, Layer, PolicySet, Principal, Request, ResourcePolicy,
     decide, parse,
