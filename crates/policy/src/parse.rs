@@ -180,8 +180,11 @@ impl Elements {
         let mut resources = self.resource.iter().flat_map(|resource| resource.patterns());
         let resource = kind.is_identity()
             && resources.any(|pattern| {
-                let parts: Vec<&str> = split_arn(pattern);
-                (parts.len() < 6 && parts.contains(&"")) || parts.get(2) == Some(&"")
+                let parts = split_arn(pattern);
+                let short = parts.len() < 6 && pattern.contains("::");
+                // A wrong partition has a message of its own.
+                parts.get(1).is_some_and(|partition| is_partition(partition))
+                    && (short || parts.get(2) == Some(&""))
             });
         effect || date || resource
     }
@@ -270,6 +273,14 @@ const IAM_PATHS: [&str; 13] = [
     "access-report/",
 ];
 
+fn wild(text: &str) -> bool {
+    text.contains(['*', '?', '$'])
+}
+
+fn is_partition(text: &str) -> bool {
+    text == "aws" || text.starts_with("aws-") || wild(text)
+}
+
 fn check_resource(pattern: &str, kind: Kind) -> Result<()> {
     if pattern == "*" {
         return Ok(());
@@ -278,9 +289,7 @@ fn check_resource(pattern: &str, kind: Kind) -> Result<()> {
     let [_, partition, rest @ ..] = parts.as_slice() else {
         return malformed(format!("Resource {pattern} must be in ARN format or \"*\"."));
     };
-    let wild = |text: &str| text.contains(['*', '?', '$']);
-    let known = *partition == "aws" || partition.starts_with("aws-");
-    if !known && !wild(partition) {
+    if !is_partition(partition) {
         let missing = ":*".repeat(6 - parts.len());
         return malformed(format!(
             "Partition \"{partition}\" is not valid for resource \"arn:{}{missing}\".",
