@@ -132,7 +132,10 @@ impl Identity {
             Self::AssumedRole { .. } => {
                 Principal::AssumedRole { role_arn: self.principal_arn(), session_arn: self.arn() }
             }
-            Self::FederatedUser { .. } => Principal::FederatedUser { arn: self.arn() },
+            Self::FederatedUser { issuer, .. } => {
+                let user_arn = matches!(**issuer, Self::User { .. }).then(|| issuer.arn());
+                Principal::FederatedUser { arn: self.arn(), user_arn }
+            }
             Self::Anonymous => Principal::Anonymous,
         }
     }

@@ -25,6 +25,9 @@ pub enum Principal {
     FederatedUser {
         /// `arn:aws:sts::ID:federated-user/name`.
         arn: String,
+        /// The IAM user that asked for it; `None` where root did. A grant to the user reaches the
+        /// session, limited by boundary and session policies.
+        user_arn: Option<String>,
     },
     /// An identity of an outside provider, before it has assumed a role.
     Federated {
@@ -42,7 +45,9 @@ impl Principal {
     pub fn account(&self) -> Option<AccountId> {
         match self {
             Self::Root(account) => Some(*account),
-            Self::User { arn } | Self::FederatedUser { arn } => Arn::parse(arn).ok()?.account_id(),
+            Self::User { arn } | Self::FederatedUser { arn, .. } => {
+                Arn::parse(arn).ok()?.account_id()
+            }
             Self::AssumedRole { role_arn, .. } => Arn::parse(role_arn).ok()?.account_id(),
             Self::Federated { .. } | Self::Service(_) | Self::Anonymous => None,
         }
@@ -140,7 +145,7 @@ pub enum Layer {
 enum Named {
     /// The account was named: it grants what identity policies grant.
     Account,
-    /// The role was named: boundaries and session policies still limit.
+    /// The role, or the user behind a federated one, was named: boundaries and session policies still limit.
     Role,
     /// The user or the session itself was named, or anyone: nothing that is merely silent limits it.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles>
@@ -323,8 +328,13 @@ fn names(pattern: &PrincipalPattern, principal: &Principal, context: &Context) -
             (principal.account() == Some(*account)).then_some(Named::Account)
         }
         PrincipalPattern::Arn(arn) => match principal {
-            Principal::User { arn: own } | Principal::FederatedUser { arn: own } if own == arn => {
+            Principal::User { arn: own } | Principal::FederatedUser { arn: own, .. }
+                if own == arn =>
+            {
                 Some(Named::Itself)
+            }
+            Principal::FederatedUser { user_arn: Some(user), .. } if user == arn => {
+                Some(Named::Role)
             }
             Principal::AssumedRole { session_arn, .. } if session_arn == arn => Some(Named::Itself),
             Principal::AssumedRole { role_arn, .. } if role_arn == arn => Some(Named::Role),
@@ -366,7 +376,7 @@ fn exempt(patterns: &[PrincipalPattern], request: &Request<'_>, effect: Effect) 
     });
     match request.principal {
         Principal::Root(_) => account,
-        Principal::User { arn } | Principal::FederatedUser { arn } => account && lists(arn),
+        Principal::User { arn } | Principal::FederatedUser { arn, .. } => account && lists(arn),
         Principal::AssumedRole { role_arn, session_arn } => {
             account && lists(role_arn) && lists(session_arn)
         }

@@ -184,7 +184,7 @@ fn principal(text: &Value) -> Principal {
     match kind {
         "root" => Principal::Root(account),
         "user" => Principal::User { arn: text.to_owned() },
-        "federated-user" => Principal::FederatedUser { arn: text.to_owned() },
+        "federated-user" => Principal::FederatedUser { arn: text.to_owned(), user_arn: None },
         "role" => Principal::AssumedRole {
             role_arn: text.to_owned(),
             session_arn: format!(

@@ -51,7 +51,10 @@ fn session(id: &str) -> Principal {
 }
 
 fn federated(id: &str) -> Principal {
-    Principal::FederatedUser { arn: format!("arn:aws:sts::{id}:federated-user/guest") }
+    Principal::FederatedUser {
+        arn: format!("arn:aws:sts::{id}:federated-user/guest"),
+        user_arn: Some(format!("arn:aws:iam::{id}:user/ann")),
+    }
 }
 
 /// Asks whether an identity policy of these statements allows a user this.
@@ -921,6 +924,9 @@ fn in_one_account_what_a_resource_policy_names_decides_what_still_limits() {
         (&role_arn, &session, Allow, boundary, limited),
         (&session_arn, &session, Allow, Allow, Allow),
         (&guest_arn, &guest, Allow, Allow, Allow),
+        (&user_arn, &guest, Allow, boundary, limited),
+        (&anyone, &guest, Allow, Allow, Allow),
+        (&own, &guest, identity, identity, identity),
         (&anyone, &user, Allow, Allow, Allow),
         (&anyone, &session, Allow, Allow, Allow),
         // The account passes the question on to its identity policies.
