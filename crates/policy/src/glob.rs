@@ -56,8 +56,11 @@ pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool 
         }
     }
     let pattern = &pattern[fixed..];
-    if pattern.is_empty() {
-        return rest.next().is_none();
+    match pattern {
+        [] => return rest.next().is_none(),
+        // What most patterns end with.
+        [Token::Any] => return true,
+        _ => {}
     }
     // `reached[p]`: the text so far can end before token `p`.
     let mut reached = vec![false; pattern.len() + 1];
