@@ -185,6 +185,14 @@ pub enum Location {
     StatusCode,
 }
 
+impl Location {
+    /// Whether a member of a reply travels in the body: a reply has no path and no query string, so
+    /// that only headers and the status take members out of it.
+    pub const fn is_reply_body(self) -> bool {
+        matches!(self, Self::Body | Self::Uri | Self::QueryString)
+    }
+}
+
 /// An XML namespace.
 #[derive(Debug, Clone, Copy)]
 pub struct Namespace {

@@ -113,7 +113,7 @@ impl Fields<'_> {
     fn xml(&self) -> String {
         let mut writer = XmlWriter::default();
         self.for_each(|member, field| {
-            if member.location == crate::shape::Location::Body {
+            if member.location.is_reply_body() {
                 field.write(&mut writer, member);
             }
         });
@@ -255,7 +255,7 @@ fn json_error(
     writer.out.push(':');
     json::quote(&mut writer.out, &error.message);
     fields.for_each(|member, field| {
-        if member.location == crate::shape::Location::Body {
+        if member.location.is_reply_body() {
             writer.out.push(',');
             json::quote(&mut writer.out, member.wire_or_name());
             writer.out.push(':');

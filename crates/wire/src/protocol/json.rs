@@ -3,7 +3,7 @@
 use super::{DEEPEST, read_root, too_deep};
 use crate::constraint::{At, Violations};
 use crate::protocol::Refused;
-use crate::shape::{Kind, Location, Member, StructureShape, TimestampFormat};
+use crate::shape::{Kind, Member, StructureShape, TimestampFormat};
 use crate::timestamp::Timestamp;
 use crate::value::{
     Document, Entries, Items, ReadError, Reader, Seen, Structure, Writer, read_element, read_entry,
@@ -33,10 +33,10 @@ pub fn write(value: &dyn Structure, root: &'static Member) -> String {
     writer.out
 }
 
-/// Writes the members of a structure that travel in the body.
+/// Writes the members of a structure that travel in the body of a reply.
 pub(crate) fn write_bound(value: &dyn Structure) -> String {
     let mut writer = JsonWriter::new();
-    writer.object(value, |member| member.location == Location::Body);
+    writer.object(value, |member| member.location.is_reply_body());
     writer.out
 }
 

@@ -673,7 +673,7 @@ fn write_body(
     output: &dyn Structure,
     content_type: &'static str,
 ) -> (Body, Option<&'static str>) {
-    let any = shape.members.iter().any(|m| m.location == Location::Body);
+    let any = shape.members.iter().any(|m| m.location.is_reply_body());
     match format {
         Format::Json => {
             let out = json::write_bound(output);

@@ -298,7 +298,7 @@ impl XmlWriter {
     pub(crate) fn members(&mut self, value: &dyn Structure) {
         let members = value.shape().as_structure().map_or(&[][..], |shape| shape.members);
         for (index, member) in members.iter().enumerate() {
-            if member.is_xml_attribute() || member.location != crate::shape::Location::Body {
+            if member.is_xml_attribute() || !member.location.is_reply_body() {
                 continue;
             }
             if let Some(field) = value.member(index).filter(|field| !field.is_absent()) {
