@@ -683,9 +683,8 @@ fn write_body(
         Format::Xml => {
             let mut writer = xml::XmlWriter::default();
             let root = &operation.output;
-            let name = root.wire_name.or(shape.wire_name);
-            let name = name.map_or_else(|| format!("{}Response", operation.name), str::to_owned);
-            writer.document_root(&name, operation.service.xml_namespace, root, output);
+            let name = root.wire_name.or(shape.wire_name).unwrap_or(root.shape.name);
+            writer.document_root(name, operation.service.xml_namespace, root, output);
             (Body::Whole(writer.out.into()), Some(content_type))
         }
     }
