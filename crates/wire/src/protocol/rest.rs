@@ -610,7 +610,8 @@ fn write_payload(
         return (Body::Stream(stream.clone()), Some("application/octet-stream"));
     }
     let Some(field) = output.member(index).filter(|field| !field.is_absent()) else {
-        let json = format == Format::Json && matches!(member.shape.kind, Kind::Structure(_));
+        // An absent structure is `{}`, which would be no union.
+        let json = format == Format::Json && member.shape.as_structure().is_some_and(|s| !s.union);
         let body = if json { Bytes::from_static(b"{}") } else { Bytes::new() };
         return (Body::Whole(body), json.then_some(content_type));
     };
