@@ -366,6 +366,20 @@ impl Member {
         }
     }
 
+    /// The name under which the elements of a flattened list, or any other value, stand in their
+    /// parent: a list shape that is itself flattened names them on its element.
+    pub const fn name_in_parent(&self) -> &'static str {
+        match (&self.shape.kind, self.wire_name) {
+            (Kind::List(ListShape { flattened: true, element, .. }), None) => {
+                match element.wire_name {
+                    Some(name) => name,
+                    None => self.name,
+                }
+            }
+            _ => self.wire_or_name(),
+        }
+    }
+
     /// The timestamp format, `fallback` being the protocol's own for this place.
     pub const fn timestamp_format(&self, fallback: TimestampFormat) -> TimestampFormat {
         match (self.timestamp, &self.shape.kind) {

@@ -78,17 +78,6 @@ impl<'a, 'i> XmlReader<'_, 'a, 'i> {
     }
 }
 
-/// The name under which a member's elements stand in their parent.
-fn element_name(member: &'static Member) -> &'static str {
-    if let (Kind::List(list), true, None) =
-        (&member.shape.kind, member.is_flattened(), member.wire_name)
-        && let Some(name) = list.element.wire_name
-    {
-        return name;
-    }
-    member.wire_or_name()
-}
-
 impl Reader for XmlReader<'_, '_, '_> {
     fn null(&mut self) -> Result<bool, ReadError> {
         Ok(false)
@@ -115,7 +104,7 @@ impl Reader for XmlReader<'_, '_, '_> {
                 }
                 continue;
             }
-            let name = element_name(member);
+            let name = member.name_in_parent();
             let nodes: Vec<Node<'_, '_>> = node
                 .children()
                 .filter(|child| child.is_element() && child.tag_name().name() == name)
@@ -335,7 +324,7 @@ impl Writer for XmlWriter {
             name
         });
         let element_name = if flattened {
-            element_name(member)
+            member.name_in_parent()
         } else {
             list.element.wire_name.unwrap_or("member")
         };
