@@ -113,15 +113,14 @@ impl<'p> QueryReader<'p> {
 
     /// The name of a member under this one.
     fn name_of(&self, member: &Member) -> String {
-        let name = match (self.dialect, member.query_name, member.wire_name) {
-            (Dialect::Aws, _, _) => member.name_in_parent().to_owned(),
-            (Dialect::Ec2, Some(name), _) => name.to_owned(),
-            (Dialect::Ec2, None, Some(name)) => {
-                let mut chars = name.chars();
+        let name = match (self.dialect, member.query_name) {
+            (Dialect::Aws, _) => member.name_in_parent().to_owned(),
+            (Dialect::Ec2, Some(name)) => name.to_owned(),
+            (Dialect::Ec2, None) => {
+                let mut chars = member.wire_or_name().chars();
                 let first = chars.next().map(|c| c.to_ascii_uppercase());
                 first.into_iter().chain(chars).collect()
             }
-            (Dialect::Ec2, None, None) => member.name.to_owned(),
         };
         self.join(&name)
     }
