@@ -348,9 +348,11 @@ impl Writer for XmlWriter {
             name
         });
         let entry_name = if around.is_some() { "entry" } else { member.wire_or_name() };
+        let entry_namespace = if around.is_some() { None } else { member.xml_namespace };
         entries.for_each(&mut |key, value| {
             self.out.push('<');
             self.out.push_str(entry_name);
+            self.namespace(entry_namespace.as_ref());
             self.out.push('>');
             self.name = Some(map.key.wire_or_name());
             self.element(&map.key, key);
