@@ -240,22 +240,25 @@ impl JsonWriter {
         Self { out: String::with_capacity(256) }
     }
 
+    /// Begins an entry of the object that is open.
+    pub(crate) fn key(&mut self, name: &str) {
+        if !self.out.ends_with('{') {
+            self.out.push(',');
+        }
+        quote(&mut self.out, name);
+        self.out.push(':');
+    }
+
     fn object(&mut self, value: &dyn Structure, keep: impl Fn(&Member) -> bool) {
         let members = value.shape().as_structure().map_or(&[][..], |shape| shape.members);
         self.out.push('{');
-        let mut first = true;
         for (index, member) in members.iter().enumerate() {
             let Some(field) =
                 value.member(index).filter(|field| keep(member) && !field.is_absent())
             else {
                 continue;
             };
-            if !first {
-                self.out.push(',');
-            }
-            first = false;
-            quote(&mut self.out, member.wire_or_name());
-            self.out.push(':');
+            self.key(member.wire_or_name());
             field.write(self, member);
         }
         self.out.push('}');
@@ -328,14 +331,8 @@ impl Writer for JsonWriter {
     fn map(&mut self, member: &'static Member, entries: &dyn Entries) {
         let Kind::Map(map) = &member.shape.kind else { return };
         self.out.push('{');
-        let mut first = true;
         entries.for_each(&mut |key, value| {
-            if !first {
-                self.out.push(',');
-            }
-            first = false;
-            quote(&mut self.out, key);
-            self.out.push(':');
+            self.key(key);
             value.write(self, &map.value);
         });
         self.out.push('}');
