@@ -676,6 +676,7 @@ fn write_body(
 ) -> (Body, Option<&'static str>) {
     let any = shape.members.iter().any(|m| m.location.is_reply_body());
     match format {
+        Format::Json if !operation.has_output() => (Body::Whole(Bytes::new()), None),
         Format::Json => {
             let out = json::write_bound(output);
             (Body::Whole(out.into()), Some(content_type))
