@@ -278,7 +278,8 @@ pub(crate) fn check_float(value: f64, member: &'static Member, at: &At<'_>) {
 
 /// Whether the whole text matches. Patterns are compiled when first used, and kept.
 fn matches(pattern: &Pattern, text: &str) -> bool {
-    static COMPILED: OnceLock<RwLock<HashMap<&'static str, Option<Arc<Regex>>>>> = OnceLock::new();
+    type Compiled = HashMap<&'static str, Option<Arc<Regex>>>;
+    static COMPILED: OnceLock<RwLock<Compiled>> = OnceLock::new();
     let Some(source) = pattern.regex else { return true };
     let compiled = COMPILED.get_or_init(RwLock::default);
     let known = match compiled.read() {
