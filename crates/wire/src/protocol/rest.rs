@@ -701,3 +701,6 @@ pub fn match_query(pattern: &str, params: &query::Params) -> bool {
         None => params.get(part).is_some(),
     })
 }
+
+#[cfg(test)]
+mod tests;
