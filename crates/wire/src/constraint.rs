@@ -278,7 +278,8 @@ pub(crate) fn check_float(value: f64, member: &'static Member, at: &At<'_>) {
 
 /// Whether the whole text matches. Patterns are compiled when first used, and kept.
 fn matches(pattern: &Pattern, text: &str) -> bool {
-    static COMPILED: OnceLock<RwLock<HashMap<&'static str, Option<Arc<Regex>>>>> = OnceLock::new();
+    type Compiled = HashMap<&'static str, Option<Arc<Regex>>>;
+    static COMPILED: OnceLock<RwLock<Compiled>> = OnceLock::new();
     let Some(source) = pattern.regex else { return true };
     let compiled = COMPILED.get_or_init(RwLock::default);
     let known = match compiled.read() {
@@ -294,4 +295,220 @@ fn matches(pattern: &Pattern, text: &str) -> bool {
     });
     // A pattern that does not compile constrains nothing; `xtask models` refuses to emit one.
     regex.is_none_or(|regex| regex.is_match(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message;
+    use crate::protocol::{Refused, json};
+    use crate::shape::{Member, Shape};
+    use crate::value::Map;
+    use crate::{string_enum, structure};
+    use bytes::Bytes;
+
+    static NAME: Shape = Shape::string("Name").min(1).max(8).pattern("[a-z]*", Some("[a-z]*"));
+    static LOOSE: Shape = Shape::string("Loose").pattern("(?=never)", None);
+    static KEY: Shape = Shape::string("Key").min(2);
+    static VALUE: Shape = Shape::string("Value").max(3);
+    static SECRET: Shape = Shape::string("Secret").min(8).sensitive();
+    static SECRETS: Shape = Shape::list("Secrets", Member::new("member", &SECRET)).max(1);
+    static KIND: Shape = Shape::string("Kind").values(&["symmetric", "hmac"]);
+    static AGE: Shape = Shape::integer("Age").at_least(1).at_most(9);
+    static SHARE: Shape = Shape::double("Share").between(Some(0.5), Some(1.5));
+    static DATA: Shape = Shape::blob("Data").min(1).max(2);
+    static TAG: Shape = Shape::structure(
+        "Tag",
+        &[Member::new("Key", &KEY).required(), Member::new("Value", &VALUE)],
+    );
+    static TAGS: Shape = Shape::list("Tags", Member::new("member", &TAG)).max(2);
+    static CONTEXT: Shape =
+        Shape::map("Context", Member::new("key", &KEY), Member::new("value", &VALUE)).min(1);
+    static INPUT: Shape = Shape::structure(
+        "Input",
+        &[
+            Member::new("Name", &NAME).required(),
+            Member::new("Loose", &LOOSE),
+            Member::new("Secret", &SECRET),
+            Member::new("Secrets", &SECRETS),
+            Member::new("Kind", &KIND),
+            Member::new("Age", &AGE),
+            Member::new("Share", &SHARE),
+            Member::new("Data", &DATA),
+            Member::new("Tags", &TAGS),
+            Member::new("Context", &CONTEXT),
+        ],
+    );
+    static ROOT: Member = Member::new("Input", &INPUT);
+
+    string_enum! { Sort { Symmetric = "symmetric", Hmac = "hmac" } }
+    structure! { Tag = TAG { 0 key: String, 1 value: Option<String> } }
+    structure! { Input = INPUT {
+        0 name: String,
+        1 loose: Option<String>,
+        2 secret: Option<String>,
+        3 secrets: Option<Vec<String>>,
+        4 kind: Option<Sort>,
+        5 age: Option<i32>,
+        6 share: Option<f64>,
+        7 data: Option<Bytes>,
+        8 tags: Option<Vec<Tag>>,
+        9 context: Option<Map<String>>,
+    } }
+
+    /// The message for a body; empty where it has no violation.
+    fn refusal(body: &str) -> String {
+        match json::read::<Input>(body.as_bytes(), &ROOT) {
+            Ok(_) => String::new(),
+            Err(Refused::Violations(violations)) => message(&violations),
+            Err(Refused::Malformed(error)) => panic!("{body}: {error}"),
+        }
+    }
+
+    #[test]
+    fn each_rule_is_worded_as_aws_words_it() {
+        for (body, want) in [
+            (r#"{}"#, "Value null at 'name' failed to satisfy constraint: Member must not be null"),
+            (
+                r#"{"Name":null}"#,
+                "Value null at 'name' failed to satisfy constraint: Member must not be null",
+            ),
+            (
+                r#"{"Name":""}"#,
+                "Value '' at 'name' failed to satisfy constraint: Member must have length greater \
+                 than or equal to 1",
+            ),
+            (
+                r#"{"Name":"abcdefghi"}"#,
+                "Value 'abcdefghi' at 'name' failed to satisfy constraint: Member must have length \
+                 less than or equal to 8",
+            ),
+            (
+                r#"{"Name":"a1"}"#,
+                "Value 'a1' at 'name' failed to satisfy constraint: Member must satisfy regular \
+                 expression pattern: [a-z]*",
+            ),
+            (
+                r#"{"Name":"a","Kind":"rsa"}"#,
+                "Value 'rsa' at 'kind' failed to satisfy constraint: Member must satisfy enum value \
+                 set: [symmetric, hmac]",
+            ),
+            (
+                r#"{"Name":"a","Age":0}"#,
+                "Value '0' at 'age' failed to satisfy constraint: Member must have value greater \
+                 than or equal to 1",
+            ),
+            (
+                r#"{"Name":"a","Age":10}"#,
+                "Value '10' at 'age' failed to satisfy constraint: Member must have value less than \
+                 or equal to 9",
+            ),
+            (
+                r#"{"Name":"a","Share":0.25}"#,
+                "Value '0.25' at 'share' failed to satisfy constraint: Member must have value \
+                 greater than or equal to 0.5",
+            ),
+            (
+                r#"{"Name":"a","Share":2}"#,
+                "Value '2' at 'share' failed to satisfy constraint: Member must have value less \
+                 than or equal to 1.5",
+            ),
+            (
+                r#"{"Name":"a","Data":"AAAA"}"#,
+                "Value 'java.nio.HeapByteBuffer[pos=0 lim=3 cap=3]' at 'data' failed to satisfy \
+                 constraint: Member must have length less than or equal to 2",
+            ),
+            (
+                r#"{"Name":"a","Context":{}}"#,
+                "Value '{}' at 'context' failed to satisfy constraint: Member must have length \
+                 greater than or equal to 1",
+            ),
+        ] {
+            assert_eq!(refusal(body), format!("1 validation error detected: {want}"), "{body}");
+        }
+    }
+
+    #[test]
+    fn values_at_their_bounds_hold() {
+        for body in [
+            r#"{"Name":"a"}"#,
+            r#"{"Name":"abcdefgh","Age":1,"Share":1.5,"Data":"AAA="}"#,
+            r#"{"Name":"a","Age":9,"Share":0.5,"Data":"AA==","Kind":"hmac"}"#,
+            // Lengths count characters, not bytes.
+            r#"{"Name":"a","Context":{"ää":"äöü"}}"#,
+            r#"{"Name":"a","Loose":"a pattern that cannot be stated constrains nothing"}"#,
+        ] {
+            assert_eq!(refusal(body), "", "{body}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_must_match_the_whole_value() {
+        for name in ["1a", "a1", "a\\nb", "a\\n"] {
+            let body = format!(r#"{{"Name":"{name}"}}"#);
+            assert!(refusal(&body).contains("regular expression pattern"), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_violation_is_told_and_joined() {
+        assert_eq!(
+            refusal(r#"{"Name":"ABCDEFGHI","Age":0}"#),
+            "3 validation errors detected: Value 'ABCDEFGHI' at 'name' failed to satisfy \
+             constraint: Member must have length less than or equal to 8; Value 'ABCDEFGHI' at \
+             'name' failed to satisfy constraint: Member must satisfy regular expression pattern: \
+             [a-z]*; Value '0' at 'age' failed to satisfy constraint: Member must have value \
+             greater than or equal to 1"
+        );
+    }
+
+    #[test]
+    fn a_path_counts_elements_from_one_and_names_map_keys() {
+        for (members, want) in [
+            (
+                r#""Tags":[{"Key":"ab"},{"Key":"c"}]"#,
+                "Value 'c' at 'tags.2.member.key' failed to satisfy constraint: Member must have \
+                 length greater than or equal to 2",
+            ),
+            (
+                r#""Tags":[{"Value":"x"}]"#,
+                "Value null at 'tags.1.member.key' failed to satisfy constraint: Member must not \
+                 be null",
+            ),
+            (
+                r#""Context":{"ab":"long"}"#,
+                "Value 'long' at 'context.ab.member' failed to satisfy constraint: Member must have \
+                 length less than or equal to 3",
+            ),
+            (
+                r#""Context":{"a":"b"}"#,
+                "Value 'a' at 'context.a.key' failed to satisfy constraint: Member must have length \
+                 greater than or equal to 2",
+            ),
+        ] {
+            let body = format!(r#"{{"Name":"a",{members}}}"#);
+            assert_eq!(refusal(&body), format!("1 validation error detected: {want}"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_sensitive_value_is_not_repeated() {
+        assert_eq!(
+            refusal(r#"{"Name":"a","Secret":"hunter2","Secrets":["hunter3","longenough"]}"#),
+            "3 validation errors detected: Value at 'secret' failed to satisfy constraint: Member \
+             must have length greater than or equal to 8; Value at 'secrets.1.member' failed to \
+             satisfy constraint: Member must have length greater than or equal to 8; Value at \
+             'secrets' failed to satisfy constraint: Member must have length less than or equal \
+             to 1"
+        );
+    }
+
+    #[test]
+    fn long_values_and_long_lists_of_violations_are_cut() {
+        let long = "ä".repeat(2000);
+        let text = refusal(&format!(r#"{{"Name":"a","Context":{{"ab":"{long}"}}}}"#));
+        assert!(text.contains(&format!("'{}…'", "ä".repeat(1024))), "{text}");
+        let tags = vec![r#"{"Key":"a"}"#; 1000].join(",");
+        let text = refusal(&format!(r#"{{"Name":"a","Tags":[{tags}]}}"#));
+        assert!(text.starts_with("100 validation errors detected: "), "{text}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Services and their operations as static tables, and the typed handle of each operation.
 
-use crate::shape::{Member, Namespace, Shape};
+use crate::shape::{Member, Namespace, Shape, prelude};
 use crate::value::Structure;
 
 /// A wire protocol.
@@ -91,6 +91,13 @@ pub struct Operation {
     pub pagination: Option<Pagination>,
     /// How it is authorised.
     pub authorization: Authorization,
+}
+
+impl Operation {
+    /// Whether the model gives the operation an output, if only an empty one.
+    pub fn has_output(&self) -> bool {
+        !std::ptr::eq(self.output.shape, &prelude::EMPTY)
+    }
 }
 
 /// Whether an operation's requests must be signed.

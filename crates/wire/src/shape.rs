@@ -185,6 +185,14 @@ pub enum Location {
     StatusCode,
 }
 
+impl Location {
+    /// Whether a member of a reply travels in the body: a reply has no path and no query string, so
+    /// that only headers and the status take members out of it.
+    pub const fn is_reply_body(self) -> bool {
+        matches!(self, Self::Body | Self::Uri | Self::QueryString)
+    }
+}
+
 /// An XML namespace.
 #[derive(Debug, Clone, Copy)]
 pub struct Namespace {
@@ -355,6 +363,20 @@ impl Member {
         match self.wire_name {
             Some(name) => name,
             None => self.name,
+        }
+    }
+
+    /// The name under which the elements of a flattened list, or any other value, stand in their
+    /// parent: a list shape that is itself flattened names them on its element.
+    pub const fn name_in_parent(&self) -> &'static str {
+        match (&self.shape.kind, self.wire_name) {
+            (Kind::List(ListShape { flattened: true, element, .. }), None) => {
+                match element.wire_name {
+                    Some(name) => name,
+                    None => self.name,
+                }
+            }
+            _ => self.wire_or_name(),
         }
     }
 

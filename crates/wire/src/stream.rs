@@ -23,9 +23,12 @@ pub trait Chunks: Send {
     }
 }
 
+/// The pieces of a body, wherever they come from.
+type Pieces = Pin<Box<dyn Chunks>>;
+
 /// A streaming payload. It can be taken once; clones share the one body.
 #[derive(Clone, Default)]
-pub struct ByteStream(Arc<Mutex<Option<Pin<Box<dyn Chunks>>>>>);
+pub struct ByteStream(Arc<Mutex<Option<Pieces>>>);
 
 impl ByteStream {
     /// A body from its source.
@@ -39,7 +42,7 @@ impl ByteStream {
     }
 
     /// Takes the body; `None` when it was taken before, or never there.
-    pub fn take(&self) -> Option<Pin<Box<dyn Chunks>>> {
+    pub fn take(&self) -> Option<Pieces> {
         self.0.lock().ok()?.take()
     }
 

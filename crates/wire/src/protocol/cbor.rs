@@ -309,16 +309,18 @@ impl Writer for CborWriter {
     }
 }
 
-/// Writes an error: `__type`, the message, and the members that `fields` hands over.
+/// Writes an error: `__type`, the message under its name, and the members that `fields` hands over.
 pub(crate) fn write_error(
     name: &str,
-    error: &crate::error::ServiceError,
+    message: Option<(&str, &str)>,
     fields: impl Fn(&mut dyn FnMut(&'static Member, &dyn crate::Value)),
 ) -> Vec<u8> {
     let mut writer = CborWriter(Encoder::new(Vec::with_capacity(128)));
     let _ = writer.0.begin_map();
     let _ = writer.0.str("__type").and_then(|e| e.str(name));
-    let _ = writer.0.str("message").and_then(|e| e.str(&error.message));
+    if let Some((key, text)) = message {
+        let _ = writer.0.str(key).and_then(|e| e.str(text));
+    }
     fields(&mut |member, field| {
         let _ = writer.0.str(member.wire_or_name());
         field.write(&mut writer, member);

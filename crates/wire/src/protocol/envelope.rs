@@ -110,10 +110,14 @@ impl Fields<'_> {
             .map_or("message", Member::wire_or_name)
     }
 
+    /// The message, unless it is empty, and the members in the body.
     fn xml(&self) -> String {
         let mut writer = XmlWriter::default();
+        if !self.error.message.is_empty() {
+            tag(&mut writer.out, "Message", &self.error.message);
+        }
         self.for_each(|member, field| {
-            if member.location == crate::shape::Location::Body {
+            if member.location.is_reply_body() {
                 field.write(&mut writer, member);
             }
         });
@@ -148,7 +152,6 @@ fn query_error(service: &Service, error: &ServiceError, request_id: &str) -> Rep
     out.push_str("><Error>");
     tag(&mut out, "Type", if error.sender { "Sender" } else { "Receiver" });
     tag(&mut out, "Code", &error.code);
-    tag(&mut out, "Message", &error.message);
     out.push_str(&Fields { error }.xml());
     out.push_str("</Error>");
     tag(&mut out, "RequestId", request_id);
@@ -159,7 +162,6 @@ fn query_error(service: &Service, error: &ServiceError, request_id: &str) -> Rep
 fn ec2_error(error: &ServiceError, request_id: &str) -> Reply {
     let mut out = format!("{DECLARATION}<Response><Errors><Error>");
     tag(&mut out, "Code", &error.code);
-    tag(&mut out, "Message", &error.message);
     out.push_str(&Fields { error }.xml());
     out.push_str("</Error></Errors>");
     tag(&mut out, "RequestID", request_id);
@@ -185,7 +187,6 @@ fn rest_xml_error(service: &Service, error: &ServiceError, request_id: &str) -> 
         tag(&mut out, "Type", if error.sender { "Sender" } else { "Receiver" });
     }
     tag(&mut out, "Code", &error.code);
-    tag(&mut out, "Message", &error.message);
     out.push_str(&Fields { error }.xml());
     if !wrapped {
         tag(&mut out, "RequestId", request_id);
@@ -247,18 +248,16 @@ fn json_error(
     let mut writer = json::JsonWriter::new();
     writer.out.push('{');
     if !rest {
-        writer.out.push_str("\"__type\":");
+        writer.key("__type");
         json::quote(&mut writer.out, name);
-        writer.out.push(',');
     }
-    json::quote(&mut writer.out, fields.message_name());
-    writer.out.push(':');
-    json::quote(&mut writer.out, &error.message);
+    if !error.message.is_empty() {
+        writer.key(fields.message_name());
+        json::quote(&mut writer.out, &error.message);
+    }
     fields.for_each(|member, field| {
-        if member.location == crate::shape::Location::Body {
-            writer.out.push(',');
-            json::quote(&mut writer.out, member.wire_or_name());
-            writer.out.push(':');
+        if member.location.is_reply_body() {
+            writer.key(member.wire_or_name());
             field.write(&mut writer, member);
         }
     });
@@ -277,9 +276,10 @@ fn json_error(
 }
 
 fn cbor_error(service: &'static Service, error: &ServiceError, request_id: &str) -> Reply {
-    let body = super::cbor::write_error(shape_name(error), error, |each| {
-        Fields { error }.for_each(each);
-    });
+    let fields = Fields { error };
+    let message = Some((fields.message_name(), error.message.as_str()));
+    let message = message.filter(|(_, text)| !text.is_empty());
+    let body = super::cbor::write_error(shape_name(error), message, |each| fields.for_each(each));
     let mut reply = Reply::new(shape_status(error), "application/cbor", body)
         .header("smithy-protocol", "rpc-v2-cbor")
         .header("x-amzn-requestid", request_id);

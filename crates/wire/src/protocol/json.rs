@@ -3,7 +3,7 @@
 use super::{DEEPEST, read_root, too_deep};
 use crate::constraint::{At, Violations};
 use crate::protocol::Refused;
-use crate::shape::{Kind, Location, Member, StructureShape, TimestampFormat};
+use crate::shape::{Kind, Member, StructureShape, TimestampFormat};
 use crate::timestamp::Timestamp;
 use crate::value::{
     Document, Entries, Items, ReadError, Reader, Seen, Structure, Writer, read_element, read_entry,
@@ -33,10 +33,10 @@ pub fn write(value: &dyn Structure, root: &'static Member) -> String {
     writer.out
 }
 
-/// Writes the members of a structure that travel in the body.
+/// Writes the members of a structure that travel in the body of a reply.
 pub(crate) fn write_bound(value: &dyn Structure) -> String {
     let mut writer = JsonWriter::new();
-    writer.object(value, |member| member.location == Location::Body);
+    writer.object(value, |member| member.location.is_reply_body());
     writer.out
 }
 
@@ -240,22 +240,25 @@ impl JsonWriter {
         Self { out: String::with_capacity(256) }
     }
 
+    /// Begins an entry of the object that is open.
+    pub(crate) fn key(&mut self, name: &str) {
+        if !self.out.ends_with('{') {
+            self.out.push(',');
+        }
+        quote(&mut self.out, name);
+        self.out.push(':');
+    }
+
     fn object(&mut self, value: &dyn Structure, keep: impl Fn(&Member) -> bool) {
         let members = value.shape().as_structure().map_or(&[][..], |shape| shape.members);
         self.out.push('{');
-        let mut first = true;
         for (index, member) in members.iter().enumerate() {
             let Some(field) =
                 value.member(index).filter(|field| keep(member) && !field.is_absent())
             else {
                 continue;
             };
-            if !first {
-                self.out.push(',');
-            }
-            first = false;
-            quote(&mut self.out, member.wire_or_name());
-            self.out.push(':');
+            self.key(member.wire_or_name());
             field.write(self, member);
         }
         self.out.push('}');
@@ -328,14 +331,8 @@ impl Writer for JsonWriter {
     fn map(&mut self, member: &'static Member, entries: &dyn Entries) {
         let Kind::Map(map) = &member.shape.kind else { return };
         self.out.push('{');
-        let mut first = true;
         entries.for_each(&mut |key, value| {
-            if !first {
-                self.out.push(',');
-            }
-            first = false;
-            quote(&mut self.out, key);
-            self.out.push(':');
+            self.key(key);
             value.write(self, &map.value);
         });
         self.out.push('}');

@@ -137,10 +137,12 @@ pub fn write_output(
                 .header("x-amzn-requestid", request_id)
         }
         Protocol::RpcV2Cbor => {
-            let body = cbor::write(output, root);
-            Reply::new(200, "application/cbor", body)
-                .header("smithy-protocol", "rpc-v2-cbor")
-                .header("x-amzn-requestid", request_id)
+            let reply = if operation.has_output() {
+                Reply::new(200, "application/cbor", cbor::write(output, root))
+            } else {
+                Reply { status: 200, headers: Vec::new(), body: Body::Whole(Bytes::new()) }
+            };
+            reply.header("smithy-protocol", "rpc-v2-cbor").header("x-amzn-requestid", request_id)
         }
         Protocol::RestJson1 => rest::write(rest::Format::Json, operation, output)
             .header("x-amzn-requestid", request_id),

@@ -113,15 +113,14 @@ impl<'p> QueryReader<'p> {
 
     /// The name of a member under this one.
     fn name_of(&self, member: &Member) -> String {
-        let name = match (self.dialect, member.query_name, member.wire_name) {
-            (Dialect::Aws, _, _) => member.wire_or_name().to_owned(),
-            (Dialect::Ec2, Some(name), _) => name.to_owned(),
-            (Dialect::Ec2, None, Some(name)) => {
-                let mut chars = name.chars();
+        let name = match (self.dialect, member.query_name) {
+            (Dialect::Aws, _) => member.name_in_parent().to_owned(),
+            (Dialect::Ec2, Some(name)) => name.to_owned(),
+            (Dialect::Ec2, None) => {
+                let mut chars = member.wire_or_name().chars();
                 let first = chars.next().map(|c| c.to_ascii_uppercase());
                 first.into_iter().chain(chars).collect()
             }
-            (Dialect::Ec2, None, None) => member.name.to_owned(),
         };
         self.join(&name)
     }
@@ -140,22 +139,14 @@ impl<'p> QueryReader<'p> {
         numbers
     }
 
-    /// The prefixes under which this list's numbers may stand.
+    /// The prefix under which this list's numbers stand.
     fn list_prefix(&self, member: &'static Member) -> String {
-        let Kind::List(list) = &member.shape.kind else { return self.prefix.clone() };
-        if self.dialect == Dialect::Ec2 || member.is_flattened() {
-            // Some models put the name of a flattened list on its element.
-            if self.params.below(&format!("{}.", self.prefix)).is_empty()
-                && let Some(name) = list.element.wire_name
-            {
-                return match self.prefix.rsplit_once('.') {
-                    Some((parent, _)) => format!("{parent}.{name}"),
-                    None => name.to_owned(),
-                };
+        match &member.shape.kind {
+            Kind::List(list) if self.dialect == Dialect::Aws && !member.is_flattened() => {
+                self.join(list.element.wire_name.unwrap_or("member"))
             }
-            return self.prefix.clone();
+            _ => self.prefix.clone(),
         }
-        self.join(list.element.wire_name.unwrap_or("member"))
     }
 
     fn text(&self) -> Result<&'p str, ReadError> {
@@ -181,10 +172,7 @@ impl Reader for QueryReader<'_> {
         for (index, member) in shape.members.iter().enumerate() {
             let name = self.name_of(member);
             let mut child = self.child(name)?;
-            let there = child.present(&child.prefix)
-                || (matches!(member.shape.kind, Kind::List(_))
-                    && child.present(&child.list_prefix(member)));
-            if there {
+            if child.present(&child.prefix) {
                 read_member(&mut child, shape, into, index, seen, at)?;
             }
         }

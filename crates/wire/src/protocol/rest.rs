@@ -11,6 +11,7 @@ use crate::value::{
 };
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
+use std::collections::BTreeMap;
 
 /// The format of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,24 +190,16 @@ fn read_query(
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         params.push((decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?));
     }
-    let bound = |name: &str| {
-        shape.members.iter().any(|m| {
-            m.location == Location::QueryString
-                && !matches!(m.shape.kind, Kind::Map(_))
-                && m.wire_or_name() == name
-        })
-    };
     for (index, member) in shape.members.iter().enumerate() {
         if member.location != Location::QueryString {
             continue;
         }
         if let Kind::Map(map) = &member.shape.kind {
-            // A map takes every parameter that no other member names.
-            let rest: Vec<&(String, String)> =
-                params.iter().filter(|(name, _)| !bound(name)).collect();
-            if !rest.is_empty() {
+            // A map takes every parameter, those that other members name too: Smithy's
+            // `httpQueryParams`.
+            if !params.is_empty() {
                 let many = matches!(map.value.shape.kind, Kind::List(_));
-                let mut reader = ParamsReader { params: &rest, many };
+                let mut reader = ParamsReader { params: &params, many };
                 read_member(&mut reader, shape, into, index, seen, at)?;
             }
             continue;
@@ -225,7 +218,7 @@ fn read_query(
 
 /// Reads a map from parameters or headers: keys to one text, or to several.
 struct ParamsReader<'p> {
-    params: &'p [&'p (String, String)],
+    params: &'p [(String, String)],
     many: bool,
 }
 
@@ -241,21 +234,17 @@ impl Reader for ParamsReader<'_> {
         at: &At<'_>,
     ) -> Result<(), ReadError> {
         let Kind::Map(map) = &member.shape.kind else { return Ok(()) };
-        let mut done: Vec<&str> = Vec::new();
+        let mut texts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (name, value) in self.params {
-            if done.contains(&name.as_str()) {
-                continue;
+            let same = texts.entry(name).or_default();
+            if self.many || same.is_empty() {
+                same.push(value.clone());
             }
-            done.push(name);
-            let texts: Vec<String> = if self.many {
-                let same = self.params.iter().filter(|(n, _)| n == name);
-                same.map(|(_, value)| value.clone()).collect()
-            } else {
-                vec![value.clone()]
-            };
+        }
+        for (name, texts) in texts {
             let mut reader = TextReader { texts: &texts, place: Place::Query };
             let at = at.entry(name);
-            into.entry(name.clone()).read(&mut reader, &map.value, &at)?;
+            into.entry(name.to_owned()).read(&mut reader, &map.value, &at)?;
         }
         Ok(())
     }
@@ -344,7 +333,6 @@ fn read_headers(
                         found.push((rest.to_owned(), text(value)?));
                     }
                 }
-                let found: Vec<&(String, String)> = found.iter().collect();
                 if !found.is_empty() {
                     let mut reader = ParamsReader { params: &found, many: false };
                     read_member(&mut reader, shape, into, index, seen, at)?;
@@ -622,7 +610,8 @@ fn write_payload(
         return (Body::Stream(stream.clone()), Some("application/octet-stream"));
     }
     let Some(field) = output.member(index).filter(|field| !field.is_absent()) else {
-        let json = format == Format::Json && matches!(member.shape.kind, Kind::Structure(_));
+        // An absent structure is `{}`, which would be no union.
+        let json = format == Format::Json && member.shape.as_structure().is_some_and(|s| !s.union);
         let body = if json { Bytes::from_static(b"{}") } else { Bytes::new() };
         return (Body::Whole(body), json.then_some(content_type));
     };
@@ -685,8 +674,9 @@ fn write_body(
     output: &dyn Structure,
     content_type: &'static str,
 ) -> (Body, Option<&'static str>) {
-    let any = shape.members.iter().any(|m| m.location == Location::Body);
+    let any = shape.members.iter().any(|m| m.location.is_reply_body());
     match format {
+        Format::Json if !operation.has_output() => (Body::Whole(Bytes::new()), None),
         Format::Json => {
             let out = json::write_bound(output);
             (Body::Whole(out.into()), Some(content_type))
@@ -695,9 +685,8 @@ fn write_body(
         Format::Xml => {
             let mut writer = xml::XmlWriter::default();
             let root = &operation.output;
-            let name = root.wire_name.or(shape.wire_name);
-            let name = name.map_or_else(|| format!("{}Response", operation.name), str::to_owned);
-            writer.document_root(&name, operation.service.xml_namespace, root, output);
+            let name = root.wire_name.or(shape.wire_name).unwrap_or(root.shape.name);
+            writer.document_root(name, operation.service.xml_namespace, root, output);
             (Body::Whole(writer.out.into()), Some(content_type))
         }
     }
@@ -712,3 +701,6 @@ pub fn match_query(pattern: &str, params: &query::Params) -> bool {
         None => params.get(part).is_some(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,35 +14,16 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use roxmltree::Node;
 
-/// Parses a body and hands its root element on.
+/// Parses a body and hands its root element on. The parser takes any depth without recursion; the
+/// reader says how deep it follows.
 pub(crate) fn with_root<T>(
     body: &[u8],
     read: impl FnOnce(Node<'_, '_>) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
     let invalid = || ReadError::new("the body is not valid XML");
     let text = std::str::from_utf8(body).map_err(|_| invalid())?;
-    check_depth(text)?;
     let tree = roxmltree::Document::parse(text).map_err(|_| invalid())?;
     read(tree.root_element())
-}
-
-/// The parser is recursive: refuses what would nest deep before it sees it.
-fn check_depth(text: &str) -> Result<(), ReadError> {
-    let mut depth = 0usize;
-    let bytes = text.as_bytes();
-    for (i, byte) in bytes.iter().enumerate() {
-        match (byte, bytes.get(i + 1)) {
-            (b'<', Some(b'/')) => depth = depth.saturating_sub(1),
-            (b'<', Some(b'!' | b'?')) => {}
-            (b'<', _) => depth += 1,
-            (b'/', Some(b'>')) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > 2 * DEEPEST {
-            return Err(too_deep());
-        }
-    }
-    Ok(())
 }
 
 /// Reads one value: an element, or for flattened lists and maps all elements of one name.
@@ -78,17 +59,6 @@ impl<'a, 'i> XmlReader<'_, 'a, 'i> {
     }
 }
 
-/// The name under which a member's elements stand in their parent.
-fn element_name(member: &'static Member) -> &'static str {
-    if let (Kind::List(list), true, None) =
-        (&member.shape.kind, member.is_flattened(), member.wire_name)
-        && let Some(name) = list.element.wire_name
-    {
-        return name;
-    }
-    member.wire_or_name()
-}
-
 impl Reader for XmlReader<'_, '_, '_> {
     fn null(&mut self) -> Result<bool, ReadError> {
         Ok(false)
@@ -115,7 +85,7 @@ impl Reader for XmlReader<'_, '_, '_> {
                 }
                 continue;
             }
-            let name = element_name(member);
+            let name = member.name_in_parent();
             let nodes: Vec<Node<'_, '_>> = node
                 .children()
                 .filter(|child| child.is_element() && child.tag_name().name() == name)
@@ -298,7 +268,7 @@ impl XmlWriter {
     pub(crate) fn members(&mut self, value: &dyn Structure) {
         let members = value.shape().as_structure().map_or(&[][..], |shape| shape.members);
         for (index, member) in members.iter().enumerate() {
-            if member.is_xml_attribute() || member.location != crate::shape::Location::Body {
+            if member.is_xml_attribute() || !member.location.is_reply_body() {
                 continue;
             }
             if let Some(field) = value.member(index).filter(|field| !field.is_absent()) {
@@ -335,7 +305,7 @@ impl Writer for XmlWriter {
             name
         });
         let element_name = if flattened {
-            element_name(member)
+            member.name_in_parent()
         } else {
             list.element.wire_name.unwrap_or("member")
         };
@@ -359,9 +329,11 @@ impl Writer for XmlWriter {
             name
         });
         let entry_name = if around.is_some() { "entry" } else { member.wire_or_name() };
+        let entry_namespace = if around.is_some() { None } else { member.xml_namespace };
         entries.for_each(&mut |key, value| {
             self.out.push('<');
             self.out.push_str(entry_name);
+            self.namespace(entry_namespace.as_ref());
             self.out.push('>');
             self.name = Some(map.key.wire_or_name());
             self.element(&map.key, key);
