@@ -3,7 +3,8 @@
 use crate::Iam;
 use crate::entity::{Entity, resolve};
 use crate::errors;
-use crate::state::{AccessKey, Account, KeyId, Record, Root, User};
+use crate::records::{AccessKey, KeyId, Record, Root, User};
+use crate::state::Account;
 use crate::users::{Whom, forget_use, named_or_caller};
 use ringfence_gateway::ids::{IdKind, access_key_id, account_of, secret_access_key};
 use ringfence_gateway::{Answer, Call, Ledger, Permit, Resolved};

@@ -6,7 +6,7 @@ use crate::entity::{Allowed, Entity, Holder};
 use crate::errors;
 use crate::managed_policies;
 use crate::pages::Page;
-use crate::state::{Group, Role, User};
+use crate::records::{Group, Role, User};
 use ringfence_gateway::{Answer, Call};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types::{self, AttachedPolicy, EntityType, PolicyUsageType};

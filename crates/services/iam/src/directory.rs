@@ -3,7 +3,8 @@
 use crate::Iam;
 use crate::aws_managed;
 use crate::entity::Entity;
-use crate::state::{Account, KeyId, Permissions, Role, User};
+use crate::records::{KeyId, Permissions, Role, User};
+use crate::state::Account;
 use crate::trust::Accounts;
 use ringfence_gateway::caller::Identity;
 use ringfence_gateway::directory::{AccessKey, MfaCheck, RoleFacts, Use};
@@ -115,7 +116,7 @@ impl Directory for Iam {
         }
         let ledger = self.ledgers.get(account)?;
         let state = ledger.for_deciding();
-        let policy = crate::state::Policy::find(&state, cut.name)?;
+        let policy = crate::records::Policy::find(&state, cut.name)?;
         let policy = Some(policy).filter(|policy| policy.is_at(cut.path, cut.name))?;
         policy.default_version().map(|version| version.policy.document().clone())
     }
@@ -183,5 +184,147 @@ impl Iam {
 impl Accounts for During<'_> {
     fn look<R>(&self, account: AccountId, look: impl FnOnce(&Account) -> R) -> Option<R> {
         if account == self.id { Some(look(self.account)) } else { self.iam.look(account, look) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Group, Inline, Policy, Record};
+    use crate::testing::{ID, OTHER, allowing, group, iam_over, policy, role, store, user};
+
+    fn identity(name: &str, id: &str) -> Identity {
+        Identity::User { account: ID, name: name.into(), path: "/".into(), id: id.into() }
+    }
+
+    fn session(role: &str, id: &str) -> Identity {
+        Identity::AssumedRole {
+            account: ID,
+            role_name: role.into(),
+            role_path: "/".into(),
+            role_id: id.into(),
+            session_name: "s".into(),
+        }
+    }
+
+    fn holding(action: &str, attached: &[&str], boundary: Option<&str>) -> Permissions {
+        Permissions {
+            inline: [Inline { name: "inline".into(), policy: allowing(action) }].into(),
+            attached: attached.iter().map(|arn| Arc::from(*arn)).collect(),
+            boundary: boundary.map(Arc::from),
+        }
+    }
+
+    async fn with(records: Vec<Record>) -> Arc<Iam> {
+        let iam = iam_over(&store());
+        iam.create_account(ID, "test").await.unwrap();
+        let ledger = iam.ledger(ID).unwrap();
+        ledger
+            .write_unasked(|_, batch| {
+                records.iter().cloned().for_each(|record| batch.put(record));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        iam
+    }
+
+    fn actions(authority: &Authority) -> Vec<&str> {
+        let statements = authority.policies.iter().flat_map(|policy| &policy.statements);
+        statements.flat_map(|s| s.action.patterns()).map(String::as_str).collect()
+    }
+
+    #[tokio::test]
+    async fn a_user_may_what_it_and_its_groups_hold() {
+        let arn = "arn:aws:iam::123456789012:policy/p";
+        let ann = User {
+            permissions: holding("s3:*", &[arn], Some("arn:aws:iam::123456789012:policy/gone")),
+            groups: ["AGPA1".into()].into(),
+            ..user("ann", "/", "AIDA1")
+        };
+        let iam = with(vec![
+            Policy::record(Arc::new(policy("p"))),
+            Group::record(Arc::new(Group {
+                permissions: holding("kms:*", &[], None),
+                ..group("g", "AGPA1")
+            })),
+            User::record(Arc::new(ann)),
+        ])
+        .await;
+        let authority = iam.authority(&identity("ann", "AIDA1")).unwrap();
+        assert_eq!(actions(&authority), ["s3:*", "sts:*", "kms:*"]);
+        // The boundary's policy is gone: it allows nothing.
+        assert!(authority.boundary.unwrap().statements.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_principal_made_anew_is_another() {
+        let iam = with(vec![
+            User::record(Arc::new(user("ann", "/", "AIDA2"))),
+            Role::record(Arc::new(role("r", "/", "AROA2"))),
+        ])
+        .await;
+        assert!(iam.authority(&identity("ann", "AIDA1")).is_none());
+        assert!(iam.authority(&identity("ann", "AIDA2")).is_some());
+        assert!(iam.authority(&session("r", "AROA1")).is_none());
+        assert!(iam.authority(&session("r", "AROA2")).is_some());
+        assert!(iam.authority(&Identity::Root { account: ID }).is_some());
+        assert!(iam.authority(&Identity::Root { account: OTHER }).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_managed_policy_is_seen_by_its_own_account_alone() {
+        let iam = with(vec![Policy::record(Arc::new(policy("P")))]).await;
+        let arn = "arn:aws:iam::123456789012:policy/P";
+        assert!(iam.managed_policy(ID, arn).is_some());
+        assert!(iam.managed_policy(OTHER, arn).is_none());
+        // An ARN is compared as it is written: conditions on it are, too.
+        assert!(iam.managed_policy(ID, "arn:aws:iam::123456789012:policy/p").is_none());
+        assert!(iam.managed_policy(ID, "arn:aws:iam::123456789012:policy/x/P").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_service_linked_role_is_told_as_one_and_not_changed() {
+        let linked = role("AWSServiceRoleForX", "/aws-service-role/x.amazonaws.com/", "AROA1");
+        assert_eq!(linked.modifiable().unwrap_err().code, "UnmodifiableEntity");
+        let iam = with(vec![Role::record(Arc::new(linked))]).await;
+        assert!(iam.role(ID, "AWSServiceRoleForX").unwrap().service_linked);
+        assert!(iam.role(OTHER, "AWSServiceRoleForX").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_last_use_is_known_at_once_and_after_a_flush() {
+        let store = store();
+        let iam = iam_over(&store);
+        let root = iam.create_account(ID, "test").await.unwrap();
+        let caller = Identity::Root { account: ID };
+        for (at, region) in [(5, "us-east-1"), (9, "eu-west-1")] {
+            iam.note_use(&Use {
+                identity: &caller,
+                access_key_id: &root.access_key_id,
+                service: "sts",
+                region,
+                at: Timestamp::from_seconds(at),
+            });
+        }
+        iam.note_use(&Use {
+            identity: &session("gone", "AROA1"),
+            access_key_id: "ASIAAAAAAAAAAAAAAAAA",
+            service: "sts",
+            region: "us-east-1",
+            at: Timestamp::from_seconds(9),
+        });
+        let used = |iam: &Iam| {
+            let ledger = iam.ledger(ID).unwrap();
+            let used = iam.last_used.of(&ledger.for_deciding(), &root.access_key_id);
+            used.map(|used| (used.at, used.region.to_string()))
+        };
+        let expected = Some((9, "eu-west-1".to_owned()));
+        assert_eq!(used(&iam), expected);
+        iam.flush_last_used().await;
+        assert_eq!(used(&iam), expected);
+        let again = iam_over(&store);
+        assert_eq!(used(&again), expected);
+        assert_eq!(again.ledger(ID).unwrap().for_deciding().used.len(), 1);
     }
 }

@@ -37,6 +37,11 @@ impl IdentityPolicy {
         }
     }
 
+    #[cfg(test)]
+    pub fn of(text: &str, document: Document) -> Self {
+        Self { text: text.into(), document: Arc::new(document) }
+    }
+
     /// As it was given.
     pub fn text(&self) -> &str {
         &self.text

@@ -3,7 +3,8 @@
 use crate::entity::{Entity, allow_list};
 use crate::errors;
 use crate::names::{self, folded};
-use crate::state::{Account, Group, Permissions, Record, User, shared_path};
+use crate::records::{Group, Permissions, Record, User, shared_path};
+use crate::state::Account;
 use crate::{Iam, arn, users};
 use ringfence_gateway::ids::IdKind;
 use ringfence_gateway::{Answer, Call, Resolved, State};

@@ -6,7 +6,7 @@ use crate::entity::{Allowed, Holder};
 use crate::errors;
 use crate::pages::Page;
 use crate::quotas::size;
-use crate::state::{Group, Inline, Role, User};
+use crate::records::{Group, Inline, Role, User};
 use ringfence_gateway::{Answer, Call};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types;
@@ -173,3 +173,21 @@ inline!(
     GetRolePolicyResponse,
     ListRolePoliciesResponse
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::allowing;
+
+    #[test]
+    fn inline_policies_are_kept_by_name_and_limited_together() {
+        let one = size(allowing("s3:*").text());
+        let had = with(&[], "b", &allowing("s3:*"), one).unwrap();
+        assert!(with(&had, "a", &allowing("s3:*"), one).is_none());
+        let both = with(&had, "a", &allowing("s3:*"), 2 * one).unwrap();
+        let names: Vec<&str> = both.iter().map(|inline| &*inline.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        // Putting one again replaces it.
+        assert_eq!(with(&both, "a", &allowing("s3:*"), 2 * one).unwrap().len(), 2);
+    }
+}

@@ -2,7 +2,8 @@
 
 use crate::entity::{Entity, allow_list, resolve};
 use crate::names::folded;
-use crate::state::{Account, Profile, Record, Role, key_of, shared_path, shared_tags};
+use crate::records::{Profile, Record, Role, shared_path, shared_tags};
+use crate::state::{Account, key_of};
 use crate::tags::{self, pairs};
 use crate::{Iam, arn, errors, names, roles};
 use ringfence_gateway::ids::IdKind;

@@ -1,7 +1,8 @@
 //! When access keys and roles were last used: noted in memory at each call, kept by a flush.
 
 use crate::Iam;
-use crate::state::{Account, KeyId, Record, Used, key_of};
+use crate::records::{KeyId, Record, Used};
+use crate::state::{Account, key_of};
 use ringfence_gateway::caller::Identity;
 use ringfence_gateway::directory::Use;
 use ringfence_policy::AccountId;

@@ -7,7 +7,7 @@
 //! - Users, groups and roles hold policies: **inline** ones of their own, and **managed** ones
 //!   that are **attached** by ARN, where one policy in several versions serves many. A
 //!   **boundary** is a managed policy that a user or role cannot exceed.
-//! - A role's **trust policy** says who may assume it; see [`trust`].
+//! - A role's **trust policy** says who may assume it; see `trust`.
 //! - A **name** is unique in its kind, whatever the case of its letters; a **unique id**
 //!   (`AIDA…`, `AROA…`) is never used twice, so whoever is made anew under an old name is another.
 //!
@@ -23,7 +23,7 @@
 //! One file a noun. Reads look at the durable state of the account's ledger; writes compute new
 //! records from the newest state in a closure, where every check that must be exact stands: a name
 //! that is taken, a quota, a thing in use. The records and what is derived from them are in
-//! [`state`]; the words of refusals in `errors`.
+//! `state`; the words of refusals in `errors`.
 //!
 //! [`Iam`] is also the [`Directory`](ringfence_gateway::Directory): what a principal may is
 //! gathered from documents that were parsed when their records came in.
@@ -32,6 +32,7 @@ mod access_keys;
 mod account;
 mod arn;
 mod attachments;
+mod authorization_details;
 mod aws_managed;
 mod boundaries;
 mod directory;
@@ -46,16 +47,20 @@ mod managed_policies;
 mod names;
 mod pages;
 mod quotas;
+mod records;
 mod roles;
-pub mod state;
+mod state;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod trust;
 mod users;
 
 pub use quotas::Quotas;
 
 use crate::last_used::LastUsed;
-use crate::state::{AccessKey, Account, Record, Root};
+use crate::records::{AccessKey, Record, Root};
+use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted};
 use ringfence_keyring::{Domain, Keyring, Random, SecretString};
@@ -291,6 +296,9 @@ impl Iam {
             .on::<ops::ListInstanceProfileTags, _>(tags::list_instance_profile_tags)
             // The account.
             .on::<ops::GetAccountSummary, _>(account::get_account_summary)
+            .on::<ops::GetAccountAuthorizationDetails, _>(
+                authorization_details::get_account_authorization_details,
+            )
             .finish()
     }
 }
@@ -300,5 +308,49 @@ fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
         account,
         access_key_id: key.id.as_str().to_owned(),
         secret_access_key: key.secret.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, OTHER, iam_over, store};
+    use ringfence_gateway::{Directory, Identity};
+
+    #[tokio::test]
+    async fn an_account_is_made_once_with_a_key_that_is_roots() {
+        let store = store();
+        let iam = iam_over(&store);
+        assert!(!iam.account_exists(ID));
+        let root = iam.create_account(ID, "first").await.unwrap();
+        let refused = iam.create_account(ID, "again").await.unwrap_err();
+        assert_eq!(refused.code, "EntityAlreadyExists");
+
+        // Everything acknowledged is there for the next start.
+        let iam = iam_over(&store);
+        assert_eq!(iam.accounts(), [(ID, "first".to_owned())]);
+        let key = iam.access_key(&root.access_key_id).unwrap();
+        assert_eq!(key.owner, Identity::Root { account: ID });
+        assert!(key.active && key.secret.matches(root.secret_access_key.expose().as_bytes()));
+        let told = iam.root_credentials(ID).unwrap();
+        assert_eq!(told.access_key_id, root.access_key_id);
+        assert!(!format!("{told:?}").contains(root.secret_access_key.expose()));
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_ensured_has_no_key() {
+        let iam = iam_over(&store());
+        iam.ensure_account(ID).await.unwrap();
+        iam.ensure_account(ID).await.unwrap();
+        assert!(iam.account_exists(ID) && !iam.account_exists(OTHER));
+        assert!(iam.root_credentials(ID).is_none());
+    }
+
+    #[test]
+    fn only_operations_of_the_model_are_built() {
+        let iam = iam_over(&store());
+        let mounted = iam.handlers();
+        assert!(mounted.built().count() > 80);
+        assert!(mounted.built().all(|name| SERVICE.operation(name).is_some()));
     }
 }

@@ -5,7 +5,8 @@ use crate::aws_managed::{self, AwsPolicy};
 use crate::documents::IdentityPolicy;
 use crate::entity::{Allowed, Entity, allow_list, resolve_at};
 use crate::quotas::size;
-use crate::state::{Account, Policy, PolicyVersion, Record, shared_path, shared_tags};
+use crate::records::{Policy, PolicyVersion, Record, shared_path, shared_tags};
+use crate::state::Account;
 use crate::tags::{self, pairs};
 use crate::{Iam, arn, errors, names};
 use ringfence_gateway::ids::IdKind;
@@ -64,7 +65,7 @@ pub(crate) enum Readable {
 }
 
 /// A version of either kind of policy.
-struct Version<'a> {
+pub(crate) struct Version<'a> {
     number: u32,
     created: Timestamp,
     policy: &'a IdentityPolicy,
@@ -72,7 +73,8 @@ struct Version<'a> {
 }
 
 impl Version<'_> {
-    fn shown(&self, document: bool) -> types::PolicyVersion {
+    /// As answers carry it, with or without its document.
+    pub fn shown(&self, document: bool) -> types::PolicyVersion {
         types::PolicyVersion {
             document: document.then(|| self.policy.encoded()),
             version_id: Some(format!("v{}", self.number)),
@@ -111,32 +113,36 @@ impl Readable {
         }
     }
 
-    /// Its versions, the newest first. AWS's have their current one alone.
+    /// Its versions, the newest first.
     fn versions(&self) -> Vec<Version<'_>> {
         match self {
-            Self::Own(allowed) => allowed.permit.as_ref().map_or_else(Vec::new, |policy| {
-                policy.versions.iter().rev().map(|v| version_of(policy, v)).collect()
-            }),
-            Self::Aws { policy, .. } => policy
-                .iter()
-                .map(|policy| Version {
-                    number: policy.version,
-                    created: policy.updated,
-                    policy: &policy.policy,
-                    default: true,
-                })
-                .collect(),
+            Self::Own(allowed) => allowed.permit.as_deref().map_or_else(Vec::new, versions),
+            Self::Aws { policy, .. } => policy.map_or_else(Vec::new, aws_versions),
         }
     }
 }
 
-fn version_of<'a>(policy: &Policy, version: &'a PolicyVersion) -> Version<'a> {
-    Version {
-        number: version.number,
-        created: Timestamp::from_seconds(version.created),
-        policy: &version.policy,
-        default: version.number == policy.default,
-    }
+/// A policy's versions, the newest first.
+pub(crate) fn versions(policy: &Policy) -> Vec<Version<'_>> {
+    let newest_first = policy.versions.iter().rev();
+    newest_first
+        .map(|version| Version {
+            number: version.number,
+            created: Timestamp::from_seconds(version.created),
+            policy: &version.policy,
+            default: version.number == policy.default,
+        })
+        .collect()
+}
+
+/// The versions of one of AWS's: its current one alone.
+pub(crate) fn aws_versions(policy: &AwsPolicy) -> Vec<Version<'_>> {
+    vec![Version {
+        number: policy.version,
+        created: policy.updated,
+        policy: &policy.policy,
+        default: true,
+    }]
 }
 
 /// Resolves a policy by its ARN, the account's own or AWS's, and asks for the action on it.
@@ -183,7 +189,7 @@ pub(crate) fn summary(account: &Account, policy: &Policy, id: AccountId) -> type
 }
 
 /// One of AWS's policies. Its unique id and description are not among the embedded facts.
-fn aws_summary(account: &Account, policy: &AwsPolicy) -> types::Policy {
+pub(crate) fn aws_summary(account: &Account, policy: &AwsPolicy) -> types::Policy {
     let (attachments, boundaries) = counts(account, &policy.arn);
     types::Policy {
         policy_name: Some(policy.name.to_string()),
@@ -491,4 +497,35 @@ pub(crate) async fn set_default_policy_version(
         })
         .await?;
     Ok(allowed.permit.answer(Empty::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{allowing, policy};
+
+    #[test]
+    fn a_version_number_is_not_used_twice_and_five_are_the_most() {
+        let mut policy = policy("p");
+        for expected in 2..=5 {
+            let default = expected == 3;
+            let made = add_version(&mut policy, &allowing("s3:*"), default, 9, 5).unwrap();
+            assert_eq!(made, expected);
+        }
+        assert_eq!((policy.default, policy.updated), (3, 9));
+        let refused = add_version(&mut policy, &allowing("s3:*"), true, 9, 5).unwrap_err();
+        assert_eq!(refused.code, "LimitExceeded");
+        policy.versions.retain(|version| version.number != 5);
+        assert_eq!(add_version(&mut policy, &allowing("s3:*"), false, 9, 5).unwrap(), 6);
+        let numbers: Vec<u32> = versions(&policy).iter().map(|version| version.number).collect();
+        assert_eq!(numbers, [6, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_version_id_is_v_and_a_number() {
+        assert_eq!(number("v3"), Some(3));
+        for text in ["3", "v", "vx", "v3.a", "v99999999999"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
 }

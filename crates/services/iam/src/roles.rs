@@ -3,7 +3,8 @@
 use crate::documents::encoded;
 use crate::entity::{Entity, allow_list};
 use crate::quotas::size;
-use crate::state::{Account, Permissions, Record, Role, shared_path, shared_tags};
+use crate::records::{Permissions, Record, Role, shared_path, shared_tags};
+use crate::state::Account;
 use crate::tags::{self, pairs};
 use crate::trust::TrustPolicy;
 use crate::{Iam, arn, boundaries, errors, names, users};

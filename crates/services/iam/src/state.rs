@@ -11,295 +11,15 @@
 //! attachment by the policy's ARN, so that neither follows a rename. The indexes below are derived
 //! when a record comes in, and never stored.
 
-use crate::documents::IdentityPolicy;
-use crate::entity::{Entity, Holder, Tagged};
-use crate::errors;
-use crate::names::{self, folded};
-use crate::quotas::Quotas;
-use crate::trust::TrustPolicy;
+use crate::names::folded;
+use crate::records::{Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, Used, User};
 use imbl::{OrdMap, OrdSet};
-use ringfence_gateway::{State, Tags};
-use ringfence_keyring::{SecretString, sealed_only};
+use ringfence_gateway::State;
 use ringfence_policy::Document;
-use ringfence_wire::ServiceError;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// Entities by folded name.
 pub(crate) type Names<T> = OrdMap<Arc<str>, Arc<T>>;
-
-/// An access key's id: twenty characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct KeyId([u8; 20]);
-
-impl KeyId {
-    /// The id of this text; `None` where it has another length.
-    pub fn new(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes().try_into().ok()?;
-        text.is_ascii().then_some(Self(bytes))
-    }
-
-    pub fn as_str(&self) -> &str {
-        // INVARIANT: `new` lets ASCII alone in.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl Serialize for KeyId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::new(&text).ok_or_else(|| serde::de::Error::custom("no access key id"))
-    }
-}
-
-/// A long-term access key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct AccessKey {
-    pub id: KeyId,
-    #[serde(serialize_with = "write_secret", deserialize_with = "read_secret")]
-    pub secret: Arc<SecretString>,
-    pub active: bool,
-    pub created: i64,
-}
-
-fn write_secret<S: Serializer>(secret: &Arc<SecretString>, to: S) -> Result<S::Ok, S::Error> {
-    sealed_only::serialize(&**secret, to)
-}
-
-fn read_secret<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<SecretString>, D::Error> {
-    sealed_only::deserialize::<SecretString, D>(from).map(Arc::new)
-}
-
-/// The account itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Root {
-    pub name: String,
-    pub created: i64,
-    #[serde(default)]
-    pub keys: Box<[AccessKey]>,
-}
-
-/// An inline policy.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Inline {
-    pub name: Arc<str>,
-    pub policy: IdentityPolicy,
-}
-
-/// What a user, group or role holds.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Permissions {
-    /// Inline policies, by name.
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub inline: Box<[Inline]>,
-    /// ARNs of managed policies, in the order of their attachment.
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub attached: Box<[Arc<str>]>,
-    /// ARN of the permissions boundary.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boundary: Option<Arc<str>>,
-}
-
-/// A user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct User {
-    pub name: Arc<str>,
-    #[serde(deserialize_with = "read_path")]
-    pub path: Arc<str>,
-    pub id: Arc<str>,
-    pub created: i64,
-    #[serde(
-        default = "no_tags",
-        deserialize_with = "read_tags",
-        skip_serializing_if = "is_untagged"
-    )]
-    pub tags: Arc<Tags>,
-    #[serde(default)]
-    pub permissions: Permissions,
-    /// Unique ids of its groups.
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub groups: Box<[Arc<str>]>,
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub keys: Box<[AccessKey]>,
-    /// It once had another name: trust policies may still name it by that.
-    #[serde(default)]
-    pub renamed: bool,
-}
-
-/// A group.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Group {
-    pub name: Arc<str>,
-    #[serde(deserialize_with = "read_path")]
-    pub path: Arc<str>,
-    pub id: Arc<str>,
-    pub created: i64,
-    #[serde(default)]
-    pub permissions: Permissions,
-}
-
-/// A role.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Role {
-    pub name: Arc<str>,
-    #[serde(deserialize_with = "read_path")]
-    pub path: Arc<str>,
-    pub id: Arc<str>,
-    pub created: i64,
-    pub trust: TrustPolicy,
-    #[serde(default)]
-    pub description: Option<Box<str>>,
-    pub max_session_duration: i32,
-    #[serde(
-        default = "no_tags",
-        deserialize_with = "read_tags",
-        skip_serializing_if = "is_untagged"
-    )]
-    pub tags: Arc<Tags>,
-    #[serde(default)]
-    pub permissions: Permissions,
-}
-
-/// A customer managed policy.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Policy {
-    pub name: Arc<str>,
-    #[serde(deserialize_with = "read_path")]
-    pub path: Arc<str>,
-    pub id: Arc<str>,
-    pub created: i64,
-    pub updated: i64,
-    #[serde(default)]
-    pub description: Option<Box<str>>,
-    /// In the order of their numbers.
-    pub versions: Vec<PolicyVersion>,
-    /// The number of the default version.
-    pub default: u32,
-    /// The number that the next version gets: none is used twice.
-    pub next: u32,
-    #[serde(
-        default = "no_tags",
-        deserialize_with = "read_tags",
-        skip_serializing_if = "is_untagged"
-    )]
-    pub tags: Arc<Tags>,
-}
-
-/// A version of a managed policy.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct PolicyVersion {
-    pub number: u32,
-    pub created: i64,
-    pub policy: IdentityPolicy,
-}
-
-impl Policy {
-    /// The default version.
-    pub fn default_version(&self) -> Option<&PolicyVersion> {
-        self.version(self.default)
-    }
-
-    /// A version by number.
-    pub fn version(&self, number: u32) -> Option<&PolicyVersion> {
-        self.versions.iter().find(|version| version.number == number)
-    }
-}
-
-/// An instance profile.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Profile {
-    pub name: Arc<str>,
-    #[serde(deserialize_with = "read_path")]
-    pub path: Arc<str>,
-    pub id: Arc<str>,
-    pub created: i64,
-    /// The folded name of its role.
-    #[serde(default)]
-    pub role: Option<Arc<str>>,
-    #[serde(
-        default = "no_tags",
-        deserialize_with = "read_tags",
-        skip_serializing_if = "is_untagged"
-    )]
-    pub tags: Arc<Tags>,
-}
-
-/// The last use of an access key or a role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Used {
-    /// The access key's id, or the role's unique id.
-    pub id: Arc<str>,
-    /// The role's folded name.
-    #[serde(default)]
-    pub role: Option<Arc<str>>,
-    pub at: i64,
-    pub service: Box<str>,
-    pub region: Box<str>,
-}
-
-/// `/`, shared by all who have it.
-static ROOT_PATH: LazyLock<Arc<str>> = LazyLock::new(|| "/".into());
-/// No tags, shared by all who have none.
-static NO_TAGS: LazyLock<Arc<Tags>> = LazyLock::new(Arc::default);
-
-/// A path, shared where it is `/`.
-pub(crate) fn shared_path(path: &str) -> Arc<str> {
-    if path == "/" { ROOT_PATH.clone() } else { path.into() }
-}
-
-/// Tags, shared where there are none.
-pub(crate) fn shared_tags(tags: Tags) -> Arc<Tags> {
-    if tags.is_empty() { no_tags() } else { Arc::new(tags) }
-}
-
-pub(crate) fn no_tags() -> Arc<Tags> {
-    NO_TAGS.clone()
-}
-
-fn is_untagged(tags: &Arc<Tags>) -> bool {
-    tags.is_empty()
-}
-
-fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
-    let path = std::borrow::Cow::<'de, str>::deserialize(from)?;
-    Ok(shared_path(&path))
-}
-
-fn read_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Tags>, D::Error> {
-    Tags::deserialize(from).map(shared_tags)
-}
-
-/// What is stored under one key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Record {
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    Account(Arc<Root>),
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    User(Arc<User>),
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    Group(Arc<Group>),
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    Role(Arc<Role>),
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    Policy(Arc<Policy>),
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    Profile(Arc<Profile>),
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    Used(Arc<Used>),
-}
 
 /// Who uses a managed policy, by folded name.
 #[derive(Debug, Clone, Default)]
@@ -325,7 +45,7 @@ impl Uses {
 
 /// An account. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Account {
+pub(crate) struct Account {
     pub(crate) root: Option<Arc<Root>>,
     pub(crate) users: Names<User>,
     pub(crate) groups: Names<Group>,
@@ -594,84 +314,150 @@ impl State for Account {
     }
 }
 
-macro_rules! entity {
-    ($type:ident, $kind:literal, $all:ident, $record:ident { $($more:tt)* }) => {
-        impl Entity for $type {
-            const KIND: &'static str = $kind;
-            fn all(account: &Account) -> &Names<Self> { &account.$all }
-            fn record(this: Arc<Self>) -> Record { Record::$record(this) }
-            fn name(&self) -> &Arc<str> { &self.name }
-            fn path(&self) -> &str { &self.path }
-            fn id(&self) -> &str { &self.id }
-            $($more)*
-        }
-    };
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Entity;
+    use crate::testing::{ID, group, key, policy, role, user};
 
-entity!(User, "user", users, User {
-    fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
-    fn boundary(&self) -> Option<&Arc<str>> { self.permissions.boundary.as_ref() }
-});
-entity!(Group, "group", groups, Group {
-    fn tags(&self) -> Option<&Arc<Tags>> { None }
-});
-entity!(Role, "role", roles, Role {
-    fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
-    fn boundary(&self) -> Option<&Arc<str>> { self.permissions.boundary.as_ref() }
-    fn modifiable(&self) -> Result<(), ServiceError> {
-        if self.is_service_linked() { Err(errors::protected_role(&self.name)) } else { Ok(()) }
+    const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
+
+    fn permissions(attached: &[&str], boundary: Option<&str>) -> Permissions {
+        Permissions {
+            inline: Box::default(),
+            attached: attached.iter().map(|arn| Arc::from(*arn)).collect(),
+            boundary: boundary.map(Arc::from),
+        }
     }
-});
-entity!(Policy, "policy", policies, Policy {
-    fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
-});
-entity!(Profile, "instance-profile", profiles, Profile {
-    fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
-    fn missing(name: &str) -> ServiceError { errors::no_such_profile(name) }
-});
 
-impl Role {
-    /// Whether a service owns it.
-    pub fn is_service_linked(&self) -> bool {
-        self.path.starts_with(names::SERVICE_LINKED)
+    #[test]
+    fn names_are_found_whatever_their_case() {
+        let mut account = Account::default();
+        account.put(User::record(Arc::new(user("Ann", "/", "AIDA1"))));
+        assert_eq!(&*User::get(&account, "ANN").unwrap().name, "Ann");
+        assert!(User::find(&account, "an").is_none());
+        assert_eq!(
+            Account::key(&User::record(Arc::new(user("Ann", "/", "AIDA1")))),
+            "iam/user/ann"
+        );
+    }
+
+    #[test]
+    fn uses_of_a_policy_follow_attachments_and_boundaries() {
+        let mut account = Account::default();
+        let bound =
+            User { permissions: permissions(&[POLICY], Some(POLICY)), ..user("a", "/", "AIDA1") };
+        account.put(User::record(Arc::new(bound)));
+        account.put(Group::record(Arc::new(Group {
+            permissions: permissions(&[POLICY], None),
+            ..group("g", "AGPA1")
+        })));
+        account.put(Role::record(Arc::new(Role {
+            permissions: permissions(&[POLICY], None),
+            ..role("r", "/", "AROA1")
+        })));
+        let uses = account.uses(POLICY).unwrap();
+        assert_eq!((uses.attachments(), uses.boundaries()), (3, 1));
+
+        let loose = User { permissions: permissions(&[], Some(POLICY)), ..user("a", "/", "AIDA1") };
+        account.put(User::record(Arc::new(loose)));
+        account.delete("iam/role/r");
+        let uses = account.uses(POLICY).unwrap();
+        assert_eq!((uses.attachments(), uses.boundaries()), (1, 1));
+
+        account.delete("iam/user/a");
+        account.delete("iam/group/g");
+        assert!(account.uses(POLICY).is_none());
+    }
+
+    #[test]
+    fn members_and_keys_follow_a_rename_of_user_and_group() {
+        let mut account = Account::default();
+        account.put(Group::record(Arc::new(group("g", "AGPA1"))));
+        let ann = User {
+            groups: ["AGPA1".into()].into(),
+            keys: [key(1)].into(),
+            ..user("ann", "/", "AIDA1")
+        };
+        account.put(User::record(Arc::new(ann.clone())));
+        account.delete("iam/user/ann");
+        account.put(User::record(Arc::new(User { name: "eve".into(), ..ann })));
+        account.delete("iam/group/g");
+        account.put(Group::record(Arc::new(group("h", "AGPA1"))));
+
+        let members: Vec<&str> = account.members("AGPA1").unwrap().iter().map(|m| &**m).collect();
+        assert_eq!(members, ["eve"]);
+        assert_eq!(&*account.group("AGPA1").unwrap().name, "h");
+        let owner = account.key_owner(&key(1).id).unwrap().unwrap();
+        assert_eq!(&*owner.name, "eve");
+    }
+
+    #[test]
+    fn a_key_that_is_removed_is_nobodys() {
+        let mut account = Account::default();
+        let root = Root { name: "a".into(), created: 0, keys: [key(1), key(2)].into() };
+        account.put(Record::Account(Arc::new(root.clone())));
+        assert!(matches!(account.key_owner(&key(1).id), Some(None)));
+        account.put(Record::Account(Arc::new(Root { keys: [key(2)].into(), ..root })));
+        assert!(account.key_owner(&key(1).id).is_none());
+        assert!(account.key_owner(&key(2).id).is_some());
+    }
+
+    #[test]
+    fn a_roles_instance_profiles_are_known() {
+        let mut account = Account::default();
+        let profile = |role: Option<&str>| Profile {
+            name: "web".into(),
+            path: "/".into(),
+            id: "AIPA1".into(),
+            created: 0,
+            role: role.map(Arc::from),
+            tags: Arc::default(),
+        };
+        account.put(Profile::record(Arc::new(profile(Some("r")))));
+        assert_eq!(account.profiles_of("r").unwrap().len(), 1);
+        account.put(Profile::record(Arc::new(profile(None))));
+        assert!(account.profiles_of("r").is_none());
+    }
+
+    #[test]
+    fn every_record_reads_back_what_it_wrote() {
+        let mut tagged = user("Ann", "/dev/", "AIDA1");
+        tagged.tags = Arc::new([("k".to_owned(), "v".to_owned())].into());
+        tagged.keys = [key(1)].into();
+        tagged.permissions = permissions(&[POLICY], Some(POLICY));
+        let used = Used {
+            id: "AROA1".into(),
+            role: Some("r".into()),
+            at: 1,
+            service: "s".into(),
+            region: "r".into(),
+        };
+        for record in [
+            User::record(Arc::new(tagged)),
+            Group::record(Arc::new(group("g", "AGPA1"))),
+            Role::record(Arc::new(role("r", "/", "AROA1"))),
+            Policy::record(Arc::new(policy("p"))),
+            Record::Account(Arc::new(Root { name: "a".into(), created: 0, keys: [key(1)].into() })),
+            Record::Used(Arc::new(used)),
+        ] {
+            let bytes = rmp_serde::to_vec_named(&record).unwrap();
+            let read: Record = rmp_serde::from_slice(&bytes).unwrap();
+            assert_eq!(rmp_serde::to_vec_named(&read).unwrap(), bytes);
+            assert_eq!(Account::key(&read), Account::key(&record));
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_the_debug_of_a_record() {
+        let user = User { keys: [key(1)].into(), ..user("ann", "/", "AIDA1") };
+        let secret = user.keys[0].secret.expose().to_owned();
+        assert!(!format!("{:?}", User::record(Arc::new(user))).contains(&secret));
+    }
+
+    #[test]
+    fn an_arn_follows_path_and_name() {
+        assert_eq!(user("Ann", "/dev/", "AIDA1").arn(ID), "arn:aws:iam::123456789012:user/dev/Ann");
+        assert_eq!(role("r", "/", "AROA1").arn(ID), "arn:aws:iam::123456789012:role/r");
     }
 }
-
-macro_rules! holder {
-    ($type:ident, $attached:literal, $quota:ident) => {
-        impl Holder for $type {
-            const ATTACHED_QUOTA: &'static str = $attached;
-            fn permissions(&self) -> &Permissions {
-                &self.permissions
-            }
-            fn permissions_mut(&mut self) -> &mut Permissions {
-                &mut self.permissions
-            }
-            fn inline_quota(quotas: &Quotas) -> usize {
-                quotas.$quota
-            }
-        }
-    };
-}
-
-holder!(User, "PoliciesPerUser", user_policy_size);
-holder!(Group, "PoliciesPerGroup", group_policy_size);
-holder!(Role, "PoliciesPerRole", role_policy_size);
-
-macro_rules! tagged {
-    ($type:ident, $folded:literal) => {
-        impl Tagged for $type {
-            const FOLDED: bool = $folded;
-            fn tags_mut(&mut self) -> &mut Arc<Tags> {
-                &mut self.tags
-            }
-        }
-    };
-}
-
-// Users and roles fold the case of tag keys, the others do not.
-// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating>
-tagged!(User, true);
-tagged!(Role, true);
-tagged!(Policy, false);
-tagged!(Profile, false);

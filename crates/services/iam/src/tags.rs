@@ -4,7 +4,7 @@
 use crate::entity::{Allowed, Tagged};
 use crate::errors;
 use crate::pages::Page;
-use crate::state::shared_tags;
+use crate::records::shared_tags;
 use crate::{Iam, managed_policies};
 use ringfence_gateway::{Answer, Call, Tags};
 use ringfence_model_iam::operations as ops;
@@ -113,10 +113,11 @@ macro_rules! by_name {
             iam: &Iam,
             call: Call<ops::$Tag>,
         ) -> Result<Answer<Empty>, ServiceError> {
-            let allowed =
-                iam.allow_with::<crate::state::$Entity, _>(&call, &call.input.$name, |resolved| {
-                    resolved.requesting_tags(pairs(&call.input.tags))
-                })?;
+            let allowed = iam.allow_with::<crate::records::$Entity, _>(
+                &call,
+                &call.input.$name,
+                |resolved| resolved.requesting_tags(pairs(&call.input.tags)),
+            )?;
             tag(iam, &allowed, &call.input.tags).await
         }
 
@@ -124,10 +125,11 @@ macro_rules! by_name {
             iam: &Iam,
             call: Call<ops::$Untag>,
         ) -> Result<Answer<Empty>, ServiceError> {
-            let allowed =
-                iam.allow_with::<crate::state::$Entity, _>(&call, &call.input.$name, |resolved| {
-                    resolved.requesting_tag_keys(&call.input.tag_keys)
-                })?;
+            let allowed = iam.allow_with::<crate::records::$Entity, _>(
+                &call,
+                &call.input.$name,
+                |resolved| resolved.requesting_tag_keys(&call.input.tag_keys),
+            )?;
             untag(&allowed, &call.input.tag_keys).await
         }
 
@@ -135,7 +137,7 @@ macro_rules! by_name {
             iam: &Iam,
             call: Call<ops::$List>,
         ) -> Result<Answer<$Response>, ServiceError> {
-            let allowed = iam.allow::<crate::state::$Entity, _>(&call, &call.input.$name)?;
+            let allowed = iam.allow::<crate::records::$Entity, _>(&call, &call.input.$name)?;
             let (marker, max) = (call.input.marker.as_deref(), call.input.max_items);
             let page = list(iam, &call, &allowed, marker, max)?;
             Ok(allowed.permit.answer($Response {

@@ -16,7 +16,8 @@
 use crate::arn;
 use crate::entity::Entity;
 use crate::errors;
-use crate::state::{Account, Role, User};
+use crate::records::{Role, User};
+use crate::state::Account;
 use ringfence_policy::document::{PrincipalPattern, Version};
 use ringfence_policy::{AccountId, Arn, Document, Kind, parse};
 use ringfence_wire::ServiceError;
@@ -71,6 +72,11 @@ impl TrustPolicy {
     pub fn parse(text: &str) -> Result<Self, ServiceError> {
         let document = parse(text, Kind::Trust).map_err(|why| errors::malformed(&why))?;
         Ok(Self { text: text.into(), pins: Arc::default(), document: Arc::new(document) })
+    }
+
+    #[cfg(test)]
+    pub fn of(text: &str, document: Document) -> Self {
+        Self { text: text.into(), pins: Arc::default(), document: Arc::new(document) }
     }
 
     /// Looks up the principals that it names and pins them.
@@ -241,4 +247,114 @@ fn arn_of(account: &Account, owner: AccountId, written: &str, id: &str) -> Optio
         None => account.renamed(id)?,
     };
     Some(user.arn(owner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, OTHER, role, trusting, user};
+    use ringfence_gateway::State;
+    use std::collections::HashMap;
+
+    struct Here(HashMap<AccountId, Account>);
+
+    impl Accounts for Here {
+        fn look<R>(&self, account: AccountId, look: impl FnOnce(&Account) -> R) -> Option<R> {
+            self.0.get(&account).map(look)
+        }
+    }
+
+    fn here() -> Here {
+        let mut account = Account::default();
+        account.put(User::record(Arc::new(user("Ann", "/dev/", "AIDA1"))));
+        account.put(Role::record(Arc::new(role("ops", "/", "AROA1"))));
+        Here(HashMap::from([(ID, account)]))
+    }
+
+    const ANN: &str = "arn:aws:iam::123456789012:user/dev/Ann";
+
+    #[test]
+    fn a_trusted_principal_must_be_there() {
+        let accounts = here();
+        for there in [
+            ANN,
+            "arn:aws:iam::123456789012:role/ops",
+            "arn:aws:sts::123456789012:assumed-role/ops/session",
+            "arn:aws:sts::123456789012:federated-user/guest",
+        ] {
+            assert!(trusting(there).pin(&accounts).is_ok(), "{there}");
+        }
+        for missing in [
+            "arn:aws:iam::123456789012:user/Ann",
+            "arn:aws:iam::123456789012:user/dev/ann",
+            "arn:aws:iam::123456789012:user/dev/*",
+            "arn:aws:iam::123456789012:role/nobody",
+            "arn:aws:iam::123456789012:group/dev/Ann",
+            "arn:aws:sts::123456789012:assumed-role/nobody/session",
+            "arn:aws:sts::123456789012:assumed-role/ops/*",
+            "arn:aws:iam::999999999999:user/somebody",
+            "nonsense",
+        ] {
+            let refused = trusting(missing).pin(&accounts).unwrap_err();
+            assert_eq!(refused.code, "MalformedPolicyDocument", "{missing}");
+            assert_eq!(
+                refused.message,
+                format!("Invalid principal in policy: \"AWS\":\"{missing}\"")
+            );
+        }
+    }
+
+    /// What the trust policy's one principal is decided on as, and shown as.
+    fn now(trust: &TrustPolicy, accounts: &Here) -> (PrincipalPattern, String) {
+        let document = trust.document(accounts);
+        let pattern = principals(&document).next().unwrap().clone();
+        let json: serde_json::Value = serde_json::from_str(&trust.text(accounts)).unwrap();
+        let shown = json["Statement"][0]["Principal"]["AWS"].as_str().unwrap().to_owned();
+        (pattern, shown)
+    }
+
+    #[test]
+    fn trust_stays_with_the_one_who_was_named() {
+        let mut accounts = here();
+        let trust = trusting(ANN).pin(&accounts).unwrap();
+        assert_eq!(now(&trust, &accounts), (PrincipalPattern::Arn(ANN.into()), ANN.into()));
+
+        let account = accounts.0.get_mut(&ID).unwrap();
+        account.delete("iam/user/ann");
+        let gone = (PrincipalPattern::UniqueId("AIDA1".into()), "AIDA1".to_owned());
+        assert_eq!(now(&trust, &accounts), gone);
+
+        let account = accounts.0.get_mut(&ID).unwrap();
+        account.put(User::record(Arc::new(user("Ann", "/dev/", "AIDA2"))));
+        assert_eq!(now(&trust, &accounts), gone);
+    }
+
+    #[test]
+    fn trust_follows_a_rename() {
+        let mut accounts = here();
+        let trust = trusting(ANN).pin(&accounts).unwrap();
+        let account = accounts.0.get_mut(&ID).unwrap();
+        account.delete("iam/user/ann");
+        let renamed = User { renamed: true, ..user("Eve", "/", "AIDA1") };
+        account.put(User::record(Arc::new(renamed)));
+        let eve = "arn:aws:iam::123456789012:user/Eve";
+        assert_eq!(now(&trust, &accounts), (PrincipalPattern::Arn(eve.into()), eve.into()));
+    }
+
+    #[test]
+    fn pins_are_kept_with_the_text() {
+        let accounts = here();
+        let trust = trusting(ANN).pin(&accounts).unwrap();
+        let bytes = rmp_serde::to_vec_named(&trust).unwrap();
+        let read: TrustPolicy = rmp_serde::from_slice(&bytes).unwrap();
+        assert_eq!(read.text, trust.text);
+        assert_eq!(read.pins, trust.pins);
+    }
+
+    #[test]
+    fn an_account_that_is_not_here_has_no_known_principals() {
+        let accounts = here();
+        let trust = trusting(&format!("arn:aws:iam::{OTHER}:role/ops"));
+        assert!(trust.pin(&accounts).is_err());
+    }
 }

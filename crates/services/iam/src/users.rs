@@ -4,7 +4,8 @@ use crate::boundaries;
 use crate::entity::{Entity, allow_list};
 use crate::errors;
 use crate::names::{self, folded};
-use crate::state::{Account, Permissions, Record, User, shared_path, shared_tags, used_key};
+use crate::records::{Permissions, Record, User, shared_path, shared_tags};
+use crate::state::{Account, used_key};
 use crate::tags::{self, pairs};
 use crate::{Iam, arn};
 use ringfence_gateway::caller::Identity;
@@ -263,5 +264,59 @@ impl Iam {
     /// `ServiceFailure` when the system has no random bytes.
     pub(crate) fn unique_id(&self, kind: IdKind) -> Result<Arc<str>, ServiceError> {
         Ok(unique_id(kind, &*self.random).map_err(errors::failed)?.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, allowing, iam_over, key, store, user};
+    use crate::{Quotas, records::Inline};
+
+    #[test]
+    fn a_user_is_deleted_when_nothing_hangs_on_it() {
+        let mut ann = user("ann", "/", "AIDA1");
+        assert!(deletable(&ann).is_ok());
+        ann.keys = [key(1)].into();
+        assert!(deletable(&ann).unwrap_err().message.contains("delete access keys first"));
+        ann.groups = ["AGPA1".into()].into();
+        assert!(deletable(&ann).unwrap_err().message.contains("remove users from group first"));
+        ann.permissions.inline = [Inline { name: "p".into(), policy: allowing("s3:*") }].into();
+        assert!(deletable(&ann).unwrap_err().message.contains("must delete policies first"));
+        ann.permissions.attached = ["arn:aws:iam::aws:policy/X".into()].into();
+        let refused = deletable(&ann).unwrap_err();
+        assert_eq!((&*refused.code, refused.status), ("DeleteConflict", 409));
+        assert!(refused.message.contains("detach all policies first"));
+    }
+
+    #[test]
+    fn a_name_is_given_once_and_a_quota_is_kept() {
+        let iam = iam_over(&store());
+        let mut account = Account::default();
+        account.put(User::record(Arc::new(user("Ann", "/", "AIDA1"))));
+        let refused = create(&iam, &account, ID, &user("aNN", "/", "AIDA2")).unwrap_err();
+        assert_eq!(refused.code, "EntityAlreadyExists");
+        assert_eq!(refused.message, "User with name aNN already exists.");
+        assert!(create(&iam, &account, ID, &user("eve", "/", "AIDA2")).is_ok());
+        for number in account.users.len()..Quotas::default().users {
+            account.put(User::record(Arc::new(user(&format!("u{number}"), "/", "AIDA3"))));
+        }
+        let refused = create(&iam, &account, ID, &user("eve", "/", "AIDA2")).unwrap_err();
+        assert_eq!(refused.message, "Cannot exceed quota for UsersPerAccount: 5000");
+    }
+
+    #[test]
+    fn a_boundary_must_be_a_policy_that_is_there() {
+        let iam = iam_over(&store());
+        let mut bound = user("eve", "/", "AIDA2");
+        for (arn, code) in [
+            ("arn:aws:iam::123456789012:policy/none", "NoSuchEntity"),
+            ("arn:aws:iam::999999999999:policy/other", "NoSuchEntity"),
+            ("arn:aws:iam::123456789012:user/eve", "InvalidInput"),
+        ] {
+            bound.permissions.boundary = Some(arn.into());
+            let refused = create(&iam, &Account::default(), ID, &bound).unwrap_err();
+            assert_eq!(refused.code, code, "{arn}");
+        }
     }
 }
