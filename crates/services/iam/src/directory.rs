@@ -190,8 +190,8 @@ impl Accounts for During<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Group, Inline, Policy, Record};
-    use crate::testing::{ID, OTHER, allowing, group, iam_over, policy, role, store, user};
+    use crate::records::{Group, Held, Inline, Policy, Record};
+    use crate::testing::{ID, OTHER, allowing, group, iam_over, policy, role, store, unique, user};
 
     fn identity(name: &str, id: &str) -> Identity {
         Identity::User { account: ID, name: name.into(), path: "/".into(), id: id.into() }
@@ -208,11 +208,11 @@ mod tests {
     }
 
     fn holding(action: &str, attached: &[&str], boundary: Option<&str>) -> Permissions {
-        Permissions {
+        Permissions::from(Held {
             inline: [Inline { name: "inline".into(), policy: allowing(action) }].into(),
             attached: attached.iter().map(|arn| Arc::from(*arn)).collect(),
             boundary: boundary.map(Arc::from),
-        }
+        })
     }
 
     async fn with(records: Vec<Record>) -> Arc<Iam> {
@@ -239,7 +239,7 @@ mod tests {
         let arn = "arn:aws:iam::123456789012:policy/p";
         let ann = User {
             permissions: holding("s3:*", &[arn], Some("arn:aws:iam::123456789012:policy/gone")),
-            groups: ["AGPA1".into()].into(),
+            groups: [unique("AGPA1")].into(),
             ..user("ann", "/", "AIDA1")
         };
         let iam = with(vec![

@@ -227,11 +227,24 @@ impl<E: Entity> Allowed<E> {
         &self,
         mut change: impl FnMut(&Account, &mut E) -> Result<bool, ServiceError>,
     ) -> Result<(), ServiceError> {
+        self.change_any(|account, entity| {
+            entity.modifiable()?;
+            change(account, entity)
+        })
+        .await
+    }
+
+    /// As [`Allowed::change`], for what may be changed of service-linked roles too.
+    ///
+    /// # Errors
+    /// `NoSuchEntity`, and those of `change`.
+    pub async fn change_any(
+        &self,
+        mut change: impl FnMut(&Account, &mut E) -> Result<bool, ServiceError>,
+    ) -> Result<(), ServiceError> {
         self.ledger
             .write(&self.permit, |account, batch| {
-                let now = self.now(account)?;
-                now.modifiable()?;
-                let mut changed = E::clone(now);
+                let mut changed = E::clone(self.now(account)?);
                 if change(account, &mut changed)? {
                     batch.put(E::record(Arc::new(changed)));
                 }

@@ -1,6 +1,6 @@
 //! Groups and their members.
 
-use crate::entity::{Entity, allow_list};
+use crate::entity::{Entity, allow_list, resolve_at};
 use crate::errors;
 use crate::names::{self, folded};
 use crate::records::{Group, Permissions, Record, User, shared_path};
@@ -87,13 +87,14 @@ pub(crate) async fn update_group(
     let (name, path) = (input.new_group_name.as_deref(), input.new_path.as_deref());
     // A move asks for the right at both ends.
     // <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_groups_manage_rename.html>
-    let target = allowed.permit.as_ref().map(|group| {
-        arn::of(Group::KIND, allowed.id, path.unwrap_or(&group.path), name.unwrap_or(&group.name))
+    let group = allowed.found()?;
+    let (old, new) = (group.arn(allowed.id), {
+        let (path, name) = (path.unwrap_or(&group.path), name.unwrap_or(&group.name));
+        arn::of(Group::KIND, allowed.id, path, name)
     });
-    if let Some(target) = target {
-        call.allow(Resolved::new(target, allowed.id, ()))?;
+    if new != old {
+        call.allow(resolve_at::<ops::UpdateGroup, Group>(new, allowed.id, Some(group.clone())))?;
     }
-    allowed.found()?;
     let path = path.map(|path| names::path(Some(path))).transpose()?;
     allowed
         .ledger

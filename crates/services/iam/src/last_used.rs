@@ -101,7 +101,7 @@ impl LastUsed {
 /// Whether what was used is still there.
 fn exists(account: &Account, used: &Used) -> bool {
     match &used.role {
-        Some(role) => account.roles.get(role).is_some_and(|role| role.id == used.id),
+        Some(role) => account.roles.get(role).is_some_and(|role| *role.id == *used.id),
         None => KeyId::new(&used.id).is_some_and(|id| account.key_owner(&id).is_some()),
     }
 }

@@ -11,6 +11,9 @@ use ringfence_gateway::Tags;
 use ringfence_keyring::{SecretString, sealed_only};
 use ringfence_wire::ServiceError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
 
 /// An access key's id: twenty characters.
@@ -40,6 +43,70 @@ impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Self::new(&text).ok_or_else(|| serde::de::Error::custom("no access key id"))
+    }
+}
+
+/// A unique id, `AIDA…` and the like: at most 21 characters, kept in place. An account has many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UniqueId {
+    length: u8,
+    bytes: [u8; 21],
+}
+
+impl UniqueId {
+    /// The id of this text; `None` where it is longer, or no ASCII.
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; 21];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        text.is_ascii().then_some(Self { length: u8::try_from(text.len()).ok()?, bytes })
+    }
+}
+
+impl Deref for UniqueId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // INVARIANT: `new` lets ASCII alone in, and `length` is within.
+        let bytes = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+// Ordered as text, so that maps are asked by text.
+impl Ord for UniqueId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        str::cmp(self, other)
+    }
+}
+
+impl PartialOrd for UniqueId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<str> for UniqueId {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl fmt::Debug for UniqueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl Serialize for UniqueId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UniqueId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::new(&text).ok_or_else(|| serde::de::Error::custom("no unique id"))
     }
 }
 
@@ -77,9 +144,42 @@ pub(crate) struct Inline {
     pub policy: IdentityPolicy,
 }
 
-/// What a user, group or role holds.
+/// What a user, group or role holds: in a box of its own, for most users hold nothing themselves.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Permissions {
+#[serde(from = "Held", into = "Held")]
+pub(crate) struct Permissions(Option<Box<Held>>);
+
+impl From<Held> for Permissions {
+    fn from(held: Held) -> Self {
+        let nothing = held.inline.is_empty() && held.attached.is_empty() && held.boundary.is_none();
+        Self((!nothing).then(|| Box::new(held)))
+    }
+}
+
+impl From<Permissions> for Held {
+    fn from(permissions: Permissions) -> Self {
+        permissions.0.map(|held| *held).unwrap_or_default()
+    }
+}
+
+impl Deref for Permissions {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        static NOTHING: LazyLock<Held> = LazyLock::new(Held::default);
+        self.0.as_deref().unwrap_or_else(|| &NOTHING)
+    }
+}
+
+impl DerefMut for Permissions {
+    fn deref_mut(&mut self) -> &mut Held {
+        self.0.get_or_insert_default()
+    }
+}
+
+/// Policies and the boundary of a user, group or role.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Held {
     /// Inline policies, by name.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub inline: Box<[Inline]>,
@@ -97,7 +197,7 @@ pub(crate) struct User {
     pub name: Arc<str>,
     #[serde(deserialize_with = "read_path")]
     pub path: Arc<str>,
-    pub id: Arc<str>,
+    pub id: UniqueId,
     pub created: i64,
     #[serde(
         default = "no_tags",
@@ -109,7 +209,7 @@ pub(crate) struct User {
     pub permissions: Permissions,
     /// Unique ids of its groups.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub groups: Box<[Arc<str>]>,
+    pub groups: Box<[UniqueId]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub keys: Box<[AccessKey]>,
     /// It once had another name: trust policies may still name it by that.
@@ -123,7 +223,7 @@ pub(crate) struct Group {
     pub name: Arc<str>,
     #[serde(deserialize_with = "read_path")]
     pub path: Arc<str>,
-    pub id: Arc<str>,
+    pub id: UniqueId,
     pub created: i64,
     #[serde(default)]
     pub permissions: Permissions,
@@ -135,7 +235,7 @@ pub(crate) struct Role {
     pub name: Arc<str>,
     #[serde(deserialize_with = "read_path")]
     pub path: Arc<str>,
-    pub id: Arc<str>,
+    pub id: UniqueId,
     pub created: i64,
     pub trust: TrustPolicy,
     #[serde(default)]
@@ -157,7 +257,7 @@ pub(crate) struct Policy {
     pub name: Arc<str>,
     #[serde(deserialize_with = "read_path")]
     pub path: Arc<str>,
-    pub id: Arc<str>,
+    pub id: UniqueId,
     pub created: i64,
     pub updated: i64,
     #[serde(default)]
@@ -202,7 +302,7 @@ pub(crate) struct Profile {
     pub name: Arc<str>,
     #[serde(deserialize_with = "read_path")]
     pub path: Arc<str>,
-    pub id: Arc<str>,
+    pub id: UniqueId,
     pub created: i64,
     /// The folded name of its role.
     #[serde(default)]

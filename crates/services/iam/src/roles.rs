@@ -3,7 +3,7 @@
 use crate::documents::encoded;
 use crate::entity::{Entity, allow_list};
 use crate::quotas::size;
-use crate::records::{Permissions, Record, Role, shared_path, shared_tags};
+use crate::records::{Held, Record, Role, shared_path, shared_tags};
 use crate::state::Account;
 use crate::tags::{self, pairs};
 use crate::trust::TrustPolicy;
@@ -103,7 +103,7 @@ pub(crate) async fn create_role(
         description: input.description.as_deref().map(Into::into),
         max_session_duration: input.max_session_duration.unwrap_or(DEFAULT_SESSION),
         tags: shared_tags(tags),
-        permissions: Permissions { boundary: boundary.map(Into::into), ..Permissions::default() },
+        permissions: Held { boundary: boundary.map(Into::into), ..Held::default() }.into(),
     };
     let role = ledger
         .write(&permit, |account, batch| {
@@ -145,8 +145,12 @@ pub(crate) async fn update_role(
 ) -> Result<Answer<types::UpdateRoleResponse>, ServiceError> {
     let input = &call.input;
     let allowed = iam.allow::<Role, _>(&call, &input.role_name)?;
+    // Of a service-linked role the description is the account's to set, and nothing else.
     allowed
-        .change(|_, role| {
+        .change_any(|_, role| {
+            if input.max_session_duration.is_some() {
+                role.modifiable()?;
+            }
             if let Some(description) = &input.description {
                 role.description = Some(description.as_str().into());
             }
@@ -167,7 +171,7 @@ pub(crate) async fn update_role_description(
     let allowed = iam.allow::<Role, _>(&call, &input.role_name)?;
     let description = Some(input.description.as_str().into());
     allowed
-        .change(|_, role| {
+        .change_any(|_, role| {
             role.description.clone_from(&description);
             Ok(true)
         })

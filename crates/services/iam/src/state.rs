@@ -12,7 +12,9 @@
 //! when a record comes in, and never stored.
 
 use crate::names::folded;
-use crate::records::{Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, Used, User};
+use crate::records::{
+    Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
+};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::State;
 use ringfence_policy::Document;
@@ -56,15 +58,15 @@ pub(crate) struct Account {
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Group's unique id → its folded name.
-    group_names: OrdMap<Arc<str>, Arc<str>>,
+    group_names: OrdMap<UniqueId, Arc<str>>,
     /// Group's unique id → its members' folded names.
-    members: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+    members: OrdMap<UniqueId, OrdSet<Arc<str>>>,
     /// Policy's ARN → who uses it.
     uses: OrdMap<Arc<str>, Uses>,
     /// Role's folded name → its instance profiles' folded names.
     profiles_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Unique ids of users that once had another name → their folded names.
-    renamed: OrdMap<Arc<str>, Arc<str>>,
+    renamed: OrdMap<UniqueId, Arc<str>>,
 }
 
 impl Account {
@@ -116,7 +118,7 @@ impl Account {
             member(&mut self.members, group, key, on);
         }
         if user.renamed {
-            set(&mut self.renamed, user.id.clone(), key.clone(), on);
+            set(&mut self.renamed, user.id, key.clone(), on);
         }
         self.index_uses(&user.permissions, key, on, |uses| {
             (&mut uses.users, Some(&mut uses.bounded_users))
@@ -124,7 +126,7 @@ impl Account {
     }
 
     fn index_group(&mut self, key: &Arc<str>, group: &Group, on: bool) {
-        set(&mut self.group_names, group.id.clone(), key.clone(), on);
+        set(&mut self.group_names, group.id, key.clone(), on);
         self.index_uses(&group.permissions, key, on, |uses| (&mut uses.groups, None));
     }
 
@@ -185,9 +187,9 @@ fn set<K: Ord + Clone, V: Clone>(map: &mut OrdMap<K, V>, key: K, value: V, on: b
     }
 }
 
-fn member(
-    map: &mut OrdMap<Arc<str>, OrdSet<Arc<str>>>,
-    set: &Arc<str>,
+fn member<K: Ord + Clone>(
+    map: &mut OrdMap<K, OrdSet<Arc<str>>>,
+    set: &K,
     member: &Arc<str>,
     on: bool,
 ) {
@@ -318,16 +320,17 @@ impl State for Account {
 mod tests {
     use super::*;
     use crate::entity::Entity;
-    use crate::testing::{ID, group, key, policy, role, user};
+    use crate::records::Held;
+    use crate::testing::{ID, group, key, policy, role, unique, user};
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 
     fn permissions(attached: &[&str], boundary: Option<&str>) -> Permissions {
-        Permissions {
+        Permissions::from(Held {
             inline: Box::default(),
             attached: attached.iter().map(|arn| Arc::from(*arn)).collect(),
             boundary: boundary.map(Arc::from),
-        }
+        })
     }
 
     #[test]
@@ -375,7 +378,7 @@ mod tests {
         let mut account = Account::default();
         account.put(Group::record(Arc::new(group("g", "AGPA1"))));
         let ann = User {
-            groups: ["AGPA1".into()].into(),
+            groups: [unique("AGPA1")].into(),
             keys: [key(1)].into(),
             ..user("ann", "/", "AIDA1")
         };
@@ -409,7 +412,7 @@ mod tests {
         let profile = |role: Option<&str>| Profile {
             name: "web".into(),
             path: "/".into(),
-            id: "AIPA1".into(),
+            id: unique("AIPA1"),
             created: 0,
             role: role.map(Arc::from),
             tags: Arc::default(),
@@ -459,5 +462,11 @@ mod tests {
     fn an_arn_follows_path_and_name() {
         assert_eq!(user("Ann", "/dev/", "AIDA1").arn(ID), "arn:aws:iam::123456789012:user/dev/Ann");
         assert_eq!(role("r", "/", "AROA1").arn(ID), "arn:aws:iam::123456789012:role/r");
+    }
+
+    #[test]
+    fn a_user_takes_little_room() {
+        // Of 100,000 users without keys and policies, loaded in order, each took 277 bytes.
+        assert!(size_of::<User>() <= 112, "{}", size_of::<User>());
     }
 }

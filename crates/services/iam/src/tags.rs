@@ -67,8 +67,9 @@ async fn tag<E: Tagged>(
     allowed: &Allowed<E>,
     given: &[Tag],
 ) -> Result<Answer<Empty>, ServiceError> {
+    // Service-linked roles are tagged like others.
     allowed
-        .change(|_, entity| {
+        .change_any(|_, entity| {
             let tags = with(entity.tags_mut(), given, E::FOLDED, iam.quotas.tags)?;
             *entity.tags_mut() = shared_tags(tags);
             Ok(true)
@@ -82,7 +83,7 @@ async fn untag<E: Tagged>(
     keys: &[String],
 ) -> Result<Answer<Empty>, ServiceError> {
     allowed
-        .change(|_, entity| {
+        .change_any(|_, entity| {
             let mut tags = Tags::clone(entity.tags_mut());
             tags.retain(|key, _| !keys.iter().any(|given| same(key, given, E::FOLDED)));
             let changed = tags.len() != entity.tags_mut().len();

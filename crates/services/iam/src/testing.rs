@@ -2,7 +2,8 @@
 
 use crate::documents::IdentityPolicy;
 use crate::records::{
-    AccessKey, Group, KeyId, Permissions, Policy, PolicyVersion, Role, User, no_tags, shared_path,
+    AccessKey, Group, KeyId, Permissions, Policy, PolicyVersion, Role, UniqueId, User, no_tags,
+    shared_path,
 };
 use crate::trust::TrustPolicy;
 use crate::{Iam, Quotas};
@@ -71,11 +72,15 @@ pub fn trusting(arn: &str) -> TrustPolicy {
     TrustPolicy::of(&text, document(statement))
 }
 
+pub fn unique(id: &str) -> UniqueId {
+    UniqueId::new(id).unwrap()
+}
+
 pub fn user(name: &str, path: &str, id: &str) -> User {
     User {
         name: name.into(),
         path: shared_path(path),
-        id: id.into(),
+        id: unique(id),
         created: 1,
         tags: no_tags(),
         permissions: Permissions::default(),
@@ -89,7 +94,7 @@ pub fn group(name: &str, id: &str) -> Group {
     Group {
         name: name.into(),
         path: shared_path("/"),
-        id: id.into(),
+        id: unique(id),
         created: 1,
         permissions: Permissions::default(),
     }
@@ -99,7 +104,7 @@ pub fn role(name: &str, path: &str, id: &str) -> Role {
     Role {
         name: name.into(),
         path: shared_path(path),
-        id: id.into(),
+        id: unique(id),
         created: 1,
         trust: trusting("arn:aws:iam::123456789012:user/nobody"),
         description: None,
@@ -113,7 +118,7 @@ pub fn policy(name: &str) -> Policy {
     Policy {
         name: name.into(),
         path: shared_path("/"),
-        id: "ANPA1".into(),
+        id: unique("ANPA1"),
         created: 1,
         updated: 1,
         description: None,

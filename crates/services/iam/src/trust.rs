@@ -71,6 +71,9 @@ impl TrustPolicy {
     /// `MalformedPolicyDocument`.
     pub fn parse(text: &str) -> Result<Self, ServiceError> {
         let document = parse(text, Kind::Trust).map_err(|why| errors::malformed(&why))?;
+        // An account by its number is kept as its root's ARN, as AWS keeps it.
+        let account = |value: &str| Some(value.parse::<AccountId>().ok()?.root_arn());
+        let text = rewritten(text, account).unwrap_or_else(|| text.to_owned());
         Ok(Self { text: text.into(), pins: Arc::default(), document: Arc::new(document) })
     }
 
@@ -133,34 +136,11 @@ impl TrustPolicy {
         if moved.is_empty() {
             return self.text.clone();
         }
-        let Ok(mut json) = serde_json::from_str::<serde_json::Value>(&self.text) else {
-            return self.text.clone();
+        let now = |written: &str| match moved.get(written)? {
+            Now::Arn(arn) => Some(arn.clone()),
+            Now::Gone(id) => Some((*id).to_owned()),
         };
-        let statements = match json.get_mut("Statement") {
-            Some(serde_json::Value::Array(list)) => list.iter_mut().collect(),
-            Some(one) => vec![one],
-            None => Vec::new(),
-        };
-        for statement in statements {
-            for element in ["Principal", "NotPrincipal"] {
-                let Some(value) = statement.get_mut(element).and_then(|p| p.get_mut("AWS")) else {
-                    continue;
-                };
-                let values = match value {
-                    serde_json::Value::Array(list) => list.iter_mut().collect(),
-                    one => vec![one],
-                };
-                for value in values {
-                    if let Some(now) = value.as_str().and_then(|text| moved.get(text)) {
-                        *value = match now {
-                            Now::Arn(arn) => arn.as_str().into(),
-                            Now::Gone(id) => (*id).into(),
-                        };
-                    }
-                }
-            }
-        }
-        json.to_string().into()
+        rewritten(&self.text, now).map_or_else(|| self.text.clone(), Into::into)
     }
 
     /// The pinned ARNs that no longer mean whom they meant.
@@ -182,6 +162,35 @@ impl TrustPolicy {
         }
         moved
     }
+}
+
+/// A trust policy's text with other values of `AWS` principals; `None` where none is another.
+fn rewritten(text: &str, other: impl Fn(&str) -> Option<String>) -> Option<String> {
+    use serde_json::Value;
+
+    fn each(value: &mut Value) -> &mut [Value] {
+        match value {
+            Value::Array(list) => list,
+            one => std::slice::from_mut(one),
+        }
+    }
+
+    let mut json: Value = serde_json::from_str(text).ok()?;
+    let mut changed = false;
+    for statement in each(json.get_mut("Statement")?) {
+        for element in ["Principal", "NotPrincipal"] {
+            let Some(values) = statement.get_mut(element).and_then(|p| p.get_mut("AWS")) else {
+                continue;
+            };
+            for value in each(values) {
+                if let Some(now) = value.as_str().and_then(&other) {
+                    *value = now.into();
+                    changed = true;
+                }
+            }
+        }
+    }
+    changed.then(|| json.to_string())
 }
 
 /// What has become of a pinned ARN.
@@ -339,6 +348,17 @@ mod tests {
         account.put(User::record(Arc::new(renamed)));
         let eve = "arn:aws:iam::123456789012:user/Eve";
         assert_eq!(now(&trust, &accounts), (PrincipalPattern::Arn(eve.into()), eve.into()));
+    }
+
+    #[test]
+    fn an_account_by_its_number_is_written_as_its_root() {
+        let account = |value: &str| Some(value.parse::<AccountId>().ok()?.root_arn());
+        let text = r#"{"Statement":{"Principal":{"AWS":["123456789012","arn:x"]}}}"#;
+        assert_eq!(
+            rewritten(text, account).unwrap(),
+            r#"{"Statement":{"Principal":{"AWS":["arn:aws:iam::123456789012:root","arn:x"]}}}"#
+        );
+        assert_eq!(rewritten(r#"{"Statement":{"Principal":"*"}}"#, account), None);
     }
 
     #[test]

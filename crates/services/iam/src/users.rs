@@ -1,10 +1,10 @@
 //! Users.
 
 use crate::boundaries;
-use crate::entity::{Entity, allow_list};
+use crate::entity::{Entity, allow_list, resolve_at};
 use crate::errors;
 use crate::names::{self, folded};
-use crate::records::{Permissions, Record, User, shared_path, shared_tags};
+use crate::records::{Held, Record, UniqueId, User, shared_path, shared_tags};
 use crate::state::{Account, used_key};
 use crate::tags::{self, pairs};
 use crate::{Iam, arn};
@@ -91,7 +91,7 @@ pub(crate) async fn create_user(
         id: iam.unique_id(IdKind::User)?,
         created: call.now().seconds,
         tags: shared_tags(tags),
-        permissions: Permissions { boundary: boundary.map(Into::into), ..Permissions::default() },
+        permissions: Held { boundary: boundary.map(Into::into), ..Held::default() }.into(),
         groups: Box::default(),
         keys: Box::default(),
         renamed: false,
@@ -159,13 +159,14 @@ pub(crate) async fn update_user(
     // A move asks for the right at both ends.
     // <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_users_rename.html>
     let (name, path) = (input.new_user_name.as_deref(), input.new_path.as_deref());
-    let target = allowed.permit.as_ref().map(|user| {
-        arn::of(User::KIND, allowed.id, path.unwrap_or(&user.path), name.unwrap_or(&user.name))
+    let user = allowed.found()?;
+    let (old, new) = (user.arn(allowed.id), {
+        let (path, name) = (path.unwrap_or(&user.path), name.unwrap_or(&user.name));
+        arn::of(User::KIND, allowed.id, path, name)
     });
-    if let Some(target) = target {
-        call.allow(Resolved::new(target, allowed.id, ()))?;
+    if new != old {
+        call.allow(resolve_at::<ops::UpdateUser, User>(new, allowed.id, Some(user.clone())))?;
     }
-    allowed.found()?;
     let path = path.map(|path| names::path(Some(path))).transpose()?;
     allowed
         .ledger
@@ -262,15 +263,16 @@ impl Iam {
     ///
     /// # Errors
     /// `ServiceFailure` when the system has no random bytes.
-    pub(crate) fn unique_id(&self, kind: IdKind) -> Result<Arc<str>, ServiceError> {
-        Ok(unique_id(kind, &*self.random).map_err(errors::failed)?.into())
+    pub(crate) fn unique_id(&self, kind: IdKind) -> Result<UniqueId, ServiceError> {
+        let id = unique_id(kind, &*self.random).map_err(errors::failed)?;
+        UniqueId::new(&id).ok_or_else(|| errors::failed("a unique id of odd length"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ID, allowing, iam_over, key, store, user};
+    use crate::testing::{ID, allowing, iam_over, key, store, unique, user};
     use crate::{Quotas, records::Inline};
 
     #[test]
@@ -279,7 +281,7 @@ mod tests {
         assert!(deletable(&ann).is_ok());
         ann.keys = [key(1)].into();
         assert!(deletable(&ann).unwrap_err().message.contains("delete access keys first"));
-        ann.groups = ["AGPA1".into()].into();
+        ann.groups = [unique("AGPA1")].into();
         assert!(deletable(&ann).unwrap_err().message.contains("remove users from group first"));
         ann.permissions.inline = [Inline { name: "p".into(), policy: allowing("s3:*") }].into();
         assert!(deletable(&ann).unwrap_err().message.contains("must delete policies first"));
