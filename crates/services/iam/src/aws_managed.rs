@@ -88,3 +88,28 @@ pub(crate) fn find(arn: &str) -> Option<&'static AwsPolicy> {
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static AwsPolicy)> {
     POLICIES.iter().map(|(key, policy)| (key.as_str(), policy))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_policy_is_understood() {
+        let file: File = serde_json::from_str(FILE).unwrap();
+        assert_eq!(all().count(), file.policies.len());
+        for entry in file.policies {
+            assert_eq!(find(&entry.arn).unwrap().arn, entry.arn);
+        }
+    }
+
+    #[test]
+    fn an_arn_that_is_not_embedded_is_not_found() {
+        for arn in [
+            "arn:aws:iam::aws:policy/administratoraccess",
+            "arn:aws:iam::aws:policy/x/AdministratorAccess",
+            "arn:aws:iam::123456789012:policy/AdministratorAccess",
+        ] {
+            assert!(find(arn).is_none(), "{arn}");
+        }
+    }
+}

@@ -111,6 +111,21 @@ mod tests {
     }
 
     #[test]
+    fn a_managed_policy_is_in_the_current_language() {
+        let text = |version: &str| {
+            format!(
+                r#"{{{version}"Statement":[{{"Effect":"Allow","Action":"s3:*","Resource":"*"}}]}}"#
+            )
+        };
+        for old in ["", r#""Version":"2008-10-17","#] {
+            assert!(IdentityPolicy::parse(&text(old)).is_ok());
+            let refused = IdentityPolicy::parse_managed(&text(old)).unwrap_err();
+            assert_eq!(refused.code, "MalformedPolicyDocument");
+        }
+        assert!(IdentityPolicy::parse_managed(&text(r#""Version":"2012-10-17","#)).is_ok());
+    }
+
+    #[test]
     fn a_stored_policy_that_is_not_understood_denies_everything() {
         let bytes = rmp_serde::to_vec("{ no policy").unwrap();
         let policy: IdentityPolicy = rmp_serde::from_slice(&bytes).unwrap();

@@ -351,14 +351,28 @@ mod tests {
     }
 
     #[test]
-    fn an_account_by_its_number_is_written_as_its_root() {
-        let account = |value: &str| Some(value.parse::<AccountId>().ok()?.root_arn());
-        let text = r#"{"Statement":{"Principal":{"AWS":["123456789012","arn:x"]}}}"#;
-        assert_eq!(
-            rewritten(text, account).unwrap(),
-            r#"{"Statement":{"Principal":{"AWS":["arn:aws:iam::123456789012:root","arn:x"]}}}"#
-        );
-        assert_eq!(rewritten(r#"{"Statement":{"Principal":"*"}}"#, account), None);
+    fn an_account_is_trusted_wherever_it_is_and_written_as_its_root() {
+        let text = |principal: &str| {
+            format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":{principal}}},"Action":"sts:AssumeRole"}}]}}"#
+            )
+        };
+        let root = format!("\"{}\"", OTHER.root_arn());
+        for given in [format!("\"{OTHER}\""), root.clone()] {
+            let trust = TrustPolicy::parse(&text(&given)).unwrap().pin(&here()).unwrap();
+            assert_eq!(*trust.text(&here()), text(&root));
+            assert_eq!(
+                *principals(&trust.document).next().unwrap(),
+                PrincipalPattern::Account(OTHER)
+            );
+        }
+    }
+
+    #[test]
+    fn a_service_is_trusted_by_its_name_as_it_was_given() {
+        let text = r#"{ "Version":"2012-10-17", "Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+        let trust = TrustPolicy::parse(text).unwrap().pin(&here()).unwrap();
+        assert_eq!(*trust.text(&here()), *text);
     }
 
     #[test]
