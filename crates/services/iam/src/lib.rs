@@ -1,1 +1,356 @@
+//! IAM: the principals of every account, their policies and their keys.
+//!
+//! # The words
+//!
+//! - An **account** has a **root** user, who may all in it, and holds everything else.
+//! - **Users** and **roles** are principals: they call. **Groups** only hand policies to users.
+//! - Users, groups and roles hold policies: **inline** ones of their own, and **managed** ones
+//!   that are **attached** by ARN, where one policy in several versions serves many. A
+//!   **boundary** is a managed policy that a user or role cannot exceed.
+//! - A role's **trust policy** says who may assume it; see `trust`.
+//! - A **name** is unique in its kind, whatever the case of its letters; a **unique id**
+//!   (`AIDA…`, `AROA…`) is never used twice, so whoever is made anew under an old name is another.
+//!
+//! # The way of a request
+//!
+//! ```text
+//!   handler ──► Iam::allow::<User>(name) ──► Allowed<User> ──► found / change ──► answer
+//!               resolve in the ledger:        the permit
+//!               ARN, tags, boundary           and what was found
+//!               ask the policy engine
+//! ```
+//!
+//! One file a noun. Reads look at the durable state of the account's ledger; writes compute new
+//! records from the newest state in a closure, where every check that must be exact stands: a name
+//! that is taken, a quota, a thing in use. The records and what is derived from them are in
+//! `state`; the words of refusals in `errors`.
+//!
+//! [`Iam`] is also the [`Directory`](ringfence_gateway::Directory): what a principal may is
+//! gathered from documents that were parsed when their records came in.
 
+mod access_keys;
+mod account;
+mod arn;
+mod attachments;
+mod authorization_details;
+mod aws_managed;
+mod boundaries;
+mod directory;
+mod documents;
+mod entity;
+mod errors;
+mod groups;
+mod inline_policies;
+mod instance_profiles;
+mod last_used;
+mod managed_policies;
+mod names;
+mod pages;
+mod quotas;
+mod records;
+mod roles;
+mod state;
+mod tags;
+#[cfg(test)]
+mod testing;
+mod trust;
+mod users;
+
+pub use quotas::Quotas;
+
+use crate::last_used::LastUsed;
+use crate::records::{AccessKey, Record, Root};
+use crate::state::Account;
+use ringfence_gateway::clock::Clock;
+use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted};
+use ringfence_keyring::{Domain, Keyring, Random, SecretString};
+use ringfence_model_iam::SERVICE;
+use ringfence_model_iam::operations as ops;
+use ringfence_policy::AccountId;
+use ringfence_store::{Store, StoreError};
+use ringfence_wire::ServiceError;
+use std::sync::Arc;
+
+/// The service.
+pub struct Iam {
+    ledgers: Ledgers<Account>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    markers: Domain,
+    quotas: Quotas,
+    last_used: LastUsed,
+}
+
+/// An access key of a root user.
+#[derive(Debug)]
+pub struct RootCredentials {
+    /// The account.
+    pub account: AccountId,
+    /// The key's id.
+    pub access_key_id: String,
+    /// The key's secret.
+    pub secret_access_key: Arc<SecretString>,
+}
+
+impl Iam {
+    /// Loads every account of the store.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn load(
+        store: Arc<Store>,
+        keyring: &Keyring,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        quotas: Quotas,
+    ) -> Result<Arc<Self>, StoreError> {
+        Ok(Arc::new(Self {
+            ledgers: Ledgers::load(store)?,
+            clock,
+            random,
+            markers: keyring.domain("iam-marker"),
+            quotas,
+            last_used: LastUsed::default(),
+        }))
+    }
+
+    /// Makes an account and its root user's first access key.
+    ///
+    /// # Errors
+    /// `EntityAlreadyExists`, or `ServiceFailure` when the store cannot keep it.
+    pub async fn create_account(
+        &self,
+        id: AccountId,
+        name: &str,
+    ) -> Result<RootCredentials, ServiceError> {
+        let created = self.clock.now().seconds;
+        let key = self.draw_key(id, created)?;
+        let root = Root { name: name.to_owned(), created, keys: [key.clone()].into() };
+        let root = Arc::new(root);
+        self.make_ledger(id)?
+            .write_unasked(|account, batch| {
+                if account.root.is_some() {
+                    return Err(errors::already("Account", &id.to_string()));
+                }
+                batch.put(Record::Account(root.clone()));
+                Ok(())
+            })
+            .await?;
+        Ok(credentials(id, &key))
+    }
+
+    /// Makes an account without access keys, unless it is there: for `--dev`, where credentials
+    /// name any account.
+    ///
+    /// # Errors
+    /// `ServiceFailure` when the store cannot keep it.
+    pub async fn ensure_account(&self, id: AccountId) -> Result<(), ServiceError> {
+        let ledger = self.make_ledger(id)?;
+        if ledger.for_deciding().root.is_some() {
+            return Ok(());
+        }
+        let created = self.clock.now().seconds;
+        ledger
+            .write_unasked(|account, batch| {
+                if account.root.is_none() {
+                    let root = Root { name: id.to_string(), created, keys: Box::default() };
+                    batch.put(Record::Account(Arc::new(root)));
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Every account with its name, in the order of their numbers.
+    pub fn accounts(&self) -> Vec<(AccountId, String)> {
+        let mut all: Vec<(AccountId, String)> = self
+            .ledgers
+            .accounts()
+            .into_iter()
+            .filter_map(|id| {
+                let ledger = self.ledgers.get(id)?;
+                let name = ledger.for_deciding().root.as_ref()?.name.clone();
+                Some((id, name))
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// An active access key of an account's root user. For the owner of the data directory alone.
+    pub fn root_credentials(&self, id: AccountId) -> Option<RootCredentials> {
+        let ledger = self.ledgers.get(id)?;
+        let account = ledger.for_deciding();
+        let key = account.root.as_ref()?.keys.iter().find(|key| key.active)?;
+        Some(credentials(id, key))
+    }
+
+    /// The account's ledger. Every caller has one: an account that is gone authenticates nobody.
+    pub(crate) fn ledger(&self, id: AccountId) -> Result<Arc<Ledger<Account>>, ServiceError> {
+        self.ledgers.get(id).ok_or_else(|| errors::failed("the caller's account is not here"))
+    }
+
+    fn make_ledger(&self, id: AccountId) -> Result<Arc<Ledger<Account>>, ServiceError> {
+        self.ledgers.get_or_make(id).map_err(errors::failed)
+    }
+
+    /// The operations that are built.
+    pub fn handlers(self: &Arc<Self>) -> Mounted {
+        Handlers::new(&SERVICE, self.clone())
+            // Users.
+            .on::<ops::CreateUser, _>(users::create_user)
+            .on::<ops::GetUser, _>(users::get_user)
+            .on::<ops::UpdateUser, _>(users::update_user)
+            .on::<ops::DeleteUser, _>(users::delete_user)
+            .on::<ops::ListUsers, _>(users::list_users)
+            // Groups.
+            .on::<ops::CreateGroup, _>(groups::create_group)
+            .on::<ops::GetGroup, _>(groups::get_group)
+            .on::<ops::UpdateGroup, _>(groups::update_group)
+            .on::<ops::DeleteGroup, _>(groups::delete_group)
+            .on::<ops::ListGroups, _>(groups::list_groups)
+            .on::<ops::AddUserToGroup, _>(groups::add_user_to_group)
+            .on::<ops::RemoveUserFromGroup, _>(groups::remove_user_from_group)
+            .on::<ops::ListGroupsForUser, _>(groups::list_groups_for_user)
+            // Roles.
+            .on::<ops::CreateRole, _>(roles::create_role)
+            .on::<ops::GetRole, _>(roles::get_role)
+            .on::<ops::UpdateRole, _>(roles::update_role)
+            .on::<ops::UpdateRoleDescription, _>(roles::update_role_description)
+            .on::<ops::UpdateAssumeRolePolicy, _>(roles::update_assume_role_policy)
+            .on::<ops::DeleteRole, _>(roles::delete_role)
+            .on::<ops::ListRoles, _>(roles::list_roles)
+            // Managed policies.
+            .on::<ops::CreatePolicy, _>(managed_policies::create_policy)
+            .on::<ops::GetPolicy, _>(managed_policies::get_policy)
+            .on::<ops::DeletePolicy, _>(managed_policies::delete_policy)
+            .on::<ops::ListPolicies, _>(managed_policies::list_policies)
+            .on::<ops::CreatePolicyVersion, _>(managed_policies::create_policy_version)
+            .on::<ops::GetPolicyVersion, _>(managed_policies::get_policy_version)
+            .on::<ops::ListPolicyVersions, _>(managed_policies::list_policy_versions)
+            .on::<ops::DeletePolicyVersion, _>(managed_policies::delete_policy_version)
+            .on::<ops::SetDefaultPolicyVersion, _>(managed_policies::set_default_policy_version)
+            .on::<ops::ListEntitiesForPolicy, _>(attachments::list_entities_for_policy)
+            // Inline policies.
+            .on::<ops::PutUserPolicy, _>(inline_policies::put_user_policy)
+            .on::<ops::GetUserPolicy, _>(inline_policies::get_user_policy)
+            .on::<ops::DeleteUserPolicy, _>(inline_policies::delete_user_policy)
+            .on::<ops::ListUserPolicies, _>(inline_policies::list_user_policies)
+            .on::<ops::PutGroupPolicy, _>(inline_policies::put_group_policy)
+            .on::<ops::GetGroupPolicy, _>(inline_policies::get_group_policy)
+            .on::<ops::DeleteGroupPolicy, _>(inline_policies::delete_group_policy)
+            .on::<ops::ListGroupPolicies, _>(inline_policies::list_group_policies)
+            .on::<ops::PutRolePolicy, _>(inline_policies::put_role_policy)
+            .on::<ops::GetRolePolicy, _>(inline_policies::get_role_policy)
+            .on::<ops::DeleteRolePolicy, _>(inline_policies::delete_role_policy)
+            .on::<ops::ListRolePolicies, _>(inline_policies::list_role_policies)
+            // Attachments.
+            .on::<ops::AttachUserPolicy, _>(attachments::attach_user_policy)
+            .on::<ops::DetachUserPolicy, _>(attachments::detach_user_policy)
+            .on::<ops::ListAttachedUserPolicies, _>(attachments::list_attached_user_policies)
+            .on::<ops::AttachGroupPolicy, _>(attachments::attach_group_policy)
+            .on::<ops::DetachGroupPolicy, _>(attachments::detach_group_policy)
+            .on::<ops::ListAttachedGroupPolicies, _>(attachments::list_attached_group_policies)
+            .on::<ops::AttachRolePolicy, _>(attachments::attach_role_policy)
+            .on::<ops::DetachRolePolicy, _>(attachments::detach_role_policy)
+            .on::<ops::ListAttachedRolePolicies, _>(attachments::list_attached_role_policies)
+            // Boundaries.
+            .on::<ops::PutUserPermissionsBoundary, _>(boundaries::put_user_permissions_boundary)
+            .on::<ops::DeleteUserPermissionsBoundary, _>(
+                boundaries::delete_user_permissions_boundary,
+            )
+            .on::<ops::PutRolePermissionsBoundary, _>(boundaries::put_role_permissions_boundary)
+            .on::<ops::DeleteRolePermissionsBoundary, _>(
+                boundaries::delete_role_permissions_boundary,
+            )
+            // Access keys.
+            .on::<ops::CreateAccessKey, _>(access_keys::create_access_key)
+            .on::<ops::UpdateAccessKey, _>(access_keys::update_access_key)
+            .on::<ops::DeleteAccessKey, _>(access_keys::delete_access_key)
+            .on::<ops::ListAccessKeys, _>(access_keys::list_access_keys)
+            .on::<ops::GetAccessKeyLastUsed, _>(access_keys::get_access_key_last_used)
+            // Instance profiles.
+            .on::<ops::CreateInstanceProfile, _>(instance_profiles::create_instance_profile)
+            .on::<ops::GetInstanceProfile, _>(instance_profiles::get_instance_profile)
+            .on::<ops::DeleteInstanceProfile, _>(instance_profiles::delete_instance_profile)
+            .on::<ops::ListInstanceProfiles, _>(instance_profiles::list_instance_profiles)
+            .on::<ops::ListInstanceProfilesForRole, _>(
+                instance_profiles::list_instance_profiles_for_role,
+            )
+            .on::<ops::AddRoleToInstanceProfile, _>(instance_profiles::add_role_to_instance_profile)
+            .on::<ops::RemoveRoleFromInstanceProfile, _>(
+                instance_profiles::remove_role_from_instance_profile,
+            )
+            // Tags.
+            .on::<ops::TagUser, _>(tags::tag_user)
+            .on::<ops::UntagUser, _>(tags::untag_user)
+            .on::<ops::ListUserTags, _>(tags::list_user_tags)
+            .on::<ops::TagRole, _>(tags::tag_role)
+            .on::<ops::UntagRole, _>(tags::untag_role)
+            .on::<ops::ListRoleTags, _>(tags::list_role_tags)
+            .on::<ops::TagPolicy, _>(tags::tag_policy)
+            .on::<ops::UntagPolicy, _>(tags::untag_policy)
+            .on::<ops::ListPolicyTags, _>(tags::list_policy_tags)
+            .on::<ops::TagInstanceProfile, _>(tags::tag_instance_profile)
+            .on::<ops::UntagInstanceProfile, _>(tags::untag_instance_profile)
+            .on::<ops::ListInstanceProfileTags, _>(tags::list_instance_profile_tags)
+            // The account.
+            .on::<ops::GetAccountSummary, _>(account::get_account_summary)
+            .on::<ops::GetAccountAuthorizationDetails, _>(
+                authorization_details::get_account_authorization_details,
+            )
+            .finish()
+    }
+}
+
+fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
+    RootCredentials {
+        account,
+        access_key_id: key.id.as_str().to_owned(),
+        secret_access_key: key.secret.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, OTHER, iam_over, store};
+    use ringfence_gateway::{Directory, Identity};
+
+    #[tokio::test]
+    async fn an_account_is_made_once_with_a_key_that_is_roots() {
+        let store = store();
+        let iam = iam_over(&store);
+        assert!(!iam.account_exists(ID));
+        let root = iam.create_account(ID, "first").await.unwrap();
+        let refused = iam.create_account(ID, "again").await.unwrap_err();
+        assert_eq!(refused.code, "EntityAlreadyExists");
+
+        // Everything acknowledged is there for the next start.
+        let iam = iam_over(&store);
+        assert_eq!(iam.accounts(), [(ID, "first".to_owned())]);
+        let key = iam.access_key(&root.access_key_id).unwrap();
+        assert_eq!(key.owner, Identity::Root { account: ID });
+        assert!(key.active && key.secret.matches(root.secret_access_key.expose().as_bytes()));
+        let told = iam.root_credentials(ID).unwrap();
+        assert_eq!(told.access_key_id, root.access_key_id);
+        assert!(!format!("{told:?}").contains(root.secret_access_key.expose()));
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_ensured_has_no_key() {
+        let iam = iam_over(&store());
+        iam.ensure_account(ID).await.unwrap();
+        iam.ensure_account(ID).await.unwrap();
+        assert!(iam.account_exists(ID) && !iam.account_exists(OTHER));
+        assert!(iam.root_credentials(ID).is_none());
+    }
+
+    #[test]
+    fn only_operations_of_the_model_are_built() {
+        let iam = iam_over(&store());
+        let mounted = iam.handlers();
+        assert!(mounted.built().count() > 80);
+        assert!(mounted.built().all(|name| SERVICE.operation(name).is_some()));
+    }
+}

@@ -1,0 +1,330 @@
+//! The principals of every account, for the gateway, STS and the services to come.
+
+use crate::Iam;
+use crate::aws_managed;
+use crate::entity::Entity;
+use crate::records::{KeyId, Permissions, Role, User};
+use crate::state::Account;
+use crate::trust::Accounts;
+use ringfence_gateway::caller::Identity;
+use ringfence_gateway::directory::{AccessKey, MfaCheck, RoleFacts, Use};
+use ringfence_gateway::ids::account_of;
+use ringfence_gateway::{Authority, Directory};
+use ringfence_policy::document::Version;
+use ringfence_policy::{AccountId, Document};
+use ringfence_wire::Timestamp;
+use std::sync::{Arc, LazyLock};
+
+/// What stands for a boundary whose policy is gone: it allows nothing.
+static NOTHING: LazyLock<Arc<Document>> = LazyLock::new(|| {
+    Arc::new(Document { version: Version::V2012, id: None, statements: Vec::new() })
+});
+
+/// The default version of a policy that an account has attached.
+fn managed<'a>(account: &'a Account, arn: &str) -> Option<&'a Arc<Document>> {
+    match aws_managed::find(arn) {
+        Some(policy) => Some(policy.policy.document()),
+        None => account.managed(arn),
+    }
+}
+
+/// Adds what something holds.
+fn gather(account: &Account, permissions: &Permissions, policies: &mut Vec<Arc<Document>>) {
+    policies.extend(permissions.inline.iter().map(|one| one.policy.document().clone()));
+    policies.extend(permissions.attached.iter().filter_map(|arn| managed(account, arn)).cloned());
+}
+
+fn boundary(account: &Account, permissions: &Permissions) -> Option<Arc<Document>> {
+    let arn = permissions.boundary.as_ref()?;
+    Some(managed(account, arn).unwrap_or_else(|| &NOTHING).clone())
+}
+
+/// What a user may: its own policies and those of its groups.
+fn of_user(account: &Account, name: &str, id: &str) -> Option<Authority> {
+    let user = User::find(account, name).filter(|user| *user.id == *id)?;
+    let mut policies = Vec::new();
+    gather(account, &user.permissions, &mut policies);
+    for group in user.groups.iter().filter_map(|id| account.group(id)) {
+        gather(account, &group.permissions, &mut policies);
+    }
+    let boundary = boundary(account, &user.permissions);
+    Some(Authority { policies, boundary, tags: user.tags.clone() })
+}
+
+/// What a role may.
+fn of_role(account: &Account, name: &str, id: &str) -> Option<Authority> {
+    let role = Role::find(account, name).filter(|role| *role.id == *id)?;
+    let mut policies = Vec::new();
+    gather(account, &role.permissions, &mut policies);
+    let boundary = boundary(account, &role.permissions);
+    Some(Authority { policies, boundary, tags: role.tags.clone() })
+}
+
+impl Directory for Iam {
+    fn access_key(&self, id: &str) -> Option<AccessKey> {
+        let owner = account_of(id)?;
+        let key_id = KeyId::new(id)?;
+        let ledger = self.ledgers.get(owner)?;
+        let account = ledger.for_deciding();
+        let (keys, identity) = match account.key_owner(&key_id)? {
+            Some(user) => (
+                &user.keys,
+                Identity::User {
+                    account: owner,
+                    name: user.name.to_string(),
+                    path: user.path.to_string(),
+                    id: user.id.to_string(),
+                },
+            ),
+            None => (&account.root.as_ref()?.keys, Identity::Root { account: owner }),
+        };
+        let key = keys.iter().find(|key| key.id == key_id)?;
+        Some(AccessKey { secret: key.secret.clone(), owner: identity, active: key.active })
+    }
+
+    fn authority(&self, identity: &Identity) -> Option<Authority> {
+        let ledger = self.ledgers.get(identity.account()?)?;
+        let account = ledger.for_deciding();
+        account.root.as_ref()?;
+        match identity {
+            Identity::Root { .. } => Some(Authority::default()),
+            Identity::User { name, id, .. } => of_user(&account, name, id),
+            Identity::AssumedRole { role_name, role_id, .. } => {
+                of_role(&account, role_name, role_id)
+            }
+            Identity::FederatedUser { issuer, .. } => match &**issuer {
+                Identity::User { name, id, .. } => of_user(&account, name, id),
+                // Root may all, and lends as much as the session's policies let through.
+                Identity::Root { .. } => {
+                    let all = aws_managed::find("arn:aws:iam::aws:policy/AdministratorAccess")?;
+                    let policies = vec![all.policy.document().clone()];
+                    Some(Authority { policies, ..Authority::default() })
+                }
+                _ => None,
+            },
+            Identity::Anonymous => None,
+        }
+    }
+
+    fn managed_policy(&self, account: AccountId, arn: &str) -> Option<Arc<Document>> {
+        if let Some(policy) = aws_managed::find(arn) {
+            return Some(policy.policy.document().clone());
+        }
+        let cut = crate::arn::PolicyArn::parse(arn).ok()?;
+        if cut.owner != crate::arn::PolicyOwner::Account(account) {
+            return None;
+        }
+        let ledger = self.ledgers.get(account)?;
+        let state = ledger.for_deciding();
+        let policy = crate::records::Policy::find(&state, cut.name)?;
+        let policy = Some(policy).filter(|policy| policy.is_at(cut.path, cut.name))?;
+        policy.default_version().map(|version| version.policy.document().clone())
+    }
+
+    fn role(&self, account: AccountId, name: &str) -> Option<RoleFacts> {
+        let ledger = self.ledgers.get(account)?;
+        let role = Role::find(&ledger.for_deciding(), name)?.clone();
+        Some(RoleFacts {
+            name: role.name.to_string(),
+            path: role.path.to_string(),
+            id: role.id.to_string(),
+            trust: role.trust.document(self),
+            max_session_duration: role.max_session_duration,
+            tags: role.tags.clone(),
+            service_linked: role.is_service_linked(),
+        })
+    }
+
+    fn account_exists(&self, account: AccountId) -> bool {
+        self.look(account, |account| account.root.is_some()).unwrap_or(false)
+    }
+
+    fn organization(&self, _account: AccountId) -> Option<String> {
+        None
+    }
+
+    fn check_mfa(
+        &self,
+        _identity: &Identity,
+        _serial: &str,
+        _code: &str,
+        _now: Timestamp,
+    ) -> MfaCheck {
+        MfaCheck::NoDevice
+    }
+
+    fn note_use(&self, used: &Use<'_>) {
+        self.last_used.note(used);
+    }
+}
+
+/// The durable state of every account.
+impl Accounts for Iam {
+    fn look<R>(&self, account: AccountId, look: impl FnOnce(&Account) -> R) -> Option<R> {
+        let ledger = self.ledgers.get(account)?;
+        let state = ledger.for_deciding();
+        state.root.is_some().then(|| look(&state))
+    }
+}
+
+/// The durable state of every account but one, which is in the middle of a write.
+pub(crate) struct During<'a> {
+    iam: &'a Iam,
+    id: AccountId,
+    account: &'a Account,
+}
+
+impl Iam {
+    /// The accounts as a write to one of them sees them.
+    pub(crate) fn during<'a>(&'a self, id: AccountId, account: &'a Account) -> During<'a> {
+        During { iam: self, id, account }
+    }
+}
+
+impl Accounts for During<'_> {
+    fn look<R>(&self, account: AccountId, look: impl FnOnce(&Account) -> R) -> Option<R> {
+        if account == self.id { Some(look(self.account)) } else { self.iam.look(account, look) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Group, Held, Inline, Policy, Record};
+    use crate::testing::{ID, OTHER, allowing, group, iam_over, policy, role, store, unique, user};
+
+    fn identity(name: &str, id: &str) -> Identity {
+        Identity::User { account: ID, name: name.into(), path: "/".into(), id: id.into() }
+    }
+
+    fn session(role: &str, id: &str) -> Identity {
+        Identity::AssumedRole {
+            account: ID,
+            role_name: role.into(),
+            role_path: "/".into(),
+            role_id: id.into(),
+            session_name: "s".into(),
+        }
+    }
+
+    fn holding(action: &str, attached: &[&str], boundary: Option<&str>) -> Permissions {
+        Permissions::from(Held {
+            inline: [Inline { name: "inline".into(), policy: allowing(action) }].into(),
+            attached: attached.iter().map(|arn| Arc::from(*arn)).collect(),
+            boundary: boundary.map(Arc::from),
+        })
+    }
+
+    async fn with(records: Vec<Record>) -> Arc<Iam> {
+        let iam = iam_over(&store());
+        iam.create_account(ID, "test").await.unwrap();
+        let ledger = iam.ledger(ID).unwrap();
+        ledger
+            .write_unasked(|_, batch| {
+                records.iter().cloned().for_each(|record| batch.put(record));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        iam
+    }
+
+    fn actions(authority: &Authority) -> Vec<&str> {
+        let statements = authority.policies.iter().flat_map(|policy| &policy.statements);
+        statements.flat_map(|s| s.action.patterns()).map(String::as_str).collect()
+    }
+
+    #[tokio::test]
+    async fn a_user_may_what_it_and_its_groups_hold() {
+        let arn = "arn:aws:iam::123456789012:policy/p";
+        let ann = User {
+            permissions: holding("s3:*", &[arn], Some("arn:aws:iam::123456789012:policy/gone")),
+            groups: [unique("AGPA1")].into(),
+            ..user("ann", "/", "AIDA1")
+        };
+        let iam = with(vec![
+            Policy::record(Arc::new(policy("p"))),
+            Group::record(Arc::new(Group {
+                permissions: holding("kms:*", &[], None),
+                ..group("g", "AGPA1")
+            })),
+            User::record(Arc::new(ann)),
+        ])
+        .await;
+        let authority = iam.authority(&identity("ann", "AIDA1")).unwrap();
+        assert_eq!(actions(&authority), ["s3:*", "sts:*", "kms:*"]);
+        // The boundary's policy is gone: it allows nothing.
+        assert!(authority.boundary.unwrap().statements.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_principal_made_anew_is_another() {
+        let iam = with(vec![
+            User::record(Arc::new(user("ann", "/", "AIDA2"))),
+            Role::record(Arc::new(role("r", "/", "AROA2"))),
+        ])
+        .await;
+        assert!(iam.authority(&identity("ann", "AIDA1")).is_none());
+        assert!(iam.authority(&identity("ann", "AIDA2")).is_some());
+        assert!(iam.authority(&session("r", "AROA1")).is_none());
+        assert!(iam.authority(&session("r", "AROA2")).is_some());
+        assert!(iam.authority(&Identity::Root { account: ID }).is_some());
+        assert!(iam.authority(&Identity::Root { account: OTHER }).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_managed_policy_is_seen_by_its_own_account_alone() {
+        let iam = with(vec![Policy::record(Arc::new(policy("P")))]).await;
+        let arn = "arn:aws:iam::123456789012:policy/P";
+        assert!(iam.managed_policy(ID, arn).is_some());
+        assert!(iam.managed_policy(OTHER, arn).is_none());
+        // An ARN is compared as it is written: conditions on it are, too.
+        assert!(iam.managed_policy(ID, "arn:aws:iam::123456789012:policy/p").is_none());
+        assert!(iam.managed_policy(ID, "arn:aws:iam::123456789012:policy/x/P").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_service_linked_role_is_told_as_one_and_not_changed() {
+        let linked = role("AWSServiceRoleForX", "/aws-service-role/x.amazonaws.com/", "AROA1");
+        assert_eq!(linked.modifiable().unwrap_err().code, "UnmodifiableEntity");
+        let iam = with(vec![Role::record(Arc::new(linked))]).await;
+        assert!(iam.role(ID, "AWSServiceRoleForX").unwrap().service_linked);
+        assert!(iam.role(OTHER, "AWSServiceRoleForX").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_last_use_is_known_at_once_and_after_a_flush() {
+        let store = store();
+        let iam = iam_over(&store);
+        let root = iam.create_account(ID, "test").await.unwrap();
+        let caller = Identity::Root { account: ID };
+        for (at, region) in [(5, "us-east-1"), (9, "eu-west-1")] {
+            iam.note_use(&Use {
+                identity: &caller,
+                access_key_id: &root.access_key_id,
+                service: "sts",
+                region,
+                at: Timestamp::from_seconds(at),
+            });
+        }
+        iam.note_use(&Use {
+            identity: &session("gone", "AROA1"),
+            access_key_id: "ASIAAAAAAAAAAAAAAAAA",
+            service: "sts",
+            region: "us-east-1",
+            at: Timestamp::from_seconds(9),
+        });
+        let used = |iam: &Iam| {
+            let ledger = iam.ledger(ID).unwrap();
+            let used = iam.last_used.of(&ledger.for_deciding(), &root.access_key_id);
+            used.map(|used| (used.at, used.region.to_string()))
+        };
+        let expected = Some((9, "eu-west-1".to_owned()));
+        assert_eq!(used(&iam), expected);
+        iam.flush_last_used().await;
+        assert_eq!(used(&iam), expected);
+        let again = iam_over(&store);
+        assert_eq!(used(&again), expected);
+        assert_eq!(again.ledger(ID).unwrap().for_deciding().used.len(), 1);
+    }
+}

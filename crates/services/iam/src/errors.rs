@@ -1,0 +1,227 @@
+//! IAM's refusals, in AWS's words.
+//!
+//! Words marked *recorded* are those of AWS's answers as LocalStack's snapshot tests keep them
+//! (`tests/aws/services/iam/*.snapshot.json`); the others are as AWS's users report them.
+
+use ringfence_model_iam::types;
+use ringfence_policy::Malformed;
+use ringfence_wire::ServiceError;
+
+fn missing(message: String) -> ServiceError {
+    types::NoSuchEntityException::error(message)
+}
+
+fn exists(message: String) -> ServiceError {
+    types::EntityAlreadyExistsException::error(message)
+}
+
+/// `NoSuchEntity` for a user, group or role. Recorded.
+pub(crate) fn no_such(noun: &str, name: &str) -> ServiceError {
+    missing(format!("The {noun} with name {name} cannot be found."))
+}
+
+/// `NoSuchEntity` for an instance profile. Recorded.
+pub(crate) fn no_such_profile(name: &str) -> ServiceError {
+    missing(format!("Instance Profile {name} cannot be found."))
+}
+
+/// `NoSuchEntity` for a role that an instance profile does not hold. Recorded.
+pub(crate) fn not_in_profile(role: &str, profile: &str) -> ServiceError {
+    missing(format!("Role {role} in Instance Profile {profile} cannot be found."))
+}
+
+/// `NoSuchEntity` for an inline policy. Recorded.
+pub(crate) fn no_such_inline(noun: &str, name: &str) -> ServiceError {
+    missing(format!("The {noun} policy with name {name} cannot be found."))
+}
+
+/// `NoSuchEntity` for an access key. Recorded.
+pub(crate) fn no_such_key(id: &str) -> ServiceError {
+    missing(format!("The Access Key with id {id} cannot be found."))
+}
+
+/// `NoSuchEntity` for a managed policy, where it is read, tagged, deleted or detached. Recorded.
+pub(crate) fn no_such_policy(arn: &str) -> ServiceError {
+    missing(format!("Policy {arn} was not found."))
+}
+
+/// `NoSuchEntity` for a managed policy that is to be attached. Recorded.
+pub(crate) fn not_attachable(arn: &str) -> ServiceError {
+    missing(format!("Policy {arn} does not exist or is not attachable."))
+}
+
+/// `NoSuchEntity` for a managed policy that is to be a boundary. Recorded.
+pub(crate) fn no_such_boundary(arn: &str) -> ServiceError {
+    missing(format!("Scope ARN: {arn} does not exist or is not attachable."))
+}
+
+/// `NoSuchEntity` for a boundary that is to be removed where there is none.
+pub(crate) fn no_boundary(noun: &str, name: &str) -> ServiceError {
+    missing(format!("The {noun} with name {name} does not have a permissions boundary."))
+}
+
+/// `NoSuchEntity` for a version of a managed policy. Recorded.
+pub(crate) fn no_such_version(arn: &str, version: &str) -> ServiceError {
+    missing(format!("Policy {arn} version {version} does not exist or is not attachable."))
+}
+
+/// `EntityAlreadyExists` for a user, group or role; `noun` is capitalised. Recorded.
+pub(crate) fn already(noun: &str, name: &str) -> ServiceError {
+    exists(format!("{noun} with name {name} already exists."))
+}
+
+/// `EntityAlreadyExists` for an instance profile. Recorded.
+pub(crate) fn profile_exists(name: &str) -> ServiceError {
+    exists(format!("Instance Profile {name} already exists."))
+}
+
+/// `EntityAlreadyExists` for a managed policy. Recorded.
+pub(crate) fn policy_exists(name: &str) -> ServiceError {
+    exists(format!("A policy called {name} already exists. Duplicate names are not allowed."))
+}
+
+/// `DeleteConflict`: `must` is what has to be done first. Recorded for policies, access keys, login
+/// profiles and instance profiles.
+pub(crate) fn in_use(must: &str) -> ServiceError {
+    conflict(format!("Cannot delete entity, must {must} first."))
+}
+
+/// `DeleteConflict` with these words.
+pub(crate) fn conflict(message: impl Into<String>) -> ServiceError {
+    types::DeleteConflictException::error(message)
+}
+
+/// `LimitExceeded` on a quota. Recorded.
+pub(crate) fn over_quota(quota: &str, limit: usize) -> ServiceError {
+    types::LimitExceededException::error(format!("Cannot exceed quota for {quota}: {limit}"))
+}
+
+/// `LimitExceeded` for the inline policies of one entity together.
+pub(crate) fn inline_too_large(limit: usize, noun: &str, name: &str) -> ServiceError {
+    types::LimitExceededException::error(format!(
+        "Maximum policy size of {limit} bytes exceeded for {noun} {name}"
+    ))
+}
+
+/// `LimitExceeded` for a sixth version. Recorded.
+pub(crate) fn too_many_versions(limit: usize) -> ServiceError {
+    types::LimitExceededException::error(format!(
+        "A managed policy can have up to {limit} versions. Before you create a new version, you \
+         must delete an existing version."
+    ))
+}
+
+/// `LimitExceeded` for tags.
+pub(crate) fn too_many_tags(limit: usize) -> ServiceError {
+    types::LimitExceededException::error(format!(
+        "The number of tags has reached the maximum limit: {limit}"
+    ))
+}
+
+/// `InvalidInput` for a tag key given twice. Recorded: users and roles fold case, the others not.
+pub(crate) fn duplicate_tags(folded: bool) -> ServiceError {
+    invalid_input(if folded {
+        "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+    } else {
+        "Duplicate tag keys found."
+    })
+}
+
+/// `InvalidInput` for a tag key that only AWS may set.
+pub(crate) fn reserved_tag() -> ServiceError {
+    invalid_input("aws: prefixed tag key names are not allowed for external use.")
+}
+
+/// `InvalidInput`.
+pub(crate) fn invalid_input(message: impl Into<String>) -> ServiceError {
+    types::InvalidInputException::error(message)
+}
+
+/// `InvalidInput` for a role under a path that only services use.
+pub(crate) fn reserved_path() -> ServiceError {
+    invalid_input(
+        "Invalid path: '/aws-service-role/' can only be used for AWS Service linked Roles",
+    )
+}
+
+/// `UnmodifiableEntity` for a role that belongs to a service.
+pub(crate) fn protected_role(name: &str) -> ServiceError {
+    types::UnmodifiableEntityException::error(format!(
+        "Cannot perform the operation on the protected role '{name}' - this role is only \
+         modifiable by AWS"
+    ))
+}
+
+/// `MalformedPolicyDocument`.
+pub(crate) fn malformed(why: &Malformed) -> ServiceError {
+    malformed_document(why.to_string())
+}
+
+/// `MalformedPolicyDocument` with these words.
+pub(crate) fn malformed_document(message: impl Into<String>) -> ServiceError {
+    types::MalformedPolicyDocumentException::error(message)
+}
+
+/// `MalformedPolicyDocument` for a trusted principal that is not there.
+pub(crate) fn invalid_principal(value: &str) -> ServiceError {
+    malformed_document(format!("Invalid principal in policy: \"AWS\":\"{value}\""))
+}
+
+/// `MalformedPolicyDocument` for a managed policy in the old language. Recorded.
+pub(crate) fn old_language() -> ServiceError {
+    malformed_document("Policy document must be version 2012-10-17 or greater.")
+}
+
+/// `ValidationError`: what the model's constraints do not express.
+pub(crate) fn validation(message: impl Into<String>) -> ServiceError {
+    ServiceError::new("ValidationError", 400, message)
+}
+
+/// `ValidationError` for text that is no ARN at all. Recorded.
+pub(crate) fn no_arn(text: &str) -> ServiceError {
+    validation(format!("ARN {text} is not valid."))
+}
+
+/// `InvalidInput` for an ARN of something that is no policy. Recorded.
+pub(crate) fn no_policy_arn(text: &str) -> ServiceError {
+    invalid_input(format!("ARN {text} is not valid."))
+}
+
+/// `ValidationError` for a path with an empty segment.
+pub(crate) fn bad_path() -> ServiceError {
+    validation(
+        "The specified value for path is invalid. It must begin and end with / and contain only \
+         alphanumeric characters and/or / characters.",
+    )
+}
+
+/// `ValidationError` for a page marker that was not given out for this list.
+pub(crate) fn bad_marker() -> ServiceError {
+    validation("Invalid Marker.")
+}
+
+/// `ValidationError` where a caller that is no user names no user. Recorded.
+pub(crate) fn must_name_user() -> ServiceError {
+    validation("Must specify userName when calling with non-User credentials")
+}
+
+/// `AccessDenied` for the last use of a key that nobody has. Recorded, for an administrator.
+pub(crate) fn unknown_key_last_used(caller: &str, id: &str) -> ServiceError {
+    ServiceError::access_denied(format!(
+        "User: {caller} is not authorized to perform iam:GetAccessKeyLastUsed on resource: access \
+         key {id}"
+    ))
+}
+
+/// `AccessDenied` for a policy that another account, or AWS, owns.
+pub(crate) fn outside_account() -> ServiceError {
+    ServiceError::access_denied("Policy is outside your own account.")
+}
+
+/// The system had no random bytes, or another failure of this side. The cause goes to the log.
+pub(crate) fn failed(error: impl std::fmt::Display) -> ServiceError {
+    tracing::error!(%error, "IAM failed");
+    types::ServiceFailureException::error(
+        "The request processing has failed because of an unknown error, exception or failure.",
+    )
+}

@@ -1,0 +1,74 @@
+//! How much an account may hold.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+
+/// AWS's default quotas. `--dev` and benchmarks raise those of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Users of an account.
+    pub users: usize,
+    /// Groups of an account.
+    pub groups: usize,
+    /// Roles of an account.
+    pub roles: usize,
+    /// Customer managed policies of an account.
+    pub policies: usize,
+    /// Instance profiles of an account.
+    pub instance_profiles: usize,
+    /// Groups that one user is in.
+    pub groups_per_user: usize,
+    /// Managed policies attached to one user, group or role.
+    pub attached_policies: usize,
+    /// Access keys of one user, or of root.
+    pub access_keys: usize,
+    /// Versions of one managed policy.
+    pub policy_versions: usize,
+    /// Characters of a managed policy without white space.
+    pub policy_size: usize,
+    /// Characters of a user's inline policies together, without white space.
+    pub user_policy_size: usize,
+    /// Characters of a group's.
+    pub group_policy_size: usize,
+    /// Characters of a role's.
+    pub role_policy_size: usize,
+    /// Characters of a trust policy without white space.
+    pub trust_policy_size: usize,
+    /// Tags of one thing.
+    pub tags: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            users: 5000,
+            groups: 300,
+            roles: 1000,
+            policies: 1500,
+            instance_profiles: 1000,
+            groups_per_user: 10,
+            attached_policies: 10,
+            access_keys: 2,
+            policy_versions: 5,
+            policy_size: 6144,
+            user_policy_size: 2048,
+            group_policy_size: 5120,
+            role_policy_size: 10_240,
+            trust_policy_size: 2048,
+            tags: 50,
+        }
+    }
+}
+
+/// The characters of a policy that count: all but white space.
+pub(crate) fn size(document: &str) -> usize {
+    document.chars().filter(|c| !c.is_whitespace()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_does_not_count() {
+        assert_eq!(size("{ \"a\":\n\t[ ] }\r"), size("{\"a\":[]}"));
+    }
+}

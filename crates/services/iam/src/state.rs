@@ -1,0 +1,472 @@
+//! An account's state: its records, the keys they are stored under, and what is derived from them.
+//!
+//! | key | record |
+//! |---|---|
+//! | `iam/account` | the account's name and its root user's access keys |
+//! | `iam/user/NAME` … `group`, `role`, `policy`, `profile` | one entity, its name in lower case |
+//! | `iam/used/ID` | the last use of an access key or role |
+//!
+//! Access keys, group membership, inline policies and attachments lie in their user, group or
+//! role, so that what a request changes is one record. Membership is by the group's unique id and
+//! attachment by the policy's ARN, so that neither follows a rename. The indexes below are derived
+//! when a record comes in, and never stored.
+
+use crate::names::folded;
+use crate::records::{
+    Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
+};
+use imbl::{OrdMap, OrdSet};
+use ringfence_gateway::State;
+use ringfence_policy::Document;
+use std::sync::Arc;
+
+/// Entities by folded name.
+pub(crate) type Names<T> = OrdMap<Arc<str>, Arc<T>>;
+
+/// Who uses a managed policy, by folded name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Uses {
+    pub users: OrdSet<Arc<str>>,
+    pub groups: OrdSet<Arc<str>>,
+    pub roles: OrdSet<Arc<str>>,
+    pub bounded_users: OrdSet<Arc<str>>,
+    pub bounded_roles: OrdSet<Arc<str>>,
+}
+
+impl Uses {
+    /// How many it is attached to.
+    pub fn attachments(&self) -> usize {
+        self.users.len() + self.groups.len() + self.roles.len()
+    }
+
+    /// How many it bounds.
+    pub fn boundaries(&self) -> usize {
+        self.bounded_users.len() + self.bounded_roles.len()
+    }
+}
+
+/// An account. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Account {
+    pub(crate) root: Option<Arc<Root>>,
+    pub(crate) users: Names<User>,
+    pub(crate) groups: Names<Group>,
+    pub(crate) roles: Names<Role>,
+    pub(crate) policies: Names<Policy>,
+    pub(crate) profiles: Names<Profile>,
+    pub(crate) used: OrdMap<Arc<str>, Arc<Used>>,
+    /// Access key → its user's folded name; `None` for root's.
+    keys: OrdMap<KeyId, Option<Arc<str>>>,
+    /// Group's unique id → its folded name.
+    group_names: OrdMap<UniqueId, Arc<str>>,
+    /// Group's unique id → its members' folded names.
+    members: OrdMap<UniqueId, OrdSet<Arc<str>>>,
+    /// Policy's ARN → who uses it.
+    uses: OrdMap<Arc<str>, Uses>,
+    /// Role's folded name → its instance profiles' folded names.
+    profiles_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+    /// Unique ids of users that once had another name → their folded names.
+    renamed: OrdMap<UniqueId, Arc<str>>,
+}
+
+impl Account {
+    /// Whose an access key is: `Some(None)` for root's.
+    pub(crate) fn key_owner(&self, id: &KeyId) -> Option<Option<&Arc<User>>> {
+        match self.keys.get(id)? {
+            None => Some(None),
+            Some(name) => Some(Some(self.users.get(name)?)),
+        }
+    }
+
+    /// A group by its unique id.
+    pub(crate) fn group(&self, id: &str) -> Option<&Arc<Group>> {
+        self.groups.get(self.group_names.get(id)?)
+    }
+
+    /// A group's members, by folded name.
+    pub(crate) fn members(&self, group: &str) -> Option<&OrdSet<Arc<str>>> {
+        self.members.get(group)
+    }
+
+    /// Who uses a policy.
+    pub(crate) fn uses(&self, arn: &str) -> Option<&Uses> {
+        self.uses.get(arn)
+    }
+
+    /// The instance profiles of a role, by folded name.
+    pub(crate) fn profiles_of(&self, role: &str) -> Option<&OrdSet<Arc<str>>> {
+        self.profiles_of.get(role)
+    }
+
+    /// A user that once had another name, by unique id.
+    pub(crate) fn renamed(&self, id: &str) -> Option<&Arc<User>> {
+        self.users.get(self.renamed.get(id)?)
+    }
+
+    /// The document of a policy's default version. `arn` is one that this account attached, so
+    /// its owner is this account.
+    pub(crate) fn managed(&self, arn: &str) -> Option<&Arc<Document>> {
+        let name = arn.rsplit('/').next()?;
+        self.policies.get(&*folded(name))?.default_version().map(|v| v.policy.document())
+    }
+
+    fn index_user(&mut self, key: &Arc<str>, user: &User, on: bool) {
+        for access_key in &user.keys {
+            set(&mut self.keys, access_key.id, Some(key.clone()), on);
+        }
+        for group in &user.groups {
+            member(&mut self.members, group, key, on);
+        }
+        if user.renamed {
+            set(&mut self.renamed, user.id, key.clone(), on);
+        }
+        self.index_uses(&user.permissions, key, on, |uses| {
+            (&mut uses.users, Some(&mut uses.bounded_users))
+        });
+    }
+
+    fn index_group(&mut self, key: &Arc<str>, group: &Group, on: bool) {
+        set(&mut self.group_names, group.id, key.clone(), on);
+        self.index_uses(&group.permissions, key, on, |uses| (&mut uses.groups, None));
+    }
+
+    fn index_role(&mut self, key: &Arc<str>, role: &Role, on: bool) {
+        self.index_uses(&role.permissions, key, on, |uses| {
+            (&mut uses.roles, Some(&mut uses.bounded_roles))
+        });
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn index_uses(
+        &mut self,
+        permissions: &Permissions,
+        key: &Arc<str>,
+        on: bool,
+        sets: fn(&mut Uses) -> (&mut OrdSet<Arc<str>>, Option<&mut OrdSet<Arc<str>>>),
+    ) {
+        let mut note = |arn: &Arc<str>, bounds: bool| {
+            let uses = self.uses.entry(arn.clone()).or_default();
+            let (attached, bounded) = sets(uses);
+            if let Some(set) = if bounds { bounded } else { Some(attached) } {
+                if on {
+                    set.insert(key.clone());
+                } else {
+                    set.remove(key);
+                }
+            }
+            if uses.attachments() + uses.boundaries() == 0 {
+                self.uses.remove(arn);
+            }
+        };
+        for arn in &permissions.attached {
+            note(arn, false);
+        }
+        if let Some(arn) = &permissions.boundary {
+            note(arn, true);
+        }
+    }
+
+    fn index_root(&mut self, root: &Root, on: bool) {
+        for key in &root.keys {
+            set(&mut self.keys, key.id, None, on);
+        }
+    }
+
+    fn index_profile(&mut self, key: &Arc<str>, profile: &Profile, on: bool) {
+        if let Some(role) = &profile.role {
+            member(&mut self.profiles_of, role, key, on);
+        }
+    }
+}
+
+fn set<K: Ord + Clone, V: Clone>(map: &mut OrdMap<K, V>, key: K, value: V, on: bool) {
+    if on {
+        map.insert(key, value);
+    } else {
+        map.remove(&key);
+    }
+}
+
+fn member<K: Ord + Clone>(
+    map: &mut OrdMap<K, OrdSet<Arc<str>>>,
+    set: &K,
+    member: &Arc<str>,
+    on: bool,
+) {
+    if on {
+        map.entry(set.clone()).or_default().insert(member.clone());
+    } else if let Some(members) = map.get_mut(set) {
+        members.remove(member);
+        if members.is_empty() {
+            map.remove(set);
+        }
+    }
+}
+
+/// The folded name as a key, the name itself where that is the same.
+pub(crate) fn key_of(name: &Arc<str>) -> Arc<str> {
+    match folded(name) {
+        std::borrow::Cow::Borrowed(_) => name.clone(),
+        std::borrow::Cow::Owned(folded) => folded.into(),
+    }
+}
+
+/// The store's key of a kind's entity.
+pub(crate) fn store_key(kind: &str, folded: &str) -> String {
+    format!("{}{kind}/{folded}", Account::PREFIX)
+}
+
+/// The store's key of a last use.
+pub(crate) fn used_key(id: &str) -> String {
+    store_key("used", id)
+}
+
+impl State for Account {
+    type Record = Record;
+    const PREFIX: &'static str = "iam/";
+
+    fn key(record: &Record) -> String {
+        match record {
+            Record::Account(_) => "iam/account".into(),
+            Record::User(user) => store_key("user", &folded(&user.name)),
+            Record::Group(group) => store_key("group", &folded(&group.name)),
+            Record::Role(role) => store_key("role", &folded(&role.name)),
+            Record::Policy(policy) => store_key("policy", &folded(&policy.name)),
+            Record::Profile(profile) => store_key("profile", &folded(&profile.name)),
+            Record::Used(used) => used_key(&used.id),
+        }
+    }
+
+    fn put(&mut self, record: Record) {
+        match record {
+            Record::Account(root) => {
+                if let Some(old) = self.root.replace(root.clone()) {
+                    self.index_root(&old, false);
+                }
+                self.index_root(&root, true);
+            }
+            Record::User(user) => {
+                let key = key_of(&user.name);
+                if let Some(old) = self.users.insert(key.clone(), user.clone()) {
+                    self.index_user(&key, &old, false);
+                }
+                self.index_user(&key, &user, true);
+            }
+            Record::Group(group) => {
+                let key = key_of(&group.name);
+                if let Some(old) = self.groups.insert(key.clone(), group.clone()) {
+                    self.index_group(&key, &old, false);
+                }
+                self.index_group(&key, &group, true);
+            }
+            Record::Role(role) => {
+                let key = key_of(&role.name);
+                if let Some(old) = self.roles.insert(key.clone(), role.clone()) {
+                    self.index_role(&key, &old, false);
+                }
+                self.index_role(&key, &role, true);
+            }
+            Record::Policy(policy) => {
+                self.policies.insert(key_of(&policy.name), policy);
+            }
+            Record::Profile(profile) => {
+                let key = key_of(&profile.name);
+                if let Some(old) = self.profiles.insert(key.clone(), profile.clone()) {
+                    self.index_profile(&key, &old, false);
+                }
+                self.index_profile(&key, &profile, true);
+            }
+            Record::Used(used) => {
+                self.used.insert(used.id.clone(), used);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &str) {
+        let Some((kind, name)) =
+            key.strip_prefix(Self::PREFIX).and_then(|rest| rest.split_once('/'))
+        else {
+            return;
+        };
+        match kind {
+            "user" => {
+                if let Some((key, user)) = self.users.remove_with_key(name) {
+                    self.index_user(&key, &user, false);
+                }
+            }
+            "group" => {
+                if let Some((key, group)) = self.groups.remove_with_key(name) {
+                    self.index_group(&key, &group, false);
+                }
+            }
+            "role" => {
+                if let Some((key, role)) = self.roles.remove_with_key(name) {
+                    self.index_role(&key, &role, false);
+                }
+            }
+            "policy" => drop(self.policies.remove(name)),
+            "profile" => {
+                if let Some((key, profile)) = self.profiles.remove_with_key(name) {
+                    self.index_profile(&key, &profile, false);
+                }
+            }
+            "used" => drop(self.used.remove(name)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Entity;
+    use crate::records::Held;
+    use crate::testing::{ID, group, key, policy, role, unique, user};
+
+    const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
+
+    fn permissions(attached: &[&str], boundary: Option<&str>) -> Permissions {
+        Permissions::from(Held {
+            inline: Box::default(),
+            attached: attached.iter().map(|arn| Arc::from(*arn)).collect(),
+            boundary: boundary.map(Arc::from),
+        })
+    }
+
+    #[test]
+    fn names_are_found_whatever_their_case() {
+        let mut account = Account::default();
+        account.put(User::record(Arc::new(user("Ann", "/", "AIDA1"))));
+        assert_eq!(&*User::get(&account, "ANN").unwrap().name, "Ann");
+        assert!(User::find(&account, "an").is_none());
+        assert_eq!(
+            Account::key(&User::record(Arc::new(user("Ann", "/", "AIDA1")))),
+            "iam/user/ann"
+        );
+    }
+
+    #[test]
+    fn uses_of_a_policy_follow_attachments_and_boundaries() {
+        let mut account = Account::default();
+        let bound =
+            User { permissions: permissions(&[POLICY], Some(POLICY)), ..user("a", "/", "AIDA1") };
+        account.put(User::record(Arc::new(bound)));
+        account.put(Group::record(Arc::new(Group {
+            permissions: permissions(&[POLICY], None),
+            ..group("g", "AGPA1")
+        })));
+        account.put(Role::record(Arc::new(Role {
+            permissions: permissions(&[POLICY], None),
+            ..role("r", "/", "AROA1")
+        })));
+        let uses = account.uses(POLICY).unwrap();
+        assert_eq!((uses.attachments(), uses.boundaries()), (3, 1));
+
+        let loose = User { permissions: permissions(&[], Some(POLICY)), ..user("a", "/", "AIDA1") };
+        account.put(User::record(Arc::new(loose)));
+        account.delete("iam/role/r");
+        let uses = account.uses(POLICY).unwrap();
+        assert_eq!((uses.attachments(), uses.boundaries()), (1, 1));
+
+        account.delete("iam/user/a");
+        account.delete("iam/group/g");
+        assert!(account.uses(POLICY).is_none());
+    }
+
+    #[test]
+    fn members_and_keys_follow_a_rename_of_user_and_group() {
+        let mut account = Account::default();
+        account.put(Group::record(Arc::new(group("g", "AGPA1"))));
+        let ann = User {
+            groups: [unique("AGPA1")].into(),
+            keys: [key(1)].into(),
+            ..user("ann", "/", "AIDA1")
+        };
+        account.put(User::record(Arc::new(ann.clone())));
+        account.delete("iam/user/ann");
+        account.put(User::record(Arc::new(User { name: "eve".into(), ..ann })));
+        account.delete("iam/group/g");
+        account.put(Group::record(Arc::new(group("h", "AGPA1"))));
+
+        let members: Vec<&str> = account.members("AGPA1").unwrap().iter().map(|m| &**m).collect();
+        assert_eq!(members, ["eve"]);
+        assert_eq!(&*account.group("AGPA1").unwrap().name, "h");
+        let owner = account.key_owner(&key(1).id).unwrap().unwrap();
+        assert_eq!(&*owner.name, "eve");
+    }
+
+    #[test]
+    fn a_key_that_is_removed_is_nobodys() {
+        let mut account = Account::default();
+        let root = Root { name: "a".into(), created: 0, keys: [key(1), key(2)].into() };
+        account.put(Record::Account(Arc::new(root.clone())));
+        assert!(matches!(account.key_owner(&key(1).id), Some(None)));
+        account.put(Record::Account(Arc::new(Root { keys: [key(2)].into(), ..root })));
+        assert!(account.key_owner(&key(1).id).is_none());
+        assert!(account.key_owner(&key(2).id).is_some());
+    }
+
+    #[test]
+    fn a_roles_instance_profiles_are_known() {
+        let mut account = Account::default();
+        let profile = |role: Option<&str>| Profile {
+            name: "web".into(),
+            path: "/".into(),
+            id: unique("AIPA1"),
+            created: 0,
+            role: role.map(Arc::from),
+            tags: Arc::default(),
+        };
+        account.put(Profile::record(Arc::new(profile(Some("r")))));
+        assert_eq!(account.profiles_of("r").unwrap().len(), 1);
+        account.put(Profile::record(Arc::new(profile(None))));
+        assert!(account.profiles_of("r").is_none());
+    }
+
+    #[test]
+    fn every_record_reads_back_what_it_wrote() {
+        let mut tagged = user("Ann", "/dev/", "AIDA1");
+        tagged.tags = Arc::new([("k".to_owned(), "v".to_owned())].into());
+        tagged.keys = [key(1)].into();
+        tagged.permissions = permissions(&[POLICY], Some(POLICY));
+        let used = Used {
+            id: "AROA1".into(),
+            role: Some("r".into()),
+            at: 1,
+            service: "s".into(),
+            region: "r".into(),
+        };
+        for record in [
+            User::record(Arc::new(tagged)),
+            Group::record(Arc::new(group("g", "AGPA1"))),
+            Role::record(Arc::new(role("r", "/", "AROA1"))),
+            Policy::record(Arc::new(policy("p"))),
+            Record::Account(Arc::new(Root { name: "a".into(), created: 0, keys: [key(1)].into() })),
+            Record::Used(Arc::new(used)),
+        ] {
+            let bytes = rmp_serde::to_vec_named(&record).unwrap();
+            let read: Record = rmp_serde::from_slice(&bytes).unwrap();
+            assert_eq!(rmp_serde::to_vec_named(&read).unwrap(), bytes);
+            assert_eq!(Account::key(&read), Account::key(&record));
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_the_debug_of_a_record() {
+        let user = User { keys: [key(1)].into(), ..user("ann", "/", "AIDA1") };
+        let secret = user.keys[0].secret.expose().to_owned();
+        assert!(!format!("{:?}", User::record(Arc::new(user))).contains(&secret));
+    }
+
+    #[test]
+    fn an_arn_follows_path_and_name() {
+        assert_eq!(user("Ann", "/dev/", "AIDA1").arn(ID), "arn:aws:iam::123456789012:user/dev/Ann");
+        assert_eq!(role("r", "/", "AROA1").arn(ID), "arn:aws:iam::123456789012:role/r");
+    }
+
+    #[test]
+    fn a_user_takes_little_room() {
+        // Of 100,000 users without keys and policies, loaded in order, each took 277 bytes.
+        assert!(size_of::<User>() <= 112, "{}", size_of::<User>());
+    }
+}

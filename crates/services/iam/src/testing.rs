@@ -1,0 +1,139 @@
+//! Accounts and what is in them, for this crate's tests.
+
+use crate::documents::IdentityPolicy;
+use crate::records::{
+    AccessKey, Group, KeyId, Permissions, Policy, PolicyVersion, Role, UniqueId, User, no_tags,
+    shared_path,
+};
+use crate::trust::TrustPolicy;
+use crate::{Iam, Quotas};
+use ringfence_gateway::clock::MovedClock;
+use ringfence_keyring::random::SeededRandom;
+use ringfence_keyring::{Keyring, SecretString};
+use ringfence_policy::document::{Effect, Matching, PrincipalPattern, Statement, Version};
+use ringfence_policy::{AccountId, Document};
+use ringfence_store::Store;
+use ringfence_store::model::Model;
+use ringfence_store::seal::Unsealed;
+use std::sync::Arc;
+
+pub const ID: AccountId = AccountId::new(123_456_789_012).unwrap();
+pub const OTHER: AccountId = AccountId::new(999_999_999_999).unwrap();
+
+pub fn store() -> Arc<Store> {
+    Arc::new(Store::open(Model::default(), Unsealed).unwrap())
+}
+
+pub fn iam_over(store: &Arc<Store>) -> Arc<Iam> {
+    let keyring = Keyring::ephemeral().unwrap();
+    let clock = Arc::new(MovedClock::default());
+    let random = Arc::new(SeededRandom::new(1));
+    Iam::load(store.clone(), &keyring, clock, random, Quotas::default()).unwrap()
+}
+
+fn statement(effect: Effect) -> Statement {
+    Statement {
+        sid: None,
+        effect,
+        principal: None,
+        action: Matching::These(Vec::new()),
+        resource: None,
+        conditions: Vec::new(),
+    }
+}
+
+fn document(statement: Statement) -> Document {
+    Document { version: Version::V2012, id: None, statements: vec![statement] }
+}
+
+/// A policy that allows an action everywhere.
+pub fn allowing(action: &str) -> IdentityPolicy {
+    let text = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"*"}}]}}"#
+    );
+    let statement = Statement {
+        action: Matching::These(vec![action.to_owned()]),
+        resource: Some(Matching::These(vec!["*".into()])),
+        ..statement(Effect::Allow)
+    };
+    IdentityPolicy::of(&text, document(statement))
+}
+
+/// A trust policy for one principal.
+pub fn trusting(arn: &str) -> TrustPolicy {
+    let text = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{arn}"}},"Action":"sts:AssumeRole"}}]}}"#
+    );
+    let statement = Statement {
+        principal: Some(Matching::These(vec![PrincipalPattern::Arn(arn.to_owned())])),
+        action: Matching::These(vec!["sts:AssumeRole".into()]),
+        ..statement(Effect::Allow)
+    };
+    TrustPolicy::of(&text, document(statement))
+}
+
+pub fn unique(id: &str) -> UniqueId {
+    UniqueId::new(id).unwrap()
+}
+
+pub fn user(name: &str, path: &str, id: &str) -> User {
+    User {
+        name: name.into(),
+        path: shared_path(path),
+        id: unique(id),
+        created: 1,
+        tags: no_tags(),
+        permissions: Permissions::default(),
+        groups: Box::default(),
+        keys: Box::default(),
+        renamed: false,
+    }
+}
+
+pub fn group(name: &str, id: &str) -> Group {
+    Group {
+        name: name.into(),
+        path: shared_path("/"),
+        id: unique(id),
+        created: 1,
+        permissions: Permissions::default(),
+    }
+}
+
+pub fn role(name: &str, path: &str, id: &str) -> Role {
+    Role {
+        name: name.into(),
+        path: shared_path(path),
+        id: unique(id),
+        created: 1,
+        trust: trusting("arn:aws:iam::123456789012:user/nobody"),
+        description: None,
+        max_session_duration: 3600,
+        tags: no_tags(),
+        permissions: Permissions::default(),
+    }
+}
+
+pub fn policy(name: &str) -> Policy {
+    Policy {
+        name: name.into(),
+        path: shared_path("/"),
+        id: unique("ANPA1"),
+        created: 1,
+        updated: 1,
+        description: None,
+        versions: vec![PolicyVersion { number: 1, created: 1, policy: allowing("sts:*") }],
+        default: 1,
+        next: 2,
+        tags: no_tags(),
+    }
+}
+
+pub fn key(number: u8) -> AccessKey {
+    AccessKey {
+        id: KeyId::new(&format!("AKIAAAAAAAAAAAAAAA{number:02}")).unwrap(),
+        secret: Arc::new(SecretString::new(format!("secret number {number}"))),
+        active: true,
+        created: 1,
+    }
+}
