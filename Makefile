@@ -45,10 +45,11 @@ unit:
 	fi
 	$(CARGO) test --workspace --locked --doc
 
-# Licences, bans and sources need no network. Advisories need the advisory database, which
+# Licences, bans and sources need no network beyond the crates themselves. Advisories need the advisory database, which
 # `cargo deny fetch` brings where the network allows it; they are checked where it lies at hand.
 deny:
-	$(CARGO) deny --offline check licenses bans sources
+	$(CARGO) fetch --locked
+	$(CARGO) deny --offline check --hide-inclusion-graph licenses bans sources
 	@if ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/advisory-db*/* >/dev/null 2>&1; then \
 	    set -x; $(CARGO) deny --offline check advisories; \
 	else \
