@@ -24,7 +24,7 @@ class Principal:
         self.token = token
         self.region = region
 
-    def client(self, service, region=None, validate=True, **config):
+    def client(self, service, region=None, validate=True, attempts=1, **config):
         return _SESSION.create_client(
             service,
             region_name=region or self.region,
@@ -33,7 +33,7 @@ class Principal:
             aws_secret_access_key=self.secret,
             aws_session_token=self.token,
             config=Config(
-                retries={"total_max_attempts": 1},
+                retries={"total_max_attempts": attempts},
                 parameter_validation=validate,
                 connect_timeout=10,
                 read_timeout=20,
