@@ -270,7 +270,7 @@ def test_dev_says_what_is_relaxed(dev):
     assert "nothing" in said and "any secret" in said
 
 
-def test_dev_listens_on_loopback_only(binary, ringfence):
+def test_dev_listens_on_loopback_only(ringfence):
     done = ringfence("serve", "--dev", "--listen", "0.0.0.0:0", check=False)
     assert done.returncode != 0 and "loopback" in (done.stdout + done.stderr).lower()
 
