@@ -141,6 +141,8 @@ def test_the_root_key_lies_in_the_key_file_alone(filled):
 
 
 def test_without_its_key_file_the_store_does_not_open(filled, ringfence, tmp_path):
+    right = ringfence("env", "--data", filled.data, "--seal", f"file:{filled.key_file}")
+    assert filled.secrets["the root user's secret"] in right.stdout
     other = tmp_path / "other.key"
     done = ringfence("env", "--data", filled.data, "--seal", f"file:{other}", check=False)
     assert done.returncode != 0 and "export" not in done.stdout
