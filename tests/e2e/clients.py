@@ -159,8 +159,8 @@ def denial_pattern(principal_arn, action, reason, resource=None):
     else:
         named = "(?:" + "|".join(re.escape(form) for form in sorted(resource_forms(resource))) + ")"
     where = rf" on resource: {named}"
-    if reason in (TRUST_SILENT, TRUST_DENY):
-        # AWS's examples of trust-policy denials name no resource; what it sends often does.
+    if resource is None or reason in (TRUST_SILENT, TRUST_DENY):
+        # Some actions have no resource to name, and AWS's examples of trust-policy denials name none.
         where = f"(?:{where})?"
     return re.compile(
         rf"User: {re.escape(principal_arn)} is not authorized to perform: {re.escape(action)}"
