@@ -1,1 +1,24 @@
-fn main() {}
+//! Generators and chores of this repository: `cargo xtask --help`.
+
+mod models;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "xtask", about = "Generators and chores of Ringfence")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Writes the crates under crates/models from botocore's service models.
+    Models(models::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().chore {
+        Chore::Models(options) => models::run(&options),
+    }
+}

@@ -1,1 +1,93 @@
+//! Key material: the seal over the root key, the domain keys under it, and secrets in memory.
+//!
+//! # The words
+//!
+//! - A **root key** is 32 random bytes, one for a data directory. Everything else is derived from
+//!   it, so whoever has it has everything, and without it nothing can be read.
+//! - A **seal** is what protects the root key while the program does not run: a *key file* that
+//!   its owner alone can use, or a *passphrase*. `seal.json` says which, with what is needed to
+//!   recognise the right one; it exists if and only if the store does.
+//! - A **domain** is one purpose, such as `store` or `session-token`. Its key comes from the root
+//!   key and the domain's name, so what one domain seals no other opens. A domain's key has
+//!   generations, for rotation.
+//! - A **message key** encrypts one value and nothing else.
+//!
+//! ```text
+//!   key file (0600) ──────────────┐
+//!                                 ├──► root key ──HKDF──► domain key ──HMAC──► message key
+//!   passphrase ──argon2id──► unwrap   (memory only)      name, generation      salt, one a value
+//!                             ▲                                                    │
+//!                         seal.json                                           AES-256-GCM
+//! ```
+//!
+//! # What it promises
+//!
+//! - With a passphrase seal nothing secret is in the data directory in clear; with a key-file seal
+//!   the key file alone is.
+//! - A first start that is cut short, or two at once, end with one root key or none: never with
+//!   half of one, and never with two.
+//! - Once there is a store, a missing or wrong key file or passphrase is an error. It never makes
+//!   a new root key.
+//! - No secret is in an error or in the `Debug` of a type.
+//!
+//! # What it does not
+//!
+//! - It cannot tell an old sealed value from the current one, if somebody puts the old one back
+//!   under the same associated data. Bind what changes (a revision) into that.
+//! - Sealing hides content, not length.
+//! - It does not keep memory from being swapped, dumped or read by a debugger: a process's own
+//!   limits are the program's to set.
+//!
+//! # Example
+//!
+//! ```
+//! use ringfence_keyring::{Keyring, Opened, SealSpec};
+//!
+//! let data_dir = tempfile::tempdir()?;
+//! let data_dir = data_dir.path();
+//! let seal = SealSpec::parse("", data_dir)?; // a key file in the data directory
+//!
+//! let (keyring, opened) = Keyring::open_or_create(data_dir, &seal)?;
+//! assert_eq!(opened, Opened::Created);
+//! assert_eq!(keyring.seal_kind(), "key file");
+//!
+//! // The store binds each value to its place, so that values cannot be swapped.
+//! let store = keyring.domain("store");
+//! let sealed = store.seal(&[b"account 1", b"secret/db", b"revision 7"], b"hunter2")?;
+//!
+//! // After a restart, the same root key opens it, in its place and in no other.
+//! let (keyring, opened) = Keyring::open_or_create(data_dir, &seal)?;
+//! assert_eq!(opened, Opened::Existing);
+//! let store = keyring.domain("store");
+//! let opened = store.open(&[b"account 1", b"secret/db", b"revision 7"], &sealed)?;
+//! assert_eq!(opened.as_slice(), b"hunter2");
+//! assert!(store.open(&[b"account 2", b"secret/db", b"revision 7"], &sealed).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+#[cfg(not(unix))]
+compile_error!("ringfence-keyring protects its files by Unix owners and permissions");
+
+mod base64_field;
+mod domain;
+mod errors;
+mod key_file;
+mod keyring;
+mod parts;
+mod passphrase;
+pub mod random;
+mod root_key;
+mod seal_file;
+mod seal_spec;
+pub mod sealed_only;
+mod secret;
+mod whole_file;
+
+pub use domain::Domain;
+pub use errors::KeyringError;
+pub use keyring::{Keyring, Opened};
+pub use random::{Random, SystemRandom};
+pub use seal_spec::SealSpec;
+pub use secret::{SecretBytes, SecretString};
+/// What [`Domain::open`] returns its plaintext in: wiped on drop, otherwise the bytes.
+pub use zeroize::Zeroizing;

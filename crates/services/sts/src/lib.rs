@@ -1,1 +1,68 @@
+//! STS: who is calling, and temporary credentials.
+//!
+//! It keeps no state. Principals come from the [`Directory`](ringfence_gateway::Directory), and a
+//! session is nothing but its token: sealed by the gateway's
+//! [`Tokens`](ringfence_gateway::session::Tokens), opened again when it signs a call.
+//!
+//! ```text
+//!                     who calls it          whose the session is       what limits it
+//!  AssumeRole         user, user's or       the role, in the role's    session policies passed
+//!                     role's session        account
+//!  GetSessionToken    user, root            the caller itself          nothing more
+//!  GetFederationToken user, root            a name under its issuer    session policies, always
+//! ```
+//!
+//! A call's facts pass through pure functions before anything is decided: `session_tags`,
+//! `session_policies`, `durations`, `source_identity`, `packed_size`. The handlers put them
+//! together, ask, and hand the outcome to `credentials` as a draft of the session.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! let mounted = Arc::new(ringfence_sts::Sts::new()).handlers();
+//! assert!(mounted.built().any(|operation| operation == "AssumeRole"));
+//! ```
 
+mod assume_role;
+mod callers;
+mod credentials;
+mod durations;
+mod errors;
+mod federation_token;
+mod identity;
+mod mfa;
+mod packed_size;
+mod role_arn;
+mod session_policies;
+mod session_tags;
+mod session_token;
+mod source_identity;
+#[cfg(test)]
+mod testing;
+
+use ringfence_gateway::{Handlers, Mounted};
+use ringfence_model_sts::{SERVICE, operations as ops};
+use std::sync::Arc;
+
+/// The service.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sts;
+
+impl Sts {
+    /// The service. There is nothing to open.
+    pub fn new() -> Self {
+        Self
+    }
+
+    /// Its operations. Federation by SAML, OpenID Connect and delegation, `AssumeRoot` and
+    /// `DecodeAuthorizationMessage` are not built.
+    pub fn handlers(self: &Arc<Self>) -> Mounted {
+        Handlers::new(&SERVICE, self.clone())
+            .on::<ops::AssumeRole, _>(assume_role::assume_role)
+            .on::<ops::GetAccessKeyInfo, _>(identity::get_access_key_info)
+            .on::<ops::GetCallerIdentity, _>(identity::get_caller_identity)
+            .on::<ops::GetFederationToken, _>(federation_token::get_federation_token)
+            .on::<ops::GetSessionToken, _>(session_token::get_session_token)
+            .finish()
+    }
+}

@@ -1,0 +1,357 @@
+//! The call that a handler gets, and the types that make it ask before it answers.
+//!
+//! ```text
+//!   Call ──resolve──► Resolved<T> ──allow──► Permit<T> ──answer──► Answer<Output>
+//!         what is named,            the policy          the only way to an
+//!         its ARN and tags;         engine's yes        Answer, and to what
+//!         the value is shut                             was resolved
+//! ```
+//!
+//! A handler returns `Result<Answer<Output>, ServiceError>`. An [`Answer`] is made by a [`Permit`]
+//! alone, a `Permit` by [`Call::allow`] alone, and a [`Resolved`] value can be looked at only
+//! through its `Permit`. A handler that forgets to ask does not compile.
+
+use crate::caller::Caller;
+use crate::clock::Clock;
+use crate::directory::{Authority, Directory, Tags};
+use crate::session::Tokens;
+use ringfence_keyring::random::Random;
+use ringfence_policy::{
+    AccountId, Context, Decision, Document, PolicySet, Request, ResourcePolicy, decide, message,
+};
+use ringfence_wire::service::AuthorizationSource;
+use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// What every service shares.
+pub struct Shared {
+    /// The principals.
+    pub directory: Arc<dyn Directory>,
+    /// The time for whatever is stored or expires.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids and secrets.
+    pub random: Arc<dyn Random>,
+    /// Session tokens.
+    pub tokens: Tokens,
+}
+
+/// The facts of one call that do not depend on its operation's types.
+pub struct CallFacts {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// Who calls.
+    pub caller: Caller,
+    /// What it may.
+    pub authority: Authority,
+    /// The region of the credential scope.
+    pub region: String,
+    /// When the call came.
+    pub now: Timestamp,
+    /// The request id that the answer and the audit event carry.
+    pub request_id: String,
+    /// Where it came from.
+    pub source_ip: IpAddr,
+    /// The client's `User-Agent`.
+    pub user_agent: String,
+    /// It came over TLS.
+    pub secure: bool,
+    /// What every service shares.
+    pub shared: Arc<Shared>,
+    /// What was decided, for the audit event.
+    pub(crate) decided: RefCell<Vec<Decided>>,
+}
+
+/// One decision of a call.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The action asked for.
+    pub action: &'static str,
+    /// On this resource.
+    pub resource: String,
+    /// The answer.
+    pub decision: Decision,
+}
+
+/// A call of the operation `O`.
+pub struct Call<O: TypedOperation> {
+    /// The decoded, checked input.
+    pub input: O::Input,
+    facts: std::rc::Rc<CallFacts>,
+}
+
+/// Something that a call names, before the caller may see it.
+pub struct Resolved<T> {
+    arn: String,
+    account: AccountId,
+    keys: Context,
+    policy: Option<(Arc<Document>, PolicyForm)>,
+    value: T,
+}
+
+#[derive(Clone, Copy)]
+enum PolicyForm {
+    Ordinary,
+    Trust,
+}
+
+/// The caller may: what was resolved, and the right to answer.
+pub struct Permit<T> {
+    value: T,
+}
+
+/// The answer to a call. Only a [`Permit`] makes one.
+pub struct Answer<T> {
+    output: T,
+}
+
+impl Resolved<()> {
+    /// For an action that has no resource: `*`.
+    pub fn any(account: AccountId) -> Self {
+        Resolved::new("*", account, ())
+    }
+}
+
+impl<T> Resolved<T> {
+    /// A value under its ARN, in the account that owns it. The ARN is the one that the *request*
+    /// names, whether or not the thing exists: existence is told to those who may know.
+    pub fn new(arn: impl Into<String>, account: AccountId, value: T) -> Self {
+        Self { arn: arn.into(), account, keys: Context::default(), policy: None, value }
+    }
+
+    /// Sets a condition key of this request, for example `iam:PolicyARN`.
+    pub fn key(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.keys.set(key, value);
+        self
+    }
+
+    /// Sets a condition key where there is a value.
+    pub fn key_if(self, key: &str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.key(key, value),
+            None => self,
+        }
+    }
+
+    /// Sets a condition key that holds a set.
+    pub fn keys(mut self, key: &str, values: Vec<String>) -> Self {
+        self.keys.set_many(key, values);
+        self
+    }
+
+    /// The tags that the resource has: `aws:ResourceTag/…`, and the service's own prefix where it
+    /// has one (`iam:ResourceTag/…`).
+    pub fn tagged(mut self, tags: &Tags, service_prefix: Option<&str>) -> Self {
+        for (key, value) in tags {
+            self.keys.set(&format!("aws:ResourceTag/{key}"), value);
+            if let Some(prefix) = service_prefix {
+                self.keys.set(&format!("{prefix}:ResourceTag/{key}"), value);
+            }
+        }
+        self
+    }
+
+    /// The tags that the request carries: `aws:RequestTag/…` and `aws:TagKeys`.
+    pub fn requesting_tags<'t>(
+        mut self,
+        tags: impl IntoIterator<Item = (&'t str, &'t str)>,
+    ) -> Self {
+        let mut keys = Vec::new();
+        for (key, value) in tags {
+            self.keys.set(&format!("aws:RequestTag/{key}"), value);
+            keys.push(key.to_owned());
+        }
+        if !keys.is_empty() {
+            self.keys.set_many("aws:TagKeys", keys);
+        }
+        self
+    }
+
+    /// The tag keys that the request names without values, as `UntagUser` does.
+    pub fn requesting_tag_keys(mut self, keys: &[String]) -> Self {
+        self.keys.set_many("aws:TagKeys", keys.to_vec());
+        self
+    }
+
+    /// The resource's own policy.
+    pub fn policy(mut self, policy: Arc<Document>) -> Self {
+        self.policy = Some((policy, PolicyForm::Ordinary));
+        self
+    }
+
+    /// The role's trust policy.
+    pub fn trust(mut self, policy: Arc<Document>) -> Self {
+        self.policy = Some((policy, PolicyForm::Trust));
+        self
+    }
+}
+
+impl<T> Permit<T> {
+    /// Answers the call.
+    pub fn answer<O>(&self, output: O) -> Answer<O> {
+        Answer { output }
+    }
+
+    /// Takes out what was resolved, leaving the right to answer.
+    pub fn take(self) -> (T, Permit<()>) {
+        (self.value, Permit { value: () })
+    }
+}
+
+impl<T> Deref for Permit<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Answer<T> {
+    pub(crate) fn into_output(self) -> T {
+        self.output
+    }
+}
+
+impl<O: TypedOperation> Call<O> {
+    pub(crate) fn new(input: O::Input, facts: std::rc::Rc<CallFacts>) -> Self {
+        Self { input, facts }
+    }
+
+    /// The call's facts.
+    pub fn facts(&self) -> &CallFacts {
+        &self.facts
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.facts.caller
+    }
+
+    /// The caller's account.
+    ///
+    /// # Errors
+    /// `MissingAuthenticationToken` for anonymous callers.
+    pub fn account(&self) -> Result<AccountId, ServiceError> {
+        self.facts.caller.identity.account().ok_or_else(crate::errors::missing_token)
+    }
+
+    /// When the call came.
+    pub fn now(&self) -> Timestamp {
+        self.facts.now
+    }
+
+    /// What every service shares.
+    pub fn shared(&self) -> &Shared {
+        &self.facts.shared
+    }
+
+    /// Asks whether the caller may do this operation's main action on what was resolved.
+    ///
+    /// # Errors
+    /// `AccessDenied` with AWS's words.
+    pub fn allow<T>(&self, resolved: Resolved<T>) -> Result<Permit<T>, ServiceError> {
+        match O::OPERATION.authorization.actions.first() {
+            Some(action) => self.allow_action(action, resolved),
+            None => {
+                tracing::error!(operation = O::OPERATION.name, "no action to ask for");
+                Err(ServiceError::internal())
+            }
+        }
+    }
+
+    /// Asks for another action than the operation's own, for example `sts:TagSession`.
+    ///
+    /// # Errors
+    /// `AccessDenied` with AWS's words.
+    pub fn allow_action<T>(
+        &self,
+        action: &'static str,
+        resolved: Resolved<T>,
+    ) -> Result<Permit<T>, ServiceError> {
+        self.facts.decide(action, &resolved)?;
+        Ok(Permit { value: resolved.value })
+    }
+
+    /// The right to answer an operation that needs no permission. It is an error on any other.
+    ///
+    /// # Errors
+    /// An internal failure when the operation's row asks for an action.
+    pub fn allow_anyone(&self) -> Result<Permit<()>, ServiceError> {
+        if O::OPERATION.authorization.source != AuthorizationSource::NotNeeded {
+            tracing::error!(operation = O::OPERATION.name, "this operation asks for an action");
+            return Err(ServiceError::internal());
+        }
+        Ok(Permit { value: () })
+    }
+}
+
+impl CallFacts {
+    /// Decides, notes the decision, and words a denial.
+    fn decide<T>(&self, action: &'static str, resolved: &Resolved<T>) -> Result<(), ServiceError> {
+        let context = crate::context::of_request(self, resolved.account, &resolved.keys);
+        let (session, missing_session) = self.session_policies();
+        let policies = PolicySet {
+            identity: self.authority.policies.iter().map(Deref::deref).collect(),
+            boundary: self.authority.boundary.as_deref(),
+            session: match &session {
+                _ if missing_session => Some(Vec::new()),
+                Some(documents) => Some(documents.iter().map(Deref::deref).collect()),
+                None => None,
+            },
+            resource: resolved.policy.as_ref().map(|(document, form)| match form {
+                PolicyForm::Ordinary => ResourcePolicy::Ordinary(document),
+                PolicyForm::Trust => ResourcePolicy::Trust(document),
+            }),
+            ..PolicySet::default()
+        };
+        let principal = self.caller.identity.principal();
+        let request = Request {
+            principal: &principal,
+            action,
+            resource: &resolved.arn,
+            resource_account: resolved.account,
+            context: &context,
+        };
+        let decision = decide(&request, &policies);
+        self.decided.borrow_mut().push(Decided {
+            action,
+            resource: resolved.arn.clone(),
+            decision,
+        });
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        let arn = self.caller.identity.arn();
+        Err(ServiceError::access_denied(message::denied(&arn, action, &resolved.arn, decision)))
+    }
+
+    /// The documents that limit the session, and whether one that it names cannot be read: such a
+    /// session may nothing.
+    fn session_policies(&self) -> (Option<Vec<Arc<Document>>>, bool) {
+        let Some(session) = &self.caller.session else { return (None, false) };
+        let Some(policies) = &session.policies else { return (None, false) };
+        let mut documents = Vec::new();
+        let mut unreadable = false;
+        if let Some(text) = &policies.inline {
+            match ringfence_policy::parse(text, ringfence_policy::Kind::Identity) {
+                Ok(document) => documents.push(Arc::new(document)),
+                Err(_) => unreadable = true,
+            }
+        }
+        if let Some(account) = session.identity.account() {
+            // A managed policy that was deleted allows nothing; the others still do.
+            let managed = policies.managed.iter();
+            documents.extend(
+                managed.filter_map(|arn| self.shared.directory.managed_policy(account, arn)),
+            );
+        }
+        (Some(documents), unreadable)
+    }
+}
+
+/// The erased result of a handler.
+pub(crate) struct Outcome {
+    pub output: Box<dyn Structure>,
+}

@@ -1,0 +1,193 @@
+//! Who calls: what authentication found out, and nothing that the caller merely claims.
+
+use ringfence_policy::{AccountId, Principal};
+use ringfence_wire::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An authenticated caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who it is.
+    pub identity: Identity,
+    /// The access key that signed; empty where nothing signed.
+    pub access_key_id: String,
+    /// The session behind temporary credentials.
+    pub session: Option<Arc<Session>>,
+}
+
+/// A principal of an account, by its names and unique ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// An account's root user.
+    Root {
+        /// The account.
+        account: AccountId,
+    },
+    /// An IAM user.
+    User {
+        /// Its account.
+        account: AccountId,
+        /// Its name.
+        name: String,
+        /// Its path, `/` or `/…/`.
+        path: String,
+        /// `AIDA…`
+        id: String,
+    },
+    /// A session of a role.
+    AssumedRole {
+        /// The role's account.
+        account: AccountId,
+        /// The role's name.
+        role_name: String,
+        /// The role's path.
+        role_path: String,
+        /// `AROA…`
+        role_id: String,
+        /// The session's name.
+        session_name: String,
+    },
+    /// A session of `GetFederationToken`.
+    FederatedUser {
+        /// The account.
+        account: AccountId,
+        /// The name that the token was asked for.
+        name: String,
+        /// The user, or root, that asked for it.
+        issuer: Box<Identity>,
+    },
+    /// Nobody: the request was not signed.
+    Anonymous,
+}
+
+impl Identity {
+    /// The account; `None` for anonymous callers.
+    pub fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Root { account }
+            | Self::User { account, .. }
+            | Self::AssumedRole { account, .. }
+            | Self::FederatedUser { account, .. } => Some(*account),
+            Self::Anonymous => None,
+        }
+    }
+
+    /// The ARN that AWS shows for the caller: a session's own where it is one.
+    pub fn arn(&self) -> String {
+        match self {
+            Self::Root { account } => account.root_arn(),
+            Self::User { account, name, path, .. } => {
+                format!("arn:aws:iam::{account}:user{path}{name}")
+            }
+            Self::AssumedRole { account, role_name, session_name, .. } => {
+                format!("arn:aws:sts::{account}:assumed-role/{role_name}/{session_name}")
+            }
+            Self::FederatedUser { account, name, .. } => {
+                format!("arn:aws:sts::{account}:federated-user/{name}")
+            }
+            Self::Anonymous => "anonymous".into(),
+        }
+    }
+
+    /// `aws:PrincipalArn`: the role's ARN where the caller is its session.
+    pub fn principal_arn(&self) -> String {
+        match self {
+            Self::AssumedRole { account, role_name, role_path, .. } => {
+                format!("arn:aws:iam::{account}:role{role_path}{role_name}")
+            }
+            _ => self.arn(),
+        }
+    }
+
+    /// `aws:userid`, and the `UserId` of `GetCallerIdentity`.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-infotouse>
+    pub fn user_id(&self) -> String {
+        match self {
+            Self::Root { account } => account.to_string(),
+            Self::User { id, .. } => id.clone(),
+            Self::AssumedRole { role_id, session_name, .. } => format!("{role_id}:{session_name}"),
+            Self::FederatedUser { account, name, .. } => format!("{account}:{name}"),
+            Self::Anonymous => "anonymous".into(),
+        }
+    }
+
+    /// `aws:PrincipalType`.
+    pub fn principal_type(&self) -> &'static str {
+        match self {
+            Self::Root { .. } => "Account",
+            Self::User { .. } => "User",
+            Self::AssumedRole { .. } => "AssumedRole",
+            Self::FederatedUser { .. } => "FederatedUser",
+            Self::Anonymous => "Anonymous",
+        }
+    }
+
+    /// The principal as the policy engine knows it.
+    pub fn principal(&self) -> Principal {
+        match self {
+            Self::Root { account } => Principal::Root(*account),
+            Self::User { .. } => Principal::User { arn: self.arn() },
+            Self::AssumedRole { .. } => {
+                Principal::AssumedRole { role_arn: self.principal_arn(), session_arn: self.arn() }
+            }
+            Self::FederatedUser { .. } => Principal::FederatedUser { arn: self.arn() },
+            Self::Anonymous => Principal::Anonymous,
+        }
+    }
+}
+
+/// What temporary credentials carry. The session token is these facts, sealed: the server keeps no
+/// list of sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Who the session is.
+    pub identity: Identity,
+    /// The access key id that the token belongs to.
+    pub access_key_id: String,
+    /// When it was issued: `aws:TokenIssueTime`.
+    pub issued: i64,
+    /// When it ends, in seconds since 1970.
+    pub expires: i64,
+    /// Session policies as JSON text; `None` when none was passed, and the session is not limited.
+    pub policies: Option<SessionPolicies>,
+    /// Session tags.
+    pub tags: BTreeMap<String, String>,
+    /// The keys of tags that stay on chained sessions.
+    pub transitive_tags: Vec<String>,
+    /// `aws:SourceIdentity`, which stays on chained sessions.
+    pub source_identity: Option<String>,
+    /// When the caller showed an MFA code.
+    pub mfa: Option<i64>,
+    /// The role was assumed with another role's session: an hour at most.
+    pub chained: bool,
+}
+
+/// The policies that limit a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionPolicies {
+    /// The inline document.
+    pub inline: Option<String>,
+    /// ARNs of managed policies, looked up at each decision.
+    pub managed: Vec<String>,
+}
+
+impl Session {
+    /// Whether it has ended.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now.seconds >= self.expires
+    }
+}
+
+impl Caller {
+    /// Nobody.
+    pub fn anonymous() -> Self {
+        Self { identity: Identity::Anonymous, access_key_id: String::new(), session: None }
+    }
+
+    /// Whether temporary credentials signed.
+    pub fn is_temporary(&self) -> bool {
+        self.session.is_some()
+    }
+}

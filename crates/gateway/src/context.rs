@@ -1,0 +1,78 @@
+//! The condition keys that the server fills in for every call.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
+
+use crate::call::CallFacts;
+use crate::caller::Identity;
+use ringfence_policy::{AccountId, Context};
+use ringfence_wire::Timestamp;
+use ringfence_wire::shape::TimestampFormat;
+
+/// The context of a request on a resource of `resource_account`, `extra` being what the handler
+/// knows of the resource and the request. Nothing here is what a caller merely claims.
+pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Context) -> Context {
+    let mut context = extra.clone();
+    principal(facts, &mut context);
+    let session = facts.caller.session.as_deref();
+
+    if let Some(session) = session {
+        let issued = Timestamp::from_seconds(session.issued);
+        context.set("aws:TokenIssueTime", issued.format(TimestampFormat::DateTime));
+        if let Some(source) = &session.source_identity {
+            context.set("aws:SourceIdentity", source.as_str());
+        }
+        // The key is there only with temporary credentials: long-term keys have none, and policies
+        // that mean "no MFA" must say `BoolIfExists`. A handler that has just checked a code has
+        // set it already, and that is the later truth.
+        if context.get("aws:MultiFactorAuthPresent").is_none() {
+            context.set("aws:MultiFactorAuthPresent", session.mfa.is_some().to_string());
+            if let Some(at) = session.mfa {
+                let age = facts.now.seconds.saturating_sub(at).max(0);
+                context.set("aws:MultiFactorAuthAge", age.to_string());
+            }
+        }
+    }
+
+    context.set("aws:SourceIp", facts.source_ip.to_string());
+    context.set("aws:UserAgent", facts.user_agent.as_str());
+    context.set("aws:CurrentTime", facts.now.format(TimestampFormat::DateTime));
+    context.set("aws:EpochTime", facts.now.seconds.to_string());
+    context.set("aws:SecureTransport", facts.secure.to_string());
+    context.set("aws:RequestedRegion", facts.region.as_str());
+    context.set("aws:ResourceAccount", resource_account.to_string());
+    context.set("aws:ViaAWSService", "false");
+    context.set("aws:PrincipalIsAWSService", "false");
+    if let Some(organization) = facts.shared.directory.organization(resource_account) {
+        context.set("aws:ResourceOrgID", organization);
+    }
+    context
+}
+
+/// The keys that tell of the caller.
+fn principal(facts: &CallFacts, context: &mut Context) {
+    let identity = &facts.caller.identity;
+    let Some(account) = identity.account() else {
+        context.set("aws:PrincipalType", identity.principal_type());
+        context.set("aws:PrincipalAccount", "anonymous");
+        context.set("aws:userid", "anonymous");
+        return;
+    };
+    context.set("aws:PrincipalArn", identity.principal_arn());
+    context.set("aws:PrincipalAccount", account.to_string());
+    context.set("aws:PrincipalType", identity.principal_type());
+    context.set("aws:userid", identity.user_id());
+    if let Identity::User { name, .. } = identity {
+        context.set("aws:username", name.as_str());
+    }
+    if let Some(organization) = facts.shared.directory.organization(account) {
+        context.set("aws:PrincipalOrgID", organization);
+    }
+    for (key, value) in facts.authority.tags.iter() {
+        context.set(&format!("aws:PrincipalTag/{key}"), value.as_str());
+    }
+    // Session tags win over the principal's own of the same key.
+    if let Some(session) = &facts.caller.session {
+        for (key, value) in &session.tags {
+            context.set(&format!("aws:PrincipalTag/{key}"), value.as_str());
+        }
+    }
+}

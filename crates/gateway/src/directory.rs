@@ -1,0 +1,107 @@
+//! What the gateway asks of the service that knows principals. IAM answers; the gateway, STS and
+//! every later service ask through this trait alone.
+
+use crate::caller::Identity;
+use ringfence_keyring::SecretString;
+use ringfence_policy::{AccountId, Document};
+use ringfence_wire::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Tags of a principal or resource.
+pub type Tags = BTreeMap<String, String>;
+
+/// A long-term access key.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// The secret.
+    pub secret: Arc<SecretString>,
+    /// Whose it is: a root user or an IAM user.
+    pub owner: Identity,
+    /// An inactive key signs nothing.
+    pub active: bool,
+}
+
+/// What a principal may, and what is known of it when it calls.
+#[derive(Debug, Clone, Default)]
+pub struct Authority {
+    /// Identity policies: inline, attached, and those of its groups.
+    pub policies: Vec<Arc<Document>>,
+    /// The permissions boundary. A boundary whose policy is gone allows nothing: an empty document.
+    pub boundary: Option<Arc<Document>>,
+    /// The principal's own tags.
+    pub tags: Arc<Tags>,
+}
+
+/// A role as STS needs it.
+#[derive(Debug, Clone)]
+pub struct RoleFacts {
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// `AROA…`
+    pub id: String,
+    /// The trust policy.
+    pub trust: Arc<Document>,
+    /// Longest session in seconds.
+    pub max_session_duration: i32,
+    /// Its tags.
+    pub tags: Arc<Tags>,
+    /// It belongs to a service and no one else assumes it.
+    pub service_linked: bool,
+}
+
+/// An MFA device as STS needs it: STS asks whether a code is right, and learns nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MfaCheck {
+    /// The code was right, and cannot be used again.
+    Accepted,
+    /// No such device of this user.
+    NoDevice,
+    /// The code was wrong.
+    WrongCode,
+}
+
+/// A use of an access key or role, for the last-used fields.
+#[derive(Debug, Clone, Copy)]
+pub struct Use<'a> {
+    /// Who called.
+    pub identity: &'a Identity,
+    /// The access key that signed.
+    pub access_key_id: &'a str,
+    /// The service called, by its signing name.
+    pub service: &'a str,
+    /// The region called.
+    pub region: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The principals of every account of this server.
+pub trait Directory: Send + Sync + 'static {
+    /// A long-term access key by its id.
+    fn access_key(&self, id: &str) -> Option<AccessKey>;
+
+    /// What a principal may; `None` when it no longer exists, by name *and* unique id: a role made
+    /// anew under an old name is another role.
+    fn authority(&self, identity: &Identity) -> Option<Authority>;
+
+    /// The default version of a managed policy that `account` can see: its own, or AWS's.
+    fn managed_policy(&self, account: AccountId, arn: &str) -> Option<Arc<Document>>;
+
+    /// A role by account and name. The path must be the role's own where the caller gave an ARN.
+    fn role(&self, account: AccountId, name: &str) -> Option<RoleFacts>;
+
+    /// Whether the account exists here.
+    fn account_exists(&self, account: AccountId) -> bool;
+
+    /// The organization of an account, `o-…`, where it has one.
+    fn organization(&self, account: AccountId) -> Option<String>;
+
+    /// Checks an MFA code of a user's or root's device.
+    fn check_mfa(&self, identity: &Identity, serial: &str, code: &str, now: Timestamp) -> MfaCheck;
+
+    /// Notes a use. Called for every authenticated call: it must be quick and never wait.
+    fn note_use(&self, used: &Use<'_>);
+}

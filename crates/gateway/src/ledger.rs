@@ -1,0 +1,332 @@
+//! A service's state in one account: in memory for reading, in the store for keeping.
+//!
+//! A [`Ledger`] holds two versions of the state. **Published** is what is durable: reads see it
+//! without a lock. **Pending** is published plus the writes that wait for the disk: a write is
+//! computed against it under a short lock, so that checks such as "no such name yet" are exact, and
+//! writes need not wait for each other's sync. When the store says that a commit is durable its
+//! state is published; when a commit fails, pending falls back to published and the writes queued
+//! behind it, which expected it, are computed anew.
+//!
+//! The state must be cheap to clone: persistent maps (`imbl`) of `Arc`ed records.
+
+use crate::call::{Permit, Resolved};
+use arc_swap::ArcSwap;
+use ringfence_policy::AccountId;
+use ringfence_store::{Commit, Expect, Partition, Revision, Store, StoreError};
+use ringfence_wire::ServiceError;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// A service's state in one account, built from its records.
+pub trait State: Default + Clone + Send + Sync + 'static {
+    /// One record: what is stored under one key.
+    type Record: Serialize + DeserializeOwned + Clone + Send + Sync;
+
+    /// The prefix of its keys in the account's partition, for example `iam/`.
+    const PREFIX: &'static str;
+
+    /// The key of a record, beginning with the prefix.
+    fn key(record: &Self::Record) -> String;
+
+    /// Takes a record in, in place of one with the same key.
+    fn put(&mut self, record: Self::Record);
+
+    /// Removes the record of a key.
+    fn delete(&mut self, key: &str);
+}
+
+/// The changes of one write.
+pub struct Batch<S: State> {
+    changes: Vec<Edit<S::Record>>,
+}
+
+enum Edit<R> {
+    Put(R),
+    Delete(String),
+}
+
+impl<S: State> Batch<S> {
+    /// Writes a record.
+    pub fn put(&mut self, record: S::Record) {
+        self.changes.push(Edit::Put(record));
+    }
+
+    /// Removes a record by its key.
+    pub fn delete(&mut self, key: String) {
+        self.changes.push(Edit::Delete(key));
+    }
+}
+
+/// The state of one account.
+pub struct Ledger<S: State> {
+    partition: Partition,
+    store: Arc<Store>,
+    published: ArcSwap<Version<S>>,
+    pending: Mutex<Pending<S>>,
+}
+
+struct Version<S> {
+    state: S,
+    head: Revision,
+}
+
+struct Pending<S> {
+    state: S,
+    head: Revision,
+    /// Counts the falls back to published, so that each failure causes one.
+    fall: u64,
+}
+
+/// How often a write is computed anew after another node or a failed commit came between.
+const TRIES: usize = 8;
+
+impl<S: State> Ledger<S> {
+    /// Reads the account's state from the store.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn load(store: Arc<Store>, account: AccountId) -> Result<Arc<Self>, StoreError> {
+        let partition = Partition::new(&account.to_string());
+        let (state, head) = read_state::<S>(&store, &partition)?;
+        Ok(Arc::new(Self {
+            partition,
+            store,
+            published: ArcSwap::from_pointee(Version { state: state.clone(), head }),
+            pending: Mutex::new(Pending { state, head, fall: 0 }),
+        }))
+    }
+
+    /// The durable state, for authentication and for deciding: whoever uses it for an answer must
+    /// hold a [`Permit`], and takes [`Ledger::view`].
+    pub fn for_deciding(&self) -> impl std::ops::Deref<Target = S> + '_ {
+        struct Guard<S>(arc_swap::Guard<Arc<Version<S>>>);
+        impl<S> std::ops::Deref for Guard<S> {
+            type Target = S;
+            fn deref(&self) -> &S {
+                &self.0.state
+            }
+        }
+        Guard(self.published.load())
+    }
+
+    /// Resolves what a request names.
+    pub fn resolve<T>(&self, resolve: impl FnOnce(&S) -> Resolved<T>) -> Resolved<T> {
+        resolve(&self.published.load().state)
+    }
+
+    /// The durable state, for a caller who was allowed.
+    pub fn view<T>(&self, _permit: &Permit<T>) -> S {
+        self.published.load().state.clone()
+    }
+
+    /// Computes a write against the newest state, and returns when it is durable. `write` may be
+    /// called more than once, and what it returns last is returned. An error from it writes
+    /// nothing; so does leaving the batch empty.
+    ///
+    /// # Errors
+    /// What `write` returns, or `ServiceFailure` when the store cannot keep it.
+    pub async fn write<T, R>(
+        self: &Arc<Self>,
+        _permit: &Permit<T>,
+        write: impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
+    ) -> Result<R, ServiceError> {
+        self.write_unasked(write).await
+    }
+
+    /// As [`Ledger::write`], for what no caller asked for: start-up and upkeep.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn write_unasked<R>(
+        self: &Arc<Self>,
+        mut write: impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
+    ) -> Result<R, ServiceError> {
+        for _ in 0..TRIES {
+            let (result, durable) = self.queue(&mut write)?;
+            let Some(durable) = durable else { return Ok(result) };
+            match durable.await.unwrap_or(Err(StoreError::Closed)) {
+                Ok(_) => return Ok(result),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+        tracing::warn!(partition = ?self.partition, "a write was overtaken too often");
+        Err(ServiceError::new("ServiceUnavailable", 503, "Please try again."))
+    }
+
+    /// Computes a write and queues its commit. The receiver hears when it is durable.
+    #[allow(clippy::type_complexity)]
+    fn queue<R>(
+        self: &Arc<Self>,
+        write: &mut impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
+    ) -> Result<(R, Option<oneshot::Receiver<Result<Revision, StoreError>>>), ServiceError> {
+        let mut pending = self.lock();
+        let mut batch = Batch { changes: Vec::new() };
+        let result = write(&pending.state, &mut batch)?;
+        if batch.changes.is_empty() {
+            return Ok((result, None));
+        }
+        let mut state = pending.state.clone();
+        let mut commit = Commit::to(self.partition.clone()).expect(Expect::Head(pending.head));
+        for edit in batch.changes {
+            match edit {
+                Edit::Put(record) => {
+                    commit = commit.put(S::key(&record), encode(&record)?);
+                    state.put(record);
+                }
+                Edit::Delete(key) => {
+                    state.delete(&key);
+                    commit = commit.delete(key);
+                }
+            }
+        }
+        pending.head += 1;
+        pending.state = state.clone();
+        let version = Arc::new(Version { state, head: pending.head });
+        let (reply, durable) = oneshot::channel();
+        let ledger = self.clone();
+        let fall = pending.fall;
+        // Queued under the lock: commits reach the store in the order of their heads.
+        self.store.submit(commit, move |result| {
+            match &result {
+                Ok(_) => ledger.published.store(version),
+                Err(error) => ledger.fall_back(fall, error),
+            }
+            // The caller may have gone; the write stands all the same.
+            drop(reply.send(result));
+        });
+        Ok((result, Some(durable)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending<S>> {
+        // Pending is replaced whole, so a panic in a handler leaves it as it was.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After a failed commit: pending becomes what is durable. Runs on the committer's thread, so
+    /// every commit before the failed one has been published.
+    fn fall_back(&self, fall: u64, error: &StoreError) {
+        let mut pending = self.lock();
+        if pending.fall != fall {
+            return;
+        }
+        let durable = match error {
+            // Another writer moved the head: read what it wrote.
+            StoreError::Conflict { head } if *head != self.published.load().head => {
+                match read_state::<S>(&self.store, &self.partition) {
+                    Ok((state, head)) => {
+                        self.published.store(Arc::new(Version { state, head }));
+                        self.published.load_full()
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, partition = ?self.partition, "state not reread");
+                        self.published.load_full()
+                    }
+                }
+            }
+            _ => self.published.load_full(),
+        };
+        *pending = Pending { state: durable.state.clone(), head: durable.head, fall: fall + 1 };
+    }
+}
+
+/// What a caller hears when the store cannot keep a write. The cause goes to the log.
+fn unavailable(error: &StoreError) -> ServiceError {
+    tracing::error!(%error, "a write was not kept");
+    ServiceError::new(
+        "ServiceFailure",
+        500,
+        "The request processing has failed because of an unknown error, exception or failure.",
+    )
+}
+
+fn encode(record: &impl Serialize) -> Result<Vec<u8>, ServiceError> {
+    rmp_serde::to_vec_named(record).map_err(|error| {
+        tracing::error!(%error, "a record does not encode");
+        ServiceError::internal()
+    })
+}
+
+/// Reads every record of a service in a partition.
+fn read_state<S: State>(store: &Store, partition: &Partition) -> Result<(S, Revision), StoreError> {
+    const PAGE: usize = 10_000;
+    'again: loop {
+        let mut state = S::default();
+        let (head, mut page) = store.range(partition, S::PREFIX.as_bytes(), None, PAGE)?;
+        loop {
+            let more = page.len() == PAGE;
+            let last = page.last().map(|(key, _)| key.clone());
+            for (key, entry) in page {
+                let record = rmp_serde::from_slice(&entry.value).map_err(|error| {
+                    let key = String::from_utf8_lossy(&key).into_owned();
+                    StoreError::Engine(format!("record `{key}` does not decode: {error}"))
+                })?;
+                state.put(record);
+            }
+            if !more {
+                return Ok((state, head));
+            }
+            let (now, next) =
+                store.range(partition, S::PREFIX.as_bytes(), last.as_deref(), PAGE)?;
+            if now != head {
+                continue 'again;
+            }
+            page = next;
+        }
+    }
+}
+
+/// The ledgers of every account.
+pub struct Ledgers<S: State> {
+    store: Arc<Store>,
+    accounts: ArcSwap<HashMap<AccountId, Arc<Ledger<S>>>>,
+    making: Mutex<()>,
+}
+
+impl<S: State> Ledgers<S> {
+    /// Loads the state of every account that the store knows.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn load(store: Arc<Store>) -> Result<Self, StoreError> {
+        let mut accounts = HashMap::new();
+        for partition in store.partitions()? {
+            if let Ok(account) = partition.as_str().parse::<AccountId>() {
+                accounts.insert(account, Ledger::load(store.clone(), account)?);
+            }
+        }
+        let accounts = ArcSwap::from_pointee(accounts);
+        Ok(Self { store, accounts, making: Mutex::default() })
+    }
+
+    /// The ledger of an account; `None` for one that was never made.
+    pub fn get(&self, account: AccountId) -> Option<Arc<Ledger<S>>> {
+        self.accounts.load().get(&account).cloned()
+    }
+
+    /// The ledger of an account, made if need be.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn get_or_make(&self, account: AccountId) -> Result<Arc<Ledger<S>>, StoreError> {
+        if let Some(ledger) = self.get(account) {
+            return Ok(ledger);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = self.get(account) {
+            return Ok(ledger);
+        }
+        let ledger = Ledger::load(self.store.clone(), account)?;
+        let mut accounts = HashMap::clone(&self.accounts.load());
+        accounts.insert(account, ledger.clone());
+        self.accounts.store(Arc::new(accounts));
+        Ok(ledger)
+    }
+
+    /// Every account.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.accounts.load().keys().copied().collect()
+    }
+}

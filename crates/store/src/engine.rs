@@ -1,0 +1,76 @@
+//! What an engine must do: ordered bytes, one writer, snapshots. It knows no seal and no group.
+
+use crate::{Change, Partition, Revision, StoreError};
+
+/// An engine. The group committer is its only writer.
+pub trait Engine: Send + 'static {
+    /// Begins a transaction. Dropping it undoes all of it.
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError>;
+
+    /// A handle for reading from other threads.
+    fn reader(&self) -> Box<dyn Reader>;
+}
+
+/// A transaction: it sees its own writes.
+pub trait Transaction {
+    /// The revision of a partition; 0 for one never written.
+    fn head(&mut self, partition: &Partition) -> Result<Revision, StoreError>;
+    /// The revision that last wrote a key; 0 where it is not there.
+    fn revision(&mut self, partition: &Partition, key: &[u8]) -> Result<Revision, StoreError>;
+    /// Writes a key.
+    fn put(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        sealed: &[u8],
+    ) -> Result<(), StoreError>;
+    /// Removes a key.
+    fn delete(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+    ) -> Result<(), StoreError>;
+    /// Moves a partition's head.
+    fn set_head(&mut self, partition: &Partition, revision: Revision) -> Result<(), StoreError>;
+    /// Makes everything durable: when this returns, it survives a power cut.
+    fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// A key with the revision that wrote it and its sealed value.
+pub type SealedEntry = (Vec<u8>, Revision, Vec<u8>);
+
+/// Reads what is committed. Each call sees one point in time.
+pub trait Reader: Send + Sync {
+    /// The sealed value of a key.
+    fn get(
+        &self,
+        partition: &Partition,
+        key: &[u8],
+    ) -> Result<Option<(Revision, Vec<u8>)>, StoreError>;
+
+    /// Keys with this prefix in order, those after `after`, at most `limit`, and the partition's
+    /// head at that point.
+    fn range(
+        &self,
+        partition: &Partition,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<(Revision, Vec<SealedEntry>), StoreError>;
+
+    /// Every partition that was ever written.
+    fn partitions(&self) -> Result<Vec<Partition>, StoreError>;
+
+    /// Changes after a position in order, at most `limit`.
+    fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>, StoreError>;
+}
+
+/// The first key after all keys with this prefix; `None` where there is no such key.
+pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|b| *b != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}

@@ -1,0 +1,24 @@
+//! What keeps values unreadable to the engine.
+
+use crate::StoreError;
+
+/// Seals and opens values. `place` is bound to the sealed bytes: they open nowhere else.
+pub trait Sealer: Send + Sync + 'static {
+    /// Seals a value for a place.
+    fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError>;
+    /// Opens a value of a place.
+    fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError>;
+}
+
+/// Leaves values as they are. For tests of engines alone.
+pub struct Unsealed;
+
+impl Sealer for Unsealed {
+    fn seal(&self, _place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok(value.to_vec())
+    }
+
+    fn open(&self, _place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok(sealed.to_vec())
+    }
+}

@@ -1,0 +1,399 @@
+//! The embedded engine: SQLite in WAL mode, every commit synced before it is acknowledged.
+//!
+//! Of SQLite, redb, fjall and LMDB it alone reopened from every enumerated crash state. Three
+//! tables: `entries` holds sealed values, `heads` the revision of each partition, `changes` what
+//! watchers read.
+
+use crate::engine::{Engine, Reader, SealedEntry, Transaction, prefix_end};
+use crate::{Change, Partition, Revision, StoreError};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The format of the tables, kept in `user_version`.
+const FORMAT: i64 = 1;
+/// Marks the file as ours: `RNGF`.
+const APPLICATION_ID: i64 = 0x524e_4746;
+/// How many changes are kept for watchers.
+const KEPT_CHANGES: u64 = 100_000;
+
+const TABLES: &str = "
+CREATE TABLE entries (
+    partition TEXT NOT NULL,
+    key BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (partition, key)
+) WITHOUT ROWID;
+CREATE TABLE heads (
+    partition TEXT NOT NULL PRIMARY KEY,
+    revision INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE changes (
+    position INTEGER NOT NULL PRIMARY KEY,
+    partition TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    deleted INTEGER NOT NULL
+);
+";
+
+/// An open database.
+pub struct Sqlite {
+    connection: Connection,
+    readers: Arc<Readers>,
+    /// Heads read so far; emptied when a transaction fails, since its changes are then undone.
+    heads: HashMap<Partition, Revision>,
+    last_position: u64,
+    trimmed_to: u64,
+    /// Held for as long as the engine lives: one process at a time.
+    _lock: File,
+}
+
+/// Connections for reading, made as they are needed.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            _ => Self::Engine(error.to_string()),
+        }
+    }
+}
+
+impl Sqlite {
+    /// Opens `DIR/store.db`, made if need be. The folder must exist.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let lock = lock(&dir.join("store.lock"))?;
+        let path = dir.join("store.db");
+        let connection = Connection::open(&path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        connection.pragma_update(None, "cache_size", -4096)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        prepare(&connection)?;
+        let last_position = connection
+            .query_row("SELECT max(position) FROM changes", [], |row| row.get::<_, Option<i64>>(0))?
+            .map_or(0, unsigned);
+        let trimmed_to = connection
+            .query_row("SELECT min(position) FROM changes", [], |row| row.get::<_, Option<i64>>(0))?
+            .map_or(last_position, |first| unsigned(first).saturating_sub(1));
+        let readers = Arc::new(Readers { path, idle: Mutex::default() });
+        let heads = HashMap::new();
+        Ok(Self { connection, readers, heads, last_position, trimmed_to, _lock: lock })
+    }
+}
+
+/// SQLite's integers are signed; revisions never come near the difference.
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+/// Takes the lock that keeps a second process out.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let name = || path.display().to_string();
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| StoreError::Engine(format!("{}: {error}", name())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(name())),
+        Err(TryLockError::Error(error)) => Err(StoreError::Engine(format!("{}: {error}", name()))),
+    }
+}
+
+/// Makes the tables of a new database, and refuses one that is not ours or is newer.
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (0, 0) => {
+            let transaction = connection.unchecked_transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+            transaction.commit()?;
+            Ok(())
+        }
+        (APPLICATION_ID, FORMAT) => Ok(()),
+        (APPLICATION_ID, found) => Err(StoreError::Newer { found, known: FORMAT }),
+        _ => Err(StoreError::Engine("the file is no store of Ringfence".into())),
+    }
+}
+
+impl Engine for Sqlite {
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let position = self.last_position;
+        Ok(Box::new(Group { engine: self, position, moved: Vec::new(), done: false }))
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(self.readers.clone())
+    }
+}
+
+/// A transaction for a group of commits.
+struct Group<'e> {
+    engine: &'e mut Sqlite,
+    position: u64,
+    /// Heads to write at the end: one row a partition however many commits the group holds.
+    moved: Vec<Partition>,
+    done: bool,
+}
+
+impl Group<'_> {
+    fn log(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        deleted: bool,
+    ) -> Result<(), StoreError> {
+        self.position += 1;
+        self.engine
+            .connection
+            .prepare_cached("INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![
+            signed(self.position),
+            partition.as_str(),
+            signed(revision),
+            key,
+            deleted
+        ])?;
+        Ok(())
+    }
+
+    /// Forgets the oldest changes, a batch at a time.
+    fn trim(&mut self) -> Result<u64, StoreError> {
+        let keep_after = self.position.saturating_sub(KEPT_CHANGES);
+        if keep_after < self.engine.trimmed_to + KEPT_CHANGES / 10 {
+            return Ok(self.engine.trimmed_to);
+        }
+        self.engine
+            .connection
+            .prepare_cached("DELETE FROM changes WHERE position <= ?1")?
+            .execute([signed(keep_after)])?;
+        Ok(keep_after)
+    }
+}
+
+impl Transaction for Group<'_> {
+    fn head(&mut self, partition: &Partition) -> Result<Revision, StoreError> {
+        if let Some(head) = self.engine.heads.get(partition) {
+            return Ok(*head);
+        }
+        let head = self
+            .engine
+            .connection
+            .prepare_cached("SELECT revision FROM heads WHERE partition = ?1")?
+            .query_row([partition.as_str()], |row| row.get(0))
+            .optional()?
+            .map_or(0, unsigned);
+        self.engine.heads.insert(partition.clone(), head);
+        Ok(head)
+    }
+
+    fn revision(&mut self, partition: &Partition, key: &[u8]) -> Result<Revision, StoreError> {
+        Ok(self
+            .engine
+            .connection
+            .prepare_cached("SELECT revision FROM entries WHERE partition = ?1 AND key = ?2")?
+            .query_row(params![partition.as_str(), key], |row| row.get(0))
+            .optional()?
+            .map_or(0, unsigned))
+    }
+
+    fn put(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        self.engine
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![partition.as_str(), key, signed(revision), sealed])?;
+        self.log(partition, key, revision, false)
+    }
+
+    fn delete(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+    ) -> Result<(), StoreError> {
+        self.engine
+            .connection
+            .prepare_cached("DELETE FROM entries WHERE partition = ?1 AND key = ?2")?
+            .execute(params![partition.as_str(), key])?;
+        self.log(partition, key, revision, true)
+    }
+
+    fn set_head(&mut self, partition: &Partition, revision: Revision) -> Result<(), StoreError> {
+        self.engine.heads.insert(partition.clone(), revision);
+        if !self.moved.contains(partition) {
+            self.moved.push(partition.clone());
+        }
+        Ok(())
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        for partition in std::mem::take(&mut self.moved) {
+            let head = self.head(&partition)?;
+            self.engine
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO heads VALUES (?1, ?2)")?
+                .execute(params![partition.as_str(), signed(head)])?;
+        }
+        let trimmed_to = self.trim()?;
+        self.engine.connection.execute_batch("COMMIT")?;
+        self.engine.last_position = self.position;
+        self.engine.trimmed_to = trimmed_to;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.engine.heads.clear();
+            // SQLite has rolled back by itself after some errors; then this one says so.
+            if let Err(error) = self.engine.connection.execute_batch("ROLLBACK") {
+                tracing::debug!(%error, "nothing to roll back");
+            }
+        }
+    }
+}
+
+impl Readers {
+    /// Runs `read` in one read transaction.
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(&self.path, flags)?;
+                connection.busy_timeout(std::time::Duration::from_secs(5))?;
+                connection.pragma_update(None, "cache_size", -1024)?;
+                connection
+            }
+        };
+        let transaction = connection.unchecked_transaction()?;
+        let result = read(&transaction)?;
+        transaction.commit()?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(result)
+    }
+}
+
+impl Reader for Arc<Readers> {
+    fn get(
+        &self,
+        partition: &Partition,
+        key: &[u8],
+    ) -> Result<Option<(Revision, Vec<u8>)>, StoreError> {
+        self.with(|connection| {
+            Ok(connection
+                .prepare_cached(
+                    "SELECT revision, value FROM entries WHERE partition = ?1 AND key = ?2",
+                )?
+                .query_row(params![partition.as_str(), key], |row| {
+                    Ok((unsigned(row.get(0)?), row.get(1)?))
+                })
+                .optional()?)
+        })
+    }
+
+    fn range(
+        &self,
+        partition: &Partition,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<(Revision, Vec<SealedEntry>), StoreError> {
+        self.with(|connection| {
+            let head = connection
+                .prepare_cached("SELECT revision FROM heads WHERE partition = ?1")?
+                .query_row([partition.as_str()], |row| row.get(0))
+                .optional()?
+                .map_or(0, unsigned);
+            let after = after.filter(|after| *after >= prefix);
+            let mut statement = connection.prepare_cached(
+                "SELECT key, revision, value FROM entries
+                 WHERE partition = ?1 AND key >= ?2 AND (?3 IS NULL OR key > ?3)
+                   AND (?4 IS NULL OR key < ?4)
+                 ORDER BY key LIMIT ?5",
+            )?;
+            let entries = statement
+                .query_map(
+                    params![
+                        partition.as_str(),
+                        after.unwrap_or(prefix),
+                        after,
+                        prefix_end(prefix),
+                        signed(limit as u64)
+                    ],
+                    |row| Ok((row.get(0)?, unsigned(row.get(1)?), row.get(2)?)),
+                )?
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok((head, entries))
+        })
+    }
+
+    fn partitions(&self) -> Result<Vec<Partition>, StoreError> {
+        self.with(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT partition FROM heads ORDER BY partition")?;
+            let rows =
+                statement.query_map([], |row| Ok(Partition::new(&row.get::<_, String>(0)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.with(|connection| {
+            let first = connection
+                .query_row("SELECT min(position) FROM changes", [], |row| {
+                    row.get::<_, Option<i64>>(0)
+                })?
+                .map_or(1, unsigned);
+            if after + 1 < first {
+                return Err(StoreError::Trimmed(after));
+            }
+            let mut statement = connection.prepare_cached(
+                "SELECT position, partition, revision, key, deleted FROM changes
+                 WHERE position > ?1 ORDER BY position LIMIT ?2",
+            )?;
+            let rows = statement.query_map([signed(after), signed(limit as u64)], |row| {
+                Ok(Change {
+                    position: unsigned(row.get(0)?),
+                    partition: Partition::new(&row.get::<_, String>(1)?),
+                    revision: unsigned(row.get(2)?),
+                    key: row.get(3)?,
+                    deleted: row.get(4)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! The store that services see: commits gathered into groups, values sealed on the way.
+
+use crate::engine::{Engine, Reader, Transaction};
+use crate::seal::Sealer;
+use crate::{Change, Commit, Entry, Expect, Partition, Revision, StoreError};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{oneshot, watch};
+
+/// Most commits that share one sync.
+const LARGEST_GROUP: usize = 1024;
+
+/// Told how a commit ended, on the committer's thread, in the order of commits.
+type Done = Box<dyn FnOnce(Result<Revision, StoreError>) + Send>;
+
+/// An open store. Dropping it waits for commits under way.
+pub struct Store {
+    queue: Mutex<Option<Sender<(Commit, Done)>>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    reader: Box<dyn Reader>,
+    sealer: Arc<dyn Sealer>,
+    commits: watch::Receiver<u64>,
+}
+
+impl Store {
+    /// A store over an engine, its values sealed by `sealer`.
+    pub fn open(engine: impl Engine, sealer: impl Sealer) -> Result<Self, StoreError> {
+        let sealer: Arc<dyn Sealer> = Arc::new(sealer);
+        let reader = engine.reader();
+        let (queue, waiting) = channel();
+        let (signal, commits) = watch::channel(0);
+        let group = Committer { engine, sealer: sealer.clone(), signal };
+        let committer = std::thread::Builder::new()
+            .name("store-commit".into())
+            .spawn(move || group.run(&waiting))
+            .map_err(|error| StoreError::Engine(error.to_string()))?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            committer: Mutex::new(Some(committer)),
+            reader,
+            sealer,
+            commits,
+        })
+    }
+
+    /// Queues a commit. `done` is called on the committer's thread when the commit is durable or
+    /// has failed, in the order in which commits were queued; it must be quick.
+    pub fn submit(
+        &self,
+        commit: Commit,
+        done: impl FnOnce(Result<Revision, StoreError>) + Send + 'static,
+    ) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = match &*queue {
+            Some(queue) => queue.send((commit, Box::new(done))).err().map(|e| e.0.1),
+            None => Some(Box::new(done) as Done),
+        };
+        if let Some(done) = refused {
+            done(Err(StoreError::Closed));
+        }
+    }
+
+    /// Commits; returns when the commit is durable.
+    pub async fn commit(&self, commit: Commit) -> Result<Revision, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        // The receiver goes when its caller does; the commit stands all the same.
+        self.submit(commit, |result| drop(reply.send(result)));
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Commits and waits on this thread. For start-up and tests.
+    pub fn commit_blocking(&self, commit: Commit) -> Result<Revision, StoreError> {
+        let (reply, answer) = channel();
+        self.submit(commit, move |result| drop(reply.send(result)));
+        answer.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The value of a key.
+    pub fn get(&self, partition: &Partition, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        let Some((revision, sealed)) = self.reader.get(partition, key)? else { return Ok(None) };
+        let value = open(&*self.sealer, partition, key, revision, &sealed)?;
+        Ok(Some(Entry { revision, value }))
+    }
+
+    /// Keys with this prefix in order, those after `after`, at most `limit`; and the partition's
+    /// revision at that point in time.
+    pub fn range(
+        &self,
+        partition: &Partition,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<(Revision, Vec<(Vec<u8>, Entry)>), StoreError> {
+        let (head, sealed) = self.reader.range(partition, prefix, after, limit)?;
+        let mut entries = Vec::with_capacity(sealed.len());
+        for (key, revision, sealed) in sealed {
+            let value = open(&*self.sealer, partition, &key, revision, &sealed)?;
+            entries.push((key, Entry { revision, value }));
+        }
+        Ok((head, entries))
+    }
+
+    /// Every partition that was ever written.
+    pub fn partitions(&self) -> Result<Vec<Partition>, StoreError> {
+        self.reader.partitions()
+    }
+
+    /// Follows the changes after a position.
+    pub fn watch(&self, after: u64) -> Watch<'_> {
+        Watch { store: self, after, commits: self.commits.clone() }
+    }
+
+    /// Finishes what is queued and stops: later commits fail as closed.
+    pub fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if committer.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the store's committer panicked");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A place in the changes of a store.
+pub struct Watch<'s> {
+    store: &'s Store,
+    after: u64,
+    commits: watch::Receiver<u64>,
+}
+
+impl Watch<'_> {
+    /// Changes not seen yet, at most `limit`; possibly none.
+    pub fn poll(&mut self, limit: usize) -> Result<Vec<Change>, StoreError> {
+        let changes = self.store.reader.changes(self.after, limit)?;
+        if let Some(last) = changes.last() {
+            self.after = last.position;
+        }
+        Ok(changes)
+    }
+
+    /// Waits until there are changes not seen yet, then returns them.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<Change>, StoreError> {
+        loop {
+            // Marked as seen before the look: a commit in between wakes the wait below.
+            self.commits.borrow_and_update();
+            let changes = self.poll(limit)?;
+            if !changes.is_empty() {
+                return Ok(changes);
+            }
+            if self.commits.changed().await.is_err() {
+                return Err(StoreError::Closed);
+            }
+        }
+    }
+}
+
+/// What a sealed value is bound to.
+fn place<'a>(partition: &'a Partition, key: &'a [u8], revision: &'a [u8; 8]) -> [&'a [u8]; 3] {
+    [partition.as_str().as_bytes(), key, revision]
+}
+
+fn open(
+    sealer: &dyn Sealer,
+    partition: &Partition,
+    key: &[u8],
+    revision: Revision,
+    sealed: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    sealer.open(&place(partition, key, &revision.to_be_bytes()), sealed)
+}
+
+/// The one writer of the engine.
+struct Committer<E> {
+    engine: E,
+    sealer: Arc<dyn Sealer>,
+    signal: watch::Sender<u64>,
+}
+
+impl<E: Engine> Committer<E> {
+    fn run(mut self, waiting: &Receiver<(Commit, Done)>) {
+        while let Ok(first) = waiting.recv() {
+            let mut group = vec![first];
+            while group.len() < LARGEST_GROUP
+                && let Ok(next) = waiting.try_recv()
+            {
+                group.push(next);
+            }
+            let (commits, done): (Vec<Commit>, Vec<Done>) = group.into_iter().unzip();
+            let results = match self.apply(&commits) {
+                Ok(results) => results,
+                // The engine failed: nothing of the group was applied.
+                Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
+            };
+            for (done, result) in done.into_iter().zip(results) {
+                done(result);
+            }
+            self.signal.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Applies a group in one transaction. A commit whose expectations fail is left out alone.
+    fn apply(
+        &mut self,
+        commits: &[Commit],
+    ) -> Result<Vec<Result<Revision, StoreError>>, StoreError> {
+        let mut transaction = self.engine.begin()?;
+        let mut results = Vec::with_capacity(commits.len());
+        let mut changed = false;
+        for commit in commits {
+            let result = apply_one(&mut *transaction, &*self.sealer, commit)?;
+            changed |= result.is_ok();
+            results.push(result);
+        }
+        if changed {
+            transaction.commit()?;
+        }
+        Ok(results)
+    }
+}
+
+/// The outer error ends the group; the inner one is this commit's alone.
+fn apply_one(
+    transaction: &mut dyn Transaction,
+    sealer: &dyn Sealer,
+    commit: &Commit,
+) -> Result<Result<Revision, StoreError>, StoreError> {
+    let partition = &commit.partition;
+    let head = transaction.head(partition)?;
+    for expect in &commit.expect {
+        let holds = match expect {
+            Expect::Head(revision) => *revision == head,
+            Expect::Key(key, revision) => transaction.revision(partition, key)? == *revision,
+        };
+        if !holds {
+            return Ok(Err(StoreError::Conflict { head }));
+        }
+    }
+    let revision = head + 1;
+    for (key, value) in &commit.changes {
+        match value {
+            Some(value) => {
+                let sealed = sealer.seal(&place(partition, key, &revision.to_be_bytes()), value)?;
+                transaction.put(partition, key, revision, &sealed)?;
+            }
+            None => transaction.delete(partition, key, revision)?,
+        }
+    }
+    transaction.set_head(partition, revision)?;
+    Ok(Ok(revision))
+}

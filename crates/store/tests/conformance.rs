@@ -1,0 +1,308 @@
+//! One suite over every engine: what holds for the model holds for SQLite.
+
+use proptest::prelude::*;
+use ringfence_store::engine::Engine;
+use ringfence_store::model::Model;
+use ringfence_store::seal::{Sealer, Unsealed};
+use ringfence_store::sqlite::Sqlite;
+use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
+use std::collections::BTreeMap;
+
+/// Runs a body over a store of each engine.
+fn each_engine(body: impl Fn(&str, &Store)) {
+    body("model", &open(Model::default()));
+    let dir = tempfile::tempdir().unwrap();
+    body("sqlite", &open(Sqlite::open(dir.path()).unwrap()));
+}
+
+fn open(engine: impl Engine) -> Store {
+    Store::open(engine, Unsealed).unwrap()
+}
+
+fn account() -> Partition {
+    Partition::new("123456789012")
+}
+
+#[test]
+fn a_commit_is_applied_whole_and_moves_the_head_by_one() {
+    each_engine(|engine, store| {
+        let commit = Commit::to(account()).put("a", "1").put("b", "2").delete("c");
+        assert_eq!(store.commit_blocking(commit), Ok(1), "{engine}");
+        let (head, entries) = store.range(&account(), b"", None, 10).unwrap();
+        assert_eq!(head, 1);
+        let keys: Vec<&[u8]> = entries.iter().map(|(key, _)| key.as_slice()).collect();
+        assert_eq!(keys, [b"a", b"b"], "{engine}");
+        assert!(entries.iter().all(|(_, entry)| entry.revision == 1));
+    });
+}
+
+#[test]
+fn a_failed_expectation_applies_nothing_and_names_the_head() {
+    each_engine(|engine, store| {
+        store.commit_blocking(Commit::to(account()).put("a", "1")).unwrap();
+        for expect in [
+            Expect::Head(0),
+            Expect::Head(2),
+            Expect::Key(b"a".into(), 0),
+            Expect::Key(b"a".into(), 2),
+            Expect::Key(b"b".into(), 1),
+        ] {
+            let commit = Commit::to(account()).expect(expect.clone()).put("a", "2").put("b", "2");
+            let conflict = Err(StoreError::Conflict { head: 1 });
+            assert_eq!(store.commit_blocking(commit), conflict, "{engine} {expect:?}");
+        }
+        assert_eq!(store.get(&account(), b"a").unwrap().unwrap().value, b"1");
+        assert_eq!(store.get(&account(), b"b").unwrap(), None);
+        let held = Commit::to(account())
+            .expect(Expect::Head(1))
+            .expect(Expect::Key(b"a".into(), 1))
+            .expect(Expect::Key(b"b".into(), 0))
+            .delete("a");
+        assert_eq!(store.commit_blocking(held), Ok(2), "{engine}");
+        let gone = Commit::to(account()).expect(Expect::Key(b"a".into(), 0)).put("a", "3");
+        assert_eq!(store.commit_blocking(gone), Ok(3), "{engine}");
+    });
+}
+
+#[test]
+fn partitions_do_not_see_each_other() {
+    each_engine(|engine, store| {
+        let other = Partition::new("123456789012/us-east-1");
+        store.commit_blocking(Commit::to(account()).put("k", "1")).unwrap();
+        assert_eq!(store.commit_blocking(Commit::to(other.clone()).put("k", "2")), Ok(1));
+        assert_eq!(store.get(&account(), b"k").unwrap().unwrap().value, b"1", "{engine}");
+        assert_eq!(store.range(&other, b"", None, 9).unwrap().1.len(), 1, "{engine}");
+        assert_eq!(store.partitions().unwrap(), [account(), other], "{engine}");
+    });
+}
+
+#[test]
+fn a_range_pages_by_prefix_in_byte_order() {
+    each_engine(|engine, store| {
+        let keys: [&[u8]; 7] = [b"a", b"b", b"b\x00", b"b/1", b"b\xff", b"b\xff\xff", b"c"];
+        let commit = keys.iter().fold(Commit::to(account()), |c, key| c.put(*key, *key));
+        store.commit_blocking(commit).unwrap();
+        let mut seen = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = store.range(&account(), b"b", after.as_deref(), 2).unwrap().1;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            seen.extend(page.into_iter().map(|(key, _)| key));
+        }
+        assert_eq!(seen, keys[1..6], "{engine}");
+        let all = store.range(&account(), b"\xff", None, 9).unwrap().1;
+        assert!(all.is_empty(), "{engine}");
+    });
+}
+
+#[test]
+fn watchers_see_every_change_once_in_order() {
+    each_engine(|engine, store| {
+        store.commit_blocking(Commit::to(account()).put("a", "1").put("b", "1")).unwrap();
+        let mut watch = store.watch(0);
+        let first = watch.poll(10).unwrap();
+        let seen: Vec<_> = first.iter().map(|c| (c.key.clone(), c.revision, c.deleted)).collect();
+        assert_eq!(seen, [(b"a".to_vec(), 1, false), (b"b".to_vec(), 1, false)], "{engine}");
+        assert!(watch.poll(10).unwrap().is_empty());
+        store.commit_blocking(Commit::to(account()).delete("a")).unwrap();
+        let next = watch.poll(10).unwrap();
+        assert_eq!(next.len(), 1);
+        assert!(next[0].deleted && next[0].revision == 2, "{engine}");
+    });
+}
+
+#[test]
+fn commits_are_told_of_in_the_order_they_were_queued() {
+    each_engine(|engine, store| {
+        let (sender, told) = std::sync::mpsc::channel();
+        for n in 0..200u64 {
+            let sender = sender.clone();
+            let commit = Commit::to(account()).expect(Expect::Head(n)).put("k", n.to_string());
+            store.submit(commit, move |result| drop(sender.send((n, result))));
+        }
+        drop(sender);
+        let all: Vec<_> = told.iter().collect();
+        assert_eq!(all, (0..200).map(|n| (n, Ok(n + 1))).collect::<Vec<_>>(), "{engine}");
+    });
+}
+
+#[test]
+fn a_closed_store_refuses_commits() {
+    each_engine(|engine, store| {
+        store.close();
+        let refused = store.commit_blocking(Commit::to(account()).put("a", "1"));
+        assert_eq!(refused, Err(StoreError::Closed), "{engine}");
+    });
+}
+
+/// Seals by writing the place before the value: enough to see what a value is bound to.
+struct Bound;
+
+impl Sealer for Bound {
+    fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok([&place.concat(), value].concat())
+    }
+
+    fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let place = place.concat();
+        let value = sealed.strip_prefix(place.as_slice());
+        value.map(<[u8]>::to_vec).ok_or_else(|| StoreError::Seal("another place".into()))
+    }
+}
+
+#[test]
+fn an_engine_never_sees_a_value_and_cannot_move_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Sqlite::open(dir.path()).unwrap(), Bound).unwrap();
+    store.commit_blocking(Commit::to(account()).put("a", "1").put("b", "2")).unwrap();
+    assert_eq!(store.get(&account(), b"a").unwrap().unwrap().value, b"1");
+    drop(store);
+    let raw = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    raw.execute("UPDATE entries SET value = (SELECT value FROM entries WHERE key = x'62')", [])
+        .unwrap();
+    drop(raw);
+    let store = Store::open(Sqlite::open(dir.path()).unwrap(), Bound).unwrap();
+    assert!(matches!(store.get(&account(), b"a"), Err(StoreError::Seal(_))));
+    assert_eq!(store.get(&account(), b"b").unwrap().unwrap().value, b"2");
+}
+
+#[test]
+fn sqlite_reopens_with_everything_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..5u64 {
+        let store = open(Sqlite::open(dir.path()).unwrap());
+        let (head, entries) = store.range(&account(), b"", None, 100).unwrap();
+        assert_eq!((head, entries.len()), (round, round as usize));
+        let commit = Commit::to(account()).expect(Expect::Head(round)).put(round.to_string(), "v");
+        store.commit_blocking(commit).unwrap();
+        let mut watch = store.watch(round);
+        assert_eq!(watch.poll(10).unwrap().len(), 1, "positions go on after a restart");
+    }
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Sqlite::open(dir.path()).unwrap();
+    assert!(matches!(Sqlite::open(dir.path()), Err(StoreError::Locked(_))));
+}
+
+#[test]
+fn a_newer_or_foreign_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Sqlite::open(dir.path()).unwrap());
+    let raw = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Sqlite::open(dir.path()), Err(StoreError::Newer { found: 99, .. })));
+    raw.pragma_update(None, "application_id", 7).unwrap();
+    assert!(matches!(Sqlite::open(dir.path()), Err(StoreError::Engine(_))));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_an_error_and_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("store.db"), vec![7; 8192]).unwrap();
+    assert!(matches!(Sqlite::open(dir.path()), Err(StoreError::Engine(_))));
+}
+
+/// A step of a random history.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit { partition: u8, expect_head: Option<u64>, changes: Vec<(u8, Option<u8>)> },
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let commit = (
+        0..3u8,
+        proptest::option::of(0..6u64),
+        proptest::collection::vec((0..8u8, proptest::option::of(any::<u8>())), 0..5),
+    )
+        .prop_map(|(partition, expect_head, changes)| Step::Commit {
+            partition,
+            expect_head,
+            changes,
+        });
+    proptest::collection::vec(prop_oneof![9 => commit, 1 => Just(Step::Reopen)], 1..40)
+}
+
+/// What a store of this history must hold, said in the plainest way.
+#[derive(Default)]
+struct Expected {
+    heads: BTreeMap<u8, u64>,
+    entries: BTreeMap<(u8, u8), (u64, u8)>,
+}
+
+impl Expected {
+    fn apply(&mut self, step: &Step) -> Option<Result<u64, u64>> {
+        let Step::Commit { partition, expect_head, changes } = step else { return None };
+        let head = self.heads.get(partition).copied().unwrap_or(0);
+        if expect_head.is_some_and(|expected| expected != head) {
+            return Some(Err(head));
+        }
+        self.heads.insert(*partition, head + 1);
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.entries.insert((*partition, *key), (head + 1, *value)),
+                None => self.entries.remove(&(*partition, *key)),
+            };
+        }
+        Some(Ok(head + 1))
+    }
+}
+
+fn run(steps: &[Step], mut reopen: impl FnMut(Option<Store>) -> Store) {
+    let mut store = reopen(None);
+    let mut expected = Expected::default();
+    for step in steps {
+        let want = expected.apply(step);
+        match step {
+            Step::Reopen => store = reopen(Some(store)),
+            Step::Commit { partition, expect_head, changes } => {
+                let mut commit = Commit::to(Partition::new(&partition.to_string()));
+                if let Some(head) = expect_head {
+                    commit = commit.expect(Expect::Head(*head));
+                }
+                for (key, value) in changes {
+                    commit = match value {
+                        Some(value) => commit.put([*key], [*value]),
+                        None => commit.delete([*key]),
+                    };
+                }
+                let got = store.commit_blocking(commit).map_err(|error| match error {
+                    StoreError::Conflict { head } => head,
+                    other => panic!("{other}"),
+                });
+                assert_eq!(Some(got), want);
+            }
+        }
+    }
+    for partition in 0..3u8 {
+        let place = Partition::new(&partition.to_string());
+        let (head, entries) = store.range(&place, b"", None, 100).unwrap();
+        assert_eq!(head, expected.heads.get(&partition).copied().unwrap_or(0));
+        let got: BTreeMap<_, _> = entries
+            .into_iter()
+            .map(|(key, entry)| ((partition, key[0]), (entry.revision, entry.value[0])))
+            .collect();
+        let want = expected.entries.range((partition, 0)..=(partition, u8::MAX));
+        assert_eq!(got, want.map(|(k, v)| (*k, *v)).collect());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_gives_the_model_what_it_must(steps in steps()) {
+        let model = Model::default();
+        run(&steps, |old| { drop(old); open(model.clone()) });
+    }
+
+    #[test]
+    fn any_history_gives_sqlite_what_it_must(steps in steps()) {
+        let dir = tempfile::tempdir().unwrap();
+        run(&steps, |old| { drop(old); open(Sqlite::open(dir.path()).unwrap()) });
+    }
+}

@@ -1,0 +1,77 @@
+//! Signing keys, kept for the day and scope that they are good for: deriving one costs four HMACs.
+
+use super::{Signature, v4a};
+use aws_lc_rs::hmac;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Most keys kept of each algorithm. A full cache is emptied: it fills again in microseconds.
+const MOST_KEYS: usize = 10_000;
+
+/// Signing keys by access key and scope. An access key's secret never changes while it lives, so
+/// an entry is good until the key is deactivated; then [`KeyCache::forget`] it.
+#[derive(Default)]
+pub struct KeyCache {
+    v4: RwLock<HashMap<String, HashMap<String, Arc<hmac::Key>>>>,
+    v4a: RwLock<HashMap<String, Arc<v4a::PublicKey>>>,
+}
+
+impl KeyCache {
+    /// The signing key of a signature's scope.
+    pub(super) fn v4(&self, signature: &Signature, secret: &str) -> Arc<hmac::Key> {
+        let scope = signature.scope();
+        let id = &signature.access_key_id;
+        let known = self.v4.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = known.get(id).and_then(|scopes| scopes.get(&scope)) {
+            return key.clone();
+        }
+        drop(known);
+        let key = Arc::new(derive(secret, &signature.date, &signature.region, &signature.service));
+        let mut keys = self.v4.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MOST_KEYS {
+            keys.clear();
+        }
+        let scopes = keys.entry(id.clone()).or_default();
+        // Scopes are the caller's choice: an access key keeps a few of them.
+        if scopes.len() >= 64 {
+            scopes.clear();
+        }
+        scopes.insert(scope, key.clone());
+        key
+    }
+
+    /// The public key that SigV4A derives from a secret.
+    pub(super) fn v4a(&self, id: &str, secret: &str) -> Option<Arc<v4a::PublicKey>> {
+        let known = self.v4a.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = known.get(id) {
+            return Some(key.clone());
+        }
+        drop(known);
+        let key = Arc::new(v4a::derive(id, secret)?);
+        let mut keys = self.v4a.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MOST_KEYS {
+            keys.clear();
+        }
+        keys.insert(id.to_owned(), key.clone());
+        Some(key)
+    }
+
+    /// Drops what is kept for an access key that was deactivated or deleted.
+    pub fn forget(&self, access_key_id: &str) {
+        self.v4.write().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
+        self.v4a.write().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
+    }
+}
+
+/// `HMAC(HMAC(HMAC(HMAC("AWS4" + secret, date), region), service), "aws4_request")`
+fn derive(secret: &str, date: &str, region: &str, service: &str) -> hmac::Key {
+    let mut start = Vec::with_capacity(4 + secret.len());
+    start.extend_from_slice(b"AWS4");
+    start.extend_from_slice(secret.as_bytes());
+    let mut key = hmac::Key::new(hmac::HMAC_SHA256, &start);
+    start.fill(0);
+    for part in [date, region, service, "aws4_request"] {
+        key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
+    }
+    key
+}

@@ -1,0 +1,95 @@
+//! The authorization row of each operation: from the service authorization reference where the
+//! action has the operation's name, from the table here where it has not.
+
+use super::sources::Reference;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// What an operation asks for where its name does not say.
+enum Exception {
+    /// These actions, the main one first.
+    Actions(&'static [&'static str]),
+    /// No permission at all: every authenticated caller may.
+    NotNeeded,
+}
+
+/// Operations whose actions differ from their names.
+fn exception(prefix: &str, operation: &str) -> Option<Exception> {
+    use Exception::{Actions, NotNeeded};
+    Some(match (prefix, operation) {
+        // "No permissions are required to perform this operation", even under an explicit deny.
+        // https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+        ("sts", "GetCallerIdentity") => NotNeeded,
+        // "You cannot use policies to control authentication operations."
+        // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
+        ("sts", "GetSessionToken") => NotNeeded,
+        // https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html
+        ("kms", "ReEncrypt") => Actions(&["kms:ReEncryptFrom", "kms:ReEncryptTo"]),
+        // Newer than the reference; the action has the operation's name.
+        ("iam", "AcquireRole") => Actions(&["iam:AcquireRole"]),
+        ("iam", "UpdateDelegationRequest") => Actions(&["iam:UpdateDelegationRequest"]),
+        _ => return None,
+    })
+}
+
+/// The row as Rust text.
+pub fn row(prefix: &str, operation: &str, reference: &Reference) -> Result<String> {
+    let exception = exception(prefix, operation);
+    if let Some(Exception::NotNeeded) = exception {
+        return Ok(render("NotNeeded", &[], "Read", &[], &[]));
+    }
+    let (source, actions) = match exception {
+        Some(Exception::Actions(actions)) => {
+            ("Table", actions.iter().map(|a| (*a).to_owned()).collect())
+        }
+        _ => ("Reference", vec![format!("{prefix}:{operation}")]),
+    };
+    let main = actions.first().context("a row has an action")?;
+    let name = main.split_once(':').map_or(main.as_str(), |(_, name)| name);
+    let Some(action) = reference.actions.get(name.to_ascii_lowercase()) else {
+        if source == "Reference" {
+            bail!("no authorization row for `{prefix}:{operation}`: add one to the exceptions");
+        }
+        return Ok(render(source, &actions, "Write", &[], &[]));
+    };
+    let level = match action["accessLevel"].as_str() {
+        Some("List") => "List",
+        Some("Read") => "Read",
+        Some("Permissions management") => "PermissionsManagement",
+        Some("Tagging") => "Tagging",
+        _ => "Write",
+    };
+    let mut resources = Vec::new();
+    for kind in action["resourceTypes"].as_array().into_iter().flatten() {
+        let name = kind["name"].as_str().unwrap_or_default().trim_end_matches('*');
+        if let Some(arn) = reference.resources[name]["arn"].as_str() {
+            resources.push(arn.to_owned());
+        }
+    }
+    let mut keys: Vec<String> = strings(&action["conditionKeys"]);
+    for kind in action["resourceTypes"].as_array().into_iter().flatten() {
+        let name = kind["name"].as_str().unwrap_or_default();
+        keys.extend(strings(&kind["conditionKeys"]));
+        keys.extend(strings(&reference.resources[name]["conditionKeys"]));
+    }
+    keys.sort();
+    keys.dedup();
+    Ok(render(source, &actions, level, &resources, &keys))
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+fn render(
+    source: &str,
+    actions: &[String],
+    level: &str,
+    resources: &[String],
+    keys: &[String],
+) -> String {
+    format!(
+        "Authorization {{ source: AuthorizationSource::{source}, actions: &{actions:?}, \
+         access_level: AccessLevel::{level}, resources: &{resources:?}, condition_keys: &{keys:?} }}"
+    )
+}

