@@ -1,0 +1,109 @@
+# The chores of the house. `make test` is the one command that says whether the tree is good.
+#
+# It needs cargo, a C compiler, python3 (3.10 or newer, with venv) and make. What else the tests
+# need is installed into .cache/, which git ignores.
+
+CARGO  ?= cargo
+PYTHON ?= python3
+VENV   := .cache/venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.requirements
+
+# The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
+# it is not built here.
+ifeq ($(origin RINGFENCE_BIN), undefined)
+RINGFENCE_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/ringfence
+BUILD_BINARY  := binary
+endif
+export RINGFENCE_BIN
+
+# Test processes at once; one server a test file.
+JOBS ?= 2
+# Arguments for pytest, e.g. `make e2e ARGS='-k boundary -x'`.
+ARGS ?=
+# Seconds that each fuzz target runs.
+FUZZ_SECONDS ?= 60
+
+.NOTPARALLEL:
+.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check venv clean-cache
+
+test: venv fmt lint unit models-check deny-if-installed e2e torture
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Doctests are not nextest's business, so cargo runs them after it.
+unit:
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    set -x; $(CARGO) nextest run --workspace --locked; \
+	else \
+	    echo 'cargo-nextest is not installed: running cargo test instead'; \
+	    set -x; $(CARGO) test --workspace --locked --lib --bins --tests; \
+	fi
+	$(CARGO) test --workspace --locked --doc
+
+# Licences, bans and sources need no network beyond the crates themselves. Advisories need the advisory database, which
+# `cargo deny fetch` brings where the network allows it; they are checked where it lies at hand.
+deny:
+	$(CARGO) fetch --locked
+	$(CARGO) deny --offline check --hide-inclusion-graph licenses bans sources
+	@if ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/advisory-db*/* >/dev/null 2>&1; then \
+	    set -x; $(CARGO) deny --offline check advisories; \
+	else \
+	    echo 'advisories passed over: no advisory database at hand (cargo deny fetch brings it)'; \
+	fi
+
+deny-if-installed:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	    $(MAKE) --no-print-directory deny; \
+	else \
+	    echo 'cargo-deny is not installed: licences and bans passed over (cargo install cargo-deny --locked)'; \
+	fi
+
+binary:
+	$(CARGO) build --locked --package ringfence
+
+e2e: venv $(BUILD_BINARY)
+	$(PY) -m pytest tests/e2e -m 'not torture' -n $(JOBS) --dist loadfile $(ARGS)
+
+# Kills the server at random moments; alone on the machine, so that its timing is its own.
+torture: venv $(BUILD_BINARY)
+	$(PY) -m pytest tests/e2e -m torture $(ARGS)
+
+fuzz:
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
+	    echo 'fuzzing needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz --locked)'; exit 1; }
+	@set -e; targets=$$($(CARGO) +nightly fuzz list); test -n "$$targets"; \
+	for target in $$targets; do \
+	    echo "== fuzz $$target, $(FUZZ_SECONDS) s"; \
+	    $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+bench:
+	$(CARGO) bench --workspace --locked
+
+# The generated crates are exactly what the generator makes of the botocore that they name, which is
+# kept in .cache/ or fetched from PyPI.
+models-check: venv
+	@version=$$(sed -n '1s/.*botocore \([0-9.]*[0-9]\).*/\1/p' crates/models/sts/src/lib.rs); \
+	test -n "$$version" || { echo 'crates/models/sts names no botocore'; exit 1; }; \
+	if test -d ".cache/botocore-$$version" || $(PY) -m pip download --quiet --no-deps \
+	    --disable-pip-version-check --dest .cache/wheels "botocore==$$version"; then \
+	    set -x; PATH="$(abspath $(VENV))/bin:$$PATH" $(CARGO) xtask models --check; \
+	else \
+	    echo "botocore $$version cannot be had: models not checked"; \
+	fi
+
+venv: $(STAMP)
+
+$(STAMP): tests/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.txt
+	$(PY) -m pip check
+	@touch $@
+
+clean-cache:
+	rm -rf .cache
