@@ -27,7 +27,8 @@ pub trait State: Default + Clone + Send + Sync + 'static {
     /// The prefix of its keys in the account's partition, for example `iam/`.
     const PREFIX: &'static str;
 
-    /// The key of a record, beginning with the prefix.
+    /// What a record goes by in the account. The store does not see it: its key there is the prefix
+    /// and a pseudonym of this.
     fn key(record: &Self::Record) -> String;
 
     /// Takes a record in, in place of one with the same key.
@@ -173,12 +174,12 @@ impl<S: State> Ledger<S> {
         for edit in batch.changes {
             match edit {
                 Edit::Put(record) => {
-                    commit = commit.put(S::key(&record), encode(&record)?);
+                    commit = commit.put(self.stored_key(&S::key(&record)), encode(&record)?);
                     state.put(record);
                 }
                 Edit::Delete(key) => {
                     state.delete(&key);
-                    commit = commit.delete(key);
+                    commit = commit.delete(self.stored_key(&key));
                 }
             }
         }
@@ -198,6 +199,10 @@ impl<S: State> Ledger<S> {
             drop(reply.send(result));
         });
         Ok((result, Some(durable)))
+    }
+
+    fn stored_key(&self, key: &str) -> Vec<u8> {
+        self.store.blind_key(&self.partition, S::PREFIX, key)
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending<S>> {
@@ -258,10 +263,12 @@ fn read_state<S: State>(store: &Store, partition: &Partition) -> Result<(S, Revi
         loop {
             let more = page.len() == PAGE;
             let last = page.last().map(|(key, _)| key.clone());
-            for (key, entry) in page {
+            for (_, entry) in page {
                 let record = rmp_serde::from_slice(&entry.value).map_err(|error| {
-                    let key = String::from_utf8_lossy(&key).into_owned();
-                    StoreError::Engine(format!("record `{key}` does not decode: {error}"))
+                    let (prefix, revision) = (S::PREFIX, entry.revision);
+                    StoreError::Engine(format!(
+                        "a record of `{prefix}` at revision {revision} does not decode: {error}"
+                    ))
                 })?;
                 state.put(record);
             }

@@ -17,6 +17,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::blind::Blinder;
 use crate::domain::Domain;
 use crate::errors::KeyringError;
 use crate::key_file;
@@ -102,6 +103,12 @@ impl Keyring {
     /// same key, always; no two names do. Ask once for each purpose and keep the answer.
     pub fn domain(&self, name: &'static str) -> Domain {
         self.domain_at(name, NonZeroU32::MIN)
+    }
+
+    /// The pseudonyms of a purpose. The same name under the same root key gives the same pseudonyms,
+    /// always.
+    pub fn blinder(&self, name: &'static str) -> Blinder {
+        Blinder::new(self.root.blind_key(name))
     }
 
     /// A domain that seals under a later generation of its key. Generations are independent: one

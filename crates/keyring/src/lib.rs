@@ -69,6 +69,7 @@
 compile_error!("ringfence-keyring protects its files by Unix owners and permissions");
 
 mod base64_field;
+mod blind;
 mod domain;
 mod errors;
 mod key_file;
@@ -83,6 +84,7 @@ pub mod sealed_only;
 mod secret;
 mod whole_file;
 
+pub use blind::Blinder;
 pub use domain::Domain;
 pub use errors::KeyringError;
 pub use keyring::{Keyring, Opened};

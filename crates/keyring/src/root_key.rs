@@ -42,6 +42,13 @@ impl RootKey {
         hmac::Key::new(hmac::HMAC_SHA256, key.expose())
     }
 
+    /// The key of the pseudonyms of a purpose.
+    pub(crate) fn blind_key(&self, name: &str) -> hmac::Key {
+        let mut key = SecretBytes::new(vec![0; 32]);
+        self.derive(&[b"blind key", name.as_bytes()], key.expose_mut());
+        hmac::Key::new(hmac::HMAC_SHA256, key.expose())
+    }
+
     /// Tells root keys apart and reveals nothing of them: an HKDF output of its own, which no key
     /// can be computed from.
     pub(crate) fn check_value(&self) -> [u8; CHECK_LEN] {
@@ -51,7 +58,7 @@ impl RootKey {
     }
 
     // INVARIANT: `out` is at most 255 * 32 bytes, the only thing that HKDF-Expand can refuse
-    // (RFC 5869, section 2.3); both callers' lengths are constants. Memory running out aside, which
+    // (RFC 5869, section 2.3); its callers' lengths are constants. Memory running out aside, which
     // ends a Rust program anyhow, nothing here can fail.
     #[expect(clippy::expect_used, reason = "cannot fail for the lengths asked; see above")]
     fn derive(&self, info: &[&[u8]], out: &mut [u8]) {

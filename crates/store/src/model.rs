@@ -10,9 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many changes are kept for watchers.
 const KEPT_CHANGES: usize = 100_000;
 
+/// A sealed value and the revision that wrote it.
+type Sealed = (Revision, Vec<u8>);
+
 #[derive(Default, Clone)]
 struct State {
-    entries: BTreeMap<(Partition, Vec<u8>), (Revision, Vec<u8>)>,
+    entries: BTreeMap<(Partition, Vec<u8>), Sealed>,
     heads: BTreeMap<Partition, Revision>,
     changes: BTreeMap<u64, Change>,
     last_position: u64,
@@ -32,7 +35,7 @@ impl Model {
 /// Writes are gathered and applied by `commit`.
 struct Pending<'m> {
     model: &'m Model,
-    entries: BTreeMap<(Partition, Vec<u8>), Option<(Revision, Vec<u8>)>>,
+    entries: BTreeMap<(Partition, Vec<u8>), Option<Sealed>>,
     heads: BTreeMap<Partition, Revision>,
     changes: Vec<Change>,
 }

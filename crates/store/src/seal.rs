@@ -1,4 +1,4 @@
-//! What keeps values unreadable to the engine.
+//! What keeps values, and the names that they go by, unreadable to the engine.
 
 use crate::StoreError;
 
@@ -8,9 +8,11 @@ pub trait Sealer: Send + Sync + 'static {
     fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError>;
     /// Opens a value of a place.
     fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError>;
+    /// A pseudonym for a name: always the same for the same name, and no way back.
+    fn blind(&self, name: &[&[u8]]) -> Vec<u8>;
 }
 
-/// Leaves values as they are. For tests of engines alone.
+/// Leaves values and names as they are. For tests of engines alone.
 pub struct Unsealed;
 
 impl Sealer for Unsealed {
@@ -20,5 +22,9 @@ impl Sealer for Unsealed {
 
     fn open(&self, _place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         Ok(sealed.to_vec())
+    }
+
+    fn blind(&self, name: &[&[u8]]) -> Vec<u8> {
+        name.join(&b'/')
     }
 }

@@ -91,6 +91,29 @@ impl Sqlite {
     }
 }
 
+/// A database for reading alone, which another process may have open: what it has committed is
+/// seen.
+pub struct ReadOnly(Arc<Readers>);
+
+impl ReadOnly {
+    /// Opens `DIR/store.db`, which must be there.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let readers = Readers { path: dir.join("store.db"), idle: Mutex::default() };
+        readers.with(check_format)?;
+        Ok(Self(Arc::new(readers)))
+    }
+}
+
+impl Engine for ReadOnly {
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+        Err(StoreError::Engine("it was opened for reading alone".into()))
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(self.0.clone())
+    }
+}
+
 /// SQLite's integers are signed; revisions never come near the difference.
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
@@ -118,16 +141,26 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 
 /// Makes the tables of a new database, and refuses one that is not ours or is newer.
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    if marks(connection)? != (0, 0) {
+        return check_format(connection);
+    }
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Whose file it is and of which format; zeros in one that is new.
+fn marks(connection: &Connection) -> Result<(i64, i64), StoreError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (0, 0) => {
-            let transaction = connection.unchecked_transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", FORMAT)?;
-            transaction.commit()?;
-            Ok(())
-        }
+    Ok((pragma("application_id")?, pragma("user_version")?))
+}
+
+/// Refuses a database that is not ours or is newer.
+fn check_format(connection: &Connection) -> Result<(), StoreError> {
+    match marks(connection)? {
         (APPLICATION_ID, FORMAT) => Ok(()),
         (APPLICATION_ID, found) => Err(StoreError::Newer { found, known: FORMAT }),
         _ => Err(StoreError::Engine("the file is no store of Ringfence".into())),

@@ -11,6 +11,9 @@ use tokio::sync::{oneshot, watch};
 /// Most commits that share one sync.
 const LARGEST_GROUP: usize = 1024;
 
+/// A key and its entry.
+pub type Keyed = (Vec<u8>, Entry);
+
 /// Told how a commit ended, on the committer's thread, in the order of commits.
 type Done = Box<dyn FnOnce(Result<Revision, StoreError>) + Send>;
 
@@ -91,7 +94,7 @@ impl Store {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<(Revision, Vec<(Vec<u8>, Entry)>), StoreError> {
+    ) -> Result<(Revision, Vec<Keyed>), StoreError> {
         let (head, sealed) = self.reader.range(partition, prefix, after, limit)?;
         let mut entries = Vec::with_capacity(sealed.len());
         for (key, revision, sealed) in sealed {
@@ -99,6 +102,14 @@ impl Store {
             entries.push((key, Entry { revision, value }));
         }
         Ok((head, entries))
+    }
+
+    /// A key under `prefix` that does not tell the name it stands for: for state that is found by
+    /// name or read whole, and never by the order of its names.
+    pub fn blind_key(&self, partition: &Partition, prefix: &str, name: &str) -> Vec<u8> {
+        let mut key = prefix.as_bytes().to_vec();
+        key.extend(self.sealer.blind(&[partition.as_str().as_bytes(), name.as_bytes()]));
+        key
     }
 
     /// Every partition that was ever written.

@@ -140,6 +140,10 @@ fn a_closed_store_refuses_commits() {
 struct Bound;
 
 impl Sealer for Bound {
+    fn blind(&self, name: &[&[u8]]) -> Vec<u8> {
+        Unsealed.blind(name)
+    }
+
     fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError> {
         Ok([&place.concat(), value].concat())
     }
@@ -305,4 +309,36 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         run(&steps, |old| { drop(old); open(Sqlite::open(dir.path()).unwrap()) });
     }
+}
+
+#[test]
+fn a_reader_in_another_process_sees_what_is_committed_and_writes_nothing() {
+    use ringfence_store::sqlite::{ReadOnly, Sqlite};
+    let dir = tempfile::tempdir().unwrap();
+    assert!(ReadOnly::open(dir.path()).is_err(), "there is no store yet");
+    let account = Partition::new("123456789012");
+    let writer = Store::open(Sqlite::open(dir.path()).unwrap(), Unsealed).unwrap();
+    writer.commit_blocking(Commit::to(account.clone()).put("a", b"1")).unwrap();
+
+    let reader = Store::open(ReadOnly::open(dir.path()).unwrap(), Unsealed).unwrap();
+    assert_eq!(reader.get(&account, b"a").unwrap().unwrap().value, b"1");
+    writer.commit_blocking(Commit::to(account.clone()).put("a", b"2")).unwrap();
+    assert_eq!(reader.get(&account, b"a").unwrap().unwrap().value, b"2");
+    let refused = reader.commit_blocking(Commit::to(account.clone()).put("a", b"3"));
+    assert!(matches!(refused, Err(StoreError::Engine(_))), "{refused:?}");
+    drop((writer, reader));
+
+    // The server has stopped and cleared its log away.
+    let reader = Store::open(ReadOnly::open(dir.path()).unwrap(), Unsealed).unwrap();
+    assert_eq!(reader.get(&account, b"a").unwrap().unwrap().value, b"2");
+}
+
+#[test]
+fn a_blind_key_stays_under_its_prefix_and_partition() {
+    let store = Store::open(Model::default(), Unsealed).unwrap();
+    let [one, other] = ["1", "2"].map(Partition::new);
+    let key = store.blind_key(&one, "iam/", "user/ann");
+    assert!(key.starts_with(b"iam/") && key == store.blind_key(&one, "iam/", "user/ann"));
+    assert_ne!(key, store.blind_key(&other, "iam/", "user/ann"));
+    assert_ne!(key, store.blind_key(&one, "iam/", "user/bob"));
 }
