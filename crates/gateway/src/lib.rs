@@ -1,18 +1,41 @@
 //! The way through: every call is routed, authenticated, decoded, handled and recorded here.
+//!
+//! ```text
+//!   bytes ─ server ─ route ─ authenticate ─ decode ─ handle ──────────────── encode ─ bytes
+//!           limits   which    who calls?     typed    resolve → allow → act             │
+//!                    one?                    input    (one store transaction)        audit
+//! ```
+//!
+//! What a service needs of this crate is its **call interface**: [`Handlers`] to mount operations,
+//! [`Call`] with `resolve` and `allow`, [`Ledger`] for its state. What the binary needs is
+//! [`World`], [`Gateway`] and [`server`]. The rest is the way between them.
 
+pub mod audit;
+mod authenticate;
 pub mod call;
 pub mod caller;
 pub mod clock;
 pub mod context;
+pub mod dev;
 pub mod directory;
 pub mod errors;
+mod event;
+mod gateway;
 pub mod ids;
 pub mod ledger;
+mod metrics;
+mod operator;
+mod route;
+pub mod server;
 pub mod service;
 pub mod session;
 
+pub use audit::{Audit, SyncRule};
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{Caller, Identity, Session, SessionPolicies};
+pub use dev::{Dev, OpenAccounts};
 pub use directory::{Authority, Directory, Tags};
+pub use gateway::{Gateway, World};
 pub use ledger::{Batch, Ledger, Ledgers, State};
+pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};

@@ -27,7 +27,8 @@ pub fn denied(principal_arn: &str, action: &str, resource: &str, decision: Decis
     out
 }
 
-const fn name(layer: Layer) -> &'static str {
+/// What AWS calls a layer.
+pub const fn name(layer: Layer) -> &'static str {
     match layer {
         Layer::Identity => "identity-based policy",
         Layer::Resource => "resource-based policy",
@@ -44,7 +45,7 @@ const fn with_article(layer: Layer) -> &'static str {
     match layer {
         Layer::Identity => "an identity-based policy",
         Layer::Resource => "a resource-based policy",
-        Layer::Trust => "a role trust policy",
+        Layer::Trust => "the role trust policy",
         Layer::Boundary => "a permissions boundary",
         Layer::Session => "a session policy",
         Layer::ServiceControl => "a service control policy",

@@ -1,1 +1,48 @@
-fn main() {}
+//! The `ringfence` command.
+
+mod account;
+mod cli;
+mod env;
+mod exports;
+mod house;
+mod logs;
+mod process;
+mod serve;
+mod world;
+
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Cli, Command};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    logs::start();
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nowhere is left to complain to where this fails.
+            let _ = writeln!(std::io::stderr(), "ringfence: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    process::keep_to_the_owner()?;
+    match command {
+        Command::Serve(options) => serve::serve(&options),
+        Command::Env(options) => env::env(&options),
+        Command::Account(cli::Account::Create(options)) => account::create(&options),
+        Command::Version => {
+            writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ringfence", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(())
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! How much an account may hold.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 
-/// AWS's default quotas. `--dev` and benchmarks raise those of an account.
+/// AWS's default quotas. `--quota` raises or lowers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     /// Users of an account.
@@ -55,6 +55,33 @@ impl Default for Quotas {
             trust_policy_size: 2048,
             tags: 50,
         }
+    }
+}
+
+impl Quotas {
+    /// Sets a quota by its name, which is its field's with `-` for `_`; `false` where there is none
+    /// of that name.
+    pub fn set(&mut self, name: &str, value: usize) -> bool {
+        let quota = match name {
+            "users" => &mut self.users,
+            "groups" => &mut self.groups,
+            "roles" => &mut self.roles,
+            "policies" => &mut self.policies,
+            "instance-profiles" => &mut self.instance_profiles,
+            "groups-per-user" => &mut self.groups_per_user,
+            "attached-policies" => &mut self.attached_policies,
+            "access-keys" => &mut self.access_keys,
+            "policy-versions" => &mut self.policy_versions,
+            "policy-size" => &mut self.policy_size,
+            "user-policy-size" => &mut self.user_policy_size,
+            "group-policy-size" => &mut self.group_policy_size,
+            "role-policy-size" => &mut self.role_policy_size,
+            "trust-policy-size" => &mut self.trust_policy_size,
+            "tags" => &mut self.tags,
+            _ => return false,
+        };
+        *quota = value;
+        true
     }
 }
 

@@ -68,7 +68,7 @@ mod tests {
             ("", ""),
             (" because no role trust policy allows the sts:AssumeRole action", ""),
             (" because no identity-based policy allows the sts:AssumeRole action", ""),
-            (" with an explicit deny in a role trust policy", ""),
+            (" with an explicit deny in the role trust policy", ""),
             (" with an explicit deny in a resource-based policy", ""),
             (own, own),
         ] {

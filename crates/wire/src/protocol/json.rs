@@ -266,7 +266,7 @@ impl JsonWriter {
 }
 
 /// Appends a JSON string.
-pub(crate) fn quote(out: &mut String, text: &str) {
+pub fn quote(out: &mut String, text: &str) {
     out.push('"');
     let mut from = 0;
     for (i, byte) in text.bytes().enumerate() {

@@ -1,7 +1,7 @@
 //! Input and output as CloudTrail records them: JSON with member names in lower camel case, and
 //! nothing sensitive.
 
-use super::json::quote;
+pub use super::json::quote;
 use crate::shape::{Kind, Location, Member, TimestampFormat};
 use crate::timestamp::Timestamp;
 use crate::value::{Document, Entries, Items, Structure, Writer, is_sensitive};

@@ -1,0 +1,385 @@
+//! The event of a call, as CloudTrail lays it out.
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>
+//!
+//! What the caller claimed and did not prove never stands in `userIdentity`. Beside CloudTrail's
+//! fields, `additionalEventData` holds the decisions: which action was asked for on which resource,
+//! and which layer of policies denied it.
+
+use crate::call::Decided;
+use crate::caller::{Caller, Identity, Session};
+use ringfence_policy::{AccountId, Decision, message};
+use ringfence_wire::protocol::record;
+use ringfence_wire::service::{Operation, Service};
+use ringfence_wire::shape::TimestampFormat;
+use ringfence_wire::{ServiceError, Structure, Timestamp};
+use std::net::IpAddr;
+
+/// The version of the layout.
+const VERSION: &str = "1.11";
+
+/// Longest user agent, error code and error message, in bytes, as CloudTrail cuts them.
+const LONGEST_TEXT: usize = 1024;
+
+/// Longest request parameters and response elements, in bytes. CloudTrail leaves out longer ones.
+const LONGEST_PARAMETERS: usize = 100 * 1024;
+
+/// Most decisions that an event lists. No call makes more; the rest would only be repetition.
+const MOST_DECISIONS: usize = 32;
+
+/// One call, told while it is on its way.
+pub(crate) struct Event {
+    pub request_id: String,
+    pub event_id: String,
+    pub at: Timestamp,
+    pub source_ip: IpAddr,
+    pub user_agent: String,
+    pub service: &'static Service,
+    /// The name of the operation as the request gave it.
+    pub name: String,
+    pub operation: Option<&'static Operation>,
+    pub region: String,
+    /// Who called, once that is proved.
+    pub caller: Option<Caller>,
+    /// The access key that a caller claimed and did not prove to have.
+    pub claimed_key: Option<String>,
+    pub secure: bool,
+    /// JSON.
+    pub parameters: Option<String>,
+    /// JSON.
+    pub response: Option<String>,
+    pub decisions: Vec<Decided>,
+    pub error: Option<(String, String)>,
+}
+
+impl Event {
+    /// Notes the input: now, because the handler will own it.
+    pub fn note_input(&mut self, input: &dyn Structure) {
+        self.parameters = json_of(input);
+    }
+
+    /// Notes the output of a call that changed something.
+    pub fn note_output(&mut self, output: &dyn Structure) {
+        if !self.is_read_only() {
+            self.response = json_of(output);
+        }
+    }
+
+    /// Notes what the call was refused with.
+    pub fn note_error(&mut self, error: &ServiceError) {
+        self.error = Some((error.code.to_string(), error.message.clone()));
+        self.response = None;
+    }
+
+    /// Whether CloudTrail calls it read-only. An operation that is not known changes nothing.
+    pub fn is_read_only(&self) -> bool {
+        self.operation.is_none_or(|op| op.authorization.access_level.is_read_only())
+    }
+
+    /// The event as one line of JSON. `owner` is the account that hears of calls which no account
+    /// made.
+    pub fn line(&self, owner: AccountId) -> String {
+        let mut out = String::with_capacity(1024);
+        let mut event = Object::open(&mut out);
+        event.text("eventVersion", VERSION);
+        event.object("userIdentity", |who| self.identity(who));
+        event.text("eventTime", &seconds(self.at));
+        let source = match self.service.endpoint_prefix {
+            "" => "ringfence",
+            prefix => prefix,
+        };
+        event.text("eventSource", &format!("{source}.amazonaws.com"));
+        event.text("eventName", &self.name);
+        event.text("awsRegion", &self.region);
+        event.text("sourceIPAddress", &self.source_ip.to_string());
+        event.text("userAgent", cut(&self.user_agent));
+        if let Some((code, message)) = &self.error {
+            event.text("errorCode", cut(code));
+            event.text("errorMessage", cut(message));
+        }
+        event.json("requestParameters", self.parameters.as_deref().unwrap_or("null"));
+        event.json("responseElements", self.response.as_deref().unwrap_or("null"));
+        if !self.decisions.is_empty() || self.claimed_key.is_some() {
+            event.object("additionalEventData", |more| self.additional(more));
+        }
+        event.text("requestID", &self.request_id);
+        event.text("eventID", &self.event_id);
+        event.flag("readOnly", self.is_read_only());
+        event.text("eventType", "AwsApiCall");
+        event.flag("managementEvent", true);
+        let account = self.caller.as_ref().and_then(|caller| caller.identity.account());
+        event.text("recipientAccountId", &account.unwrap_or(owner).to_string());
+        event.text("eventCategory", "Management");
+        if self.secure {
+            event.object("tlsDetails", |_| {});
+        }
+        event.close();
+        out
+    }
+
+    /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>
+    fn identity(&self, who: &mut Object<'_>) {
+        let Some(caller) = &self.caller else { return who.text("type", "Unknown") };
+        let identity = &caller.identity;
+        let Some(account) = identity.account() else {
+            who.text("type", "AWSAccount");
+            who.text("principalId", "");
+            return who.text("accountId", "ANONYMOUS_PRINCIPAL");
+        };
+        who.text("type", kind(identity));
+        who.text("principalId", &identity.user_id());
+        who.text("arn", &identity.arn());
+        who.text("accountId", &account.to_string());
+        if !caller.access_key_id.is_empty() {
+            who.text("accessKeyId", &caller.access_key_id);
+        }
+        if let Identity::User { name, .. } = identity {
+            who.text("userName", name);
+        }
+        if let Some(session) = &caller.session {
+            who.object("sessionContext", |context| session_context(session, context));
+        }
+    }
+
+    fn additional(&self, more: &mut Object<'_>) {
+        if let Some(claimed) = &self.claimed_key {
+            more.text("claimedAccessKeyId", claimed);
+        }
+        if self.decisions.is_empty() {
+            return;
+        }
+        let mut list = String::from("[");
+        for (index, decided) in self.decisions.iter().take(MOST_DECISIONS).enumerate() {
+            if index > 0 {
+                list.push(',');
+            }
+            let mut entry = Object::open(&mut list);
+            entry.text("action", decided.action);
+            entry.text("resource", cut(&decided.resource));
+            // The words of `EvalDecision` in IAM's policy simulator.
+            let (word, layer) = match decided.decision {
+                Decision::Allow => ("allowed", None),
+                Decision::ExplicitDeny(layer) => ("explicitDeny", Some(layer)),
+                Decision::ImplicitDeny(layer) => ("implicitDeny", Some(layer)),
+            };
+            entry.text("decision", word);
+            if let Some(layer) = layer {
+                entry.text("layer", message::name(layer));
+            }
+            entry.close();
+        }
+        list.push(']');
+        more.json("decisions", &list);
+    }
+}
+
+const fn kind(identity: &Identity) -> &'static str {
+    match identity {
+        Identity::Root { .. } => "Root",
+        Identity::User { .. } => "IAMUser",
+        Identity::AssumedRole { .. } => "AssumedRole",
+        Identity::FederatedUser { .. } => "FederatedUser",
+        Identity::Anonymous => "AWSAccount",
+    }
+}
+
+fn session_context(session: &Session, context: &mut Object<'_>) {
+    let account = session.identity.account().map(|account| account.to_string());
+    let account = account.unwrap_or_default();
+    match &session.identity {
+        Identity::AssumedRole { role_name, role_id, .. } => {
+            context.object("sessionIssuer", |issuer| {
+                issuer.text("type", "Role");
+                issuer.text("principalId", role_id);
+                issuer.text("arn", &session.identity.principal_arn());
+                issuer.text("accountId", &account);
+                issuer.text("userName", role_name);
+            });
+        }
+        Identity::FederatedUser { issuer: own, .. } => {
+            context.object("sessionIssuer", |issuer| {
+                issuer.text("type", kind(own));
+                issuer.text("principalId", &own.user_id());
+                issuer.text("arn", &own.arn());
+                issuer.text("accountId", &account);
+                if let Identity::User { name, .. } = &**own {
+                    issuer.text("userName", name);
+                }
+            });
+        }
+        _ => {}
+    }
+    context.object("attributes", |attributes| {
+        attributes.text("creationDate", &seconds(Timestamp::from_seconds(session.issued)));
+        let mfa = if session.mfa.is_some() { "true" } else { "false" };
+        attributes.text("mfaAuthenticated", mfa);
+    });
+    if let Some(source) = &session.source_identity {
+        context.text("sourceIdentity", source);
+    }
+}
+
+/// A structure as JSON, what is sensitive left out; `None` where it is empty.
+fn json_of(structure: &dyn Structure) -> Option<String> {
+    let mut out = String::new();
+    record::write(&mut out, structure);
+    if out == "{}" {
+        return None;
+    }
+    if out.len() > LONGEST_PARAMETERS {
+        let size = out.len();
+        return Some(format!(
+            "{{\"omitted\":true,\"originalSize\":{size},\"reason\":\"longer than 100 KB\"}}"
+        ));
+    }
+    Some(out)
+}
+
+/// Whole seconds, as CloudTrail writes times.
+fn seconds(at: Timestamp) -> String {
+    Timestamp::from_seconds(at.seconds).format(TimestampFormat::DateTime)
+}
+
+fn cut(text: &str) -> &str {
+    let end = (0..=text.len().min(LONGEST_TEXT)).rev().find(|i| text.is_char_boundary(*i));
+    &text[..end.unwrap_or(0)]
+}
+
+/// A JSON object while it is written.
+struct Object<'o> {
+    out: &'o mut String,
+    first: bool,
+}
+
+impl<'o> Object<'o> {
+    fn open(out: &'o mut String) -> Self {
+        out.push('{');
+        Self { out, first: true }
+    }
+
+    fn close(self) {
+        self.out.push('}');
+    }
+
+    fn key(&mut self, name: &str) {
+        if !self.first {
+            self.out.push(',');
+        }
+        self.first = false;
+        record::quote(self.out, name);
+        self.out.push(':');
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.key(name);
+        record::quote(self.out, value);
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.json(name, if value { "true" } else { "false" });
+    }
+
+    /// A value that is JSON already.
+    fn json(&mut self, name: &str, value: &str) {
+        self.key(name);
+        self.out.push_str(value);
+    }
+
+    fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        self.key(name);
+        let mut inner = Object::open(self.out);
+        fill(&mut inner);
+        inner.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::NO_SERVICE;
+    use std::net::Ipv4Addr;
+
+    fn event() -> Event {
+        Event {
+            request_id: "r".into(),
+            event_id: "e".into(),
+            at: Timestamp { seconds: 0, nanos: 5 },
+            source_ip: Ipv4Addr::LOCALHOST.into(),
+            user_agent: "a\"\u{7}é".repeat(1000),
+            service: &NO_SERVICE,
+            name: "Op".into(),
+            operation: None,
+            region: "us-east-1".into(),
+            caller: None,
+            claimed_key: None,
+            secure: false,
+            parameters: None,
+            response: None,
+            decisions: Vec::new(),
+            error: Some(("Code".into(), "x".repeat(5000))),
+        }
+    }
+
+    fn parsed(event: &Event) -> serde_json::Value {
+        let line = event.line(AccountId::new(7).unwrap());
+        assert!(!line.contains('\n'));
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[test]
+    fn nobodys_event_has_no_identity_and_bounded_texts() {
+        let event = parsed(&event());
+        assert_eq!(event["userIdentity"], serde_json::json!({"type": "Unknown"}));
+        assert_eq!(event["recipientAccountId"], "000000000007");
+        assert_eq!(event["eventTime"], "1970-01-01T00:00:00Z");
+        assert!(event["userAgent"].as_str().unwrap().len() <= LONGEST_TEXT);
+        assert_eq!(event["errorMessage"].as_str().unwrap().len(), LONGEST_TEXT);
+    }
+
+    #[test]
+    fn the_longest_event_fits_its_place() {
+        let mut event = event();
+        event.parameters = Some(format!("\"{}\"", "p".repeat(LONGEST_PARAMETERS)));
+        event.response = event.parameters.clone();
+        // A control character takes six bytes in JSON.
+        event.user_agent = "\u{1}".repeat(9000);
+        event.error = Some(("\u{1}".repeat(9000), "\u{1}".repeat(9000)));
+        let line = event.line(AccountId::new(7).unwrap());
+        assert!((line.len() as u64) < crate::audit::LONGEST_EVENT);
+    }
+
+    #[test]
+    fn a_sessions_event_names_its_issuer() {
+        let account = AccountId::new(1).unwrap();
+        let role = Identity::AssumedRole {
+            account,
+            role_name: "r".into(),
+            role_path: "/p/".into(),
+            role_id: "AROA".into(),
+            session_name: "s".into(),
+        };
+        let session = Session {
+            identity: role.clone(),
+            access_key_id: "ASIA".into(),
+            issued: 60,
+            expires: 120,
+            policies: None,
+            tags: Default::default(),
+            transitive_tags: Vec::new(),
+            source_identity: Some("ann".into()),
+            mfa: None,
+            chained: false,
+        };
+        let mut event = event();
+        event.caller = Some(Caller {
+            identity: role,
+            access_key_id: "ASIA".into(),
+            session: Some(std::sync::Arc::new(session)),
+        });
+        let who = &parsed(&event)["userIdentity"];
+        assert_eq!(who["arn"], "arn:aws:sts::000000000001:assumed-role/r/s");
+        let context = &who["sessionContext"];
+        assert_eq!(context["sessionIssuer"]["arn"], "arn:aws:iam::000000000001:role/p/r");
+        assert_eq!(context["attributes"]["creationDate"], "1970-01-01T00:01:00Z");
+        assert_eq!(context["sourceIdentity"], "ann");
+    }
+}

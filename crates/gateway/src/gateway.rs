@@ -1,0 +1,401 @@
+//! The way through: one call from its bytes to its answer.
+//!
+//! ```text
+//!   reserve ─ route ─ authenticate ─ decode ─ handle ─ encode ─ record ─► answer
+//!   room for  which   who calls?     typed    may it?           the event
+//!   the event one?                   input
+//! ```
+
+use crate::audit::{Audit, Unwritable};
+use crate::authenticate::{Claim, GLOBAL_REGION, authenticate, is_access_key_id, relaxed_root};
+use crate::call::{CallFacts, Shared};
+use crate::caller::Caller;
+use crate::dev::{Dev, OpenAccounts};
+use crate::directory::{Authority, Use};
+use crate::errors::missing_token;
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::route::{NO_SERVICE, Route, Routes};
+use crate::service::Mounted;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::request::Parts;
+use ringfence_policy::AccountId;
+use ringfence_wire::ServiceError;
+use ringfence_wire::constraint;
+use ringfence_wire::protocol::{Refused, Reply, Request, read_input, write_error, write_output};
+use ringfence_wire::service::{Auth, Operation, Protocol, Service};
+use ringfence_wire::sigv4::{self, KeyCache, Received, Signature};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// The services of a server and what they share.
+pub struct World {
+    pub(crate) routes: Routes,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) keys: KeyCache,
+    /// In `--dev`: the default account, and who makes accounts as they are named.
+    relaxed: Option<(AccountId, Arc<dyn OpenAccounts>)>,
+}
+
+impl World {
+    /// These services, every caller authenticated.
+    pub fn new(services: Vec<Mounted>, shared: Arc<Shared>) -> Self {
+        Self { routes: Routes::new(services), shared, keys: KeyCache::default(), relaxed: None }
+    }
+
+    /// The same with `--dev`'s credentials: see [`Dev`].
+    pub fn relaxed(mut self, default: AccountId, accounts: Arc<dyn OpenAccounts>) -> Self {
+        self.relaxed = Some((default, accounts));
+        self
+    }
+
+    /// The account whose root user this access key id is, where `--dev` lets it be.
+    pub(crate) fn relaxed_root(&self, access_key_id: &str) -> Option<AccountId> {
+        relaxed_root(access_key_id, self.relaxed.as_ref()?.0)
+    }
+
+    /// Makes the account that `--dev`'s credentials name, unless it is there.
+    async fn open_account(&self, signature: Option<&Signature>) -> Result<(), ServiceError> {
+        let Some((_, accounts)) = &self.relaxed else { return Ok(()) };
+        let account = signature.and_then(|s| self.relaxed_root(&s.access_key_id));
+        match account {
+            Some(account) => accounts.ensure(account).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// A server, apart from its sockets.
+pub struct Gateway {
+    pub(crate) world: ArcSwap<World>,
+    pub(crate) dev: Option<Dev>,
+    pub(crate) metrics: Metrics,
+    audit: Audit,
+    /// The account that hears of calls which no account made.
+    owner: AccountId,
+}
+
+/// A request that has come in whole.
+pub(crate) struct Incoming {
+    pub parts: Parts,
+    pub body: Bytes,
+    pub source_ip: IpAddr,
+    /// It came over TLS.
+    pub secure: bool,
+}
+
+impl Incoming {
+    fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    fn received(&self) -> Received<'_> {
+        Received {
+            method: self.parts.method.as_str(),
+            path: self.path(),
+            query: self.query(),
+            headers: &self.parts.headers,
+        }
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            path: self.path(),
+            query: self.query(),
+            headers: &self.parts.headers,
+            body: &self.body,
+        }
+    }
+
+    fn user_agent(&self) -> String {
+        let header = self.parts.headers.get(http::header::USER_AGENT);
+        header
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Gateway {
+    /// A server of a world. `owner` is the account that hears of calls which no account made.
+    ///
+    /// # Errors
+    /// When the metrics cannot be made, which is a defect of the program.
+    pub fn new(
+        world: World,
+        audit: Audit,
+        owner: AccountId,
+        dev: Option<Dev>,
+    ) -> Result<Self, prometheus::Error> {
+        let world = ArcSwap::from_pointee(world);
+        Ok(Self { world, dev, metrics: Metrics::new()?, audit, owner })
+    }
+
+    /// Answers one call.
+    pub(crate) async fn answer(&self, incoming: Incoming) -> Reply {
+        let started = Instant::now();
+        let world = self.world.load_full();
+        let received = incoming.received();
+        let signature = sigv4::parse(&received);
+        let scope = signature.as_ref().ok().and_then(Option::as_ref).map(|s| s.service.as_str());
+        let method = incoming.parts.method.as_str();
+        let route = world.routes.find(method, &incoming.request(), scope);
+        let Ok(request_id) = self.draw_id(&world) else {
+            return write_error(route.protocol, route.service(), &ServiceError::internal(), "");
+        };
+        if route.mounted.is_none() {
+            self.metrics.unroutable.inc();
+            let error = unroutable(signature, &route);
+            return write_error(route.protocol, &NO_SERVICE, &error, &request_id);
+        }
+
+        let answered = self.record(&world, &incoming, &route, signature, &request_id).await;
+        let error = answered.as_ref().err();
+        self.metrics.count(&route, error, started.elapsed());
+        tracing::debug!(
+            service = route.service().signing_name,
+            operation = route.name,
+            request_id,
+            error = error.map(|error| &*error.code),
+            "answered"
+        );
+        answered.unwrap_or_else(|error| {
+            write_error(route.protocol, route.service(), &error, &request_id)
+        })
+    }
+
+    /// Lets a call through and records it: no answer leaves before its event is written.
+    async fn record(
+        &self,
+        world: &Arc<World>,
+        incoming: &Incoming,
+        route: &Route<'_>,
+        signature: Result<Option<Signature>, ServiceError>,
+        request_id: &str,
+    ) -> Result<Reply, ServiceError> {
+        let unwritable = |_: Unwritable| {
+            self.metrics.unrecorded.inc();
+            ServiceError::new("ServiceUnavailable", 503, "The audit log cannot be written.")
+        };
+        let place = self.audit.reserve().map_err(unwritable)?;
+        let mut event = Event {
+            request_id: request_id.to_owned(),
+            event_id: self.draw_id(world)?,
+            at: world.shared.clock.now(),
+            source_ip: incoming.source_ip,
+            user_agent: incoming.user_agent(),
+            service: route.service(),
+            name: route.name.clone(),
+            operation: route.operation.as_ref().ok().copied(),
+            region: GLOBAL_REGION.to_owned(),
+            caller: None,
+            claimed_key: None,
+            secure: incoming.secure,
+            parameters: None,
+            response: None,
+            decisions: Vec::new(),
+            error: None,
+        };
+        let passage = Passage { world, incoming, route };
+        let answered = passage.go(signature, &mut event).await;
+        if let Err(error) = &answered {
+            event.note_error(error);
+        }
+        // What changed nothing need not wait for the disk.
+        let durable = answered.is_ok() && !event.is_read_only();
+        place.record(event.line(self.owner), durable).await.map_err(unwritable)?;
+        answered
+    }
+
+    /// A random UUID.
+    fn draw_id(&self, world: &World) -> Result<String, ServiceError> {
+        let mut bytes = [0; 16];
+        world.shared.random.fill(&mut bytes).map_err(|error| {
+            tracing::error!(%error, "no random bytes for a request id");
+            ServiceError::internal()
+        })?;
+        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+    }
+}
+
+/// What a request is answered that names no service of this server.
+fn unroutable(
+    signature: Result<Option<Signature>, ServiceError>,
+    route: &Route<'_>,
+) -> ServiceError {
+    match (signature, &route.operation) {
+        (Err(error), _) => error,
+        (Ok(None), _) => missing_token(),
+        (Ok(Some(_)), Err(error)) => error.clone(),
+        (Ok(Some(_)), Ok(_)) => ServiceError::internal(),
+    }
+}
+
+/// One call between its route and its event.
+struct Passage<'p> {
+    world: &'p Arc<World>,
+    incoming: &'p Incoming,
+    route: &'p Route<'p>,
+}
+
+impl Passage<'_> {
+    async fn go(
+        &self,
+        signature: Result<Option<Signature>, ServiceError>,
+        event: &mut Event,
+    ) -> Result<Reply, ServiceError> {
+        let signature = signature?;
+        if let Some(signature) = &signature {
+            event.region = region_of(self.route.service(), signature);
+            event.claimed_key =
+                Some(signature.access_key_id.clone()).filter(|id| is_access_key_id(id));
+        }
+        self.world.open_account(signature.as_ref()).await?;
+        let (caller, authority) = self.authenticate(signature.as_ref())?;
+        event.claimed_key = None;
+        event.caller = Some(caller.clone());
+        self.note_use(&caller, event);
+
+        let operation = self.route.operation.clone()?;
+        let Some(handler) = self.route.mounted.and_then(|m| m.handler(operation)) else {
+            return Err(not_implemented(self.route.service(), operation));
+        };
+        let mut input = handler.input();
+        let protocol = self.route.protocol;
+        read_input(protocol, operation, &self.incoming.request(), input.as_structure())
+            .map_err(|refused| self.undecoded(refused))?;
+        event.note_input(input.as_structure());
+
+        let facts = Rc::new(CallFacts {
+            operation,
+            caller,
+            authority,
+            region: event.region.clone(),
+            now: event.at,
+            request_id: event.request_id.clone(),
+            source_ip: self.incoming.source_ip,
+            user_agent: event.user_agent.clone(),
+            secure: self.incoming.secure,
+            shared: self.world.shared.clone(),
+            decided: RefCell::default(),
+        });
+        let handled = caught(input.run(facts.clone())).await;
+        event.decisions = facts.decided.take();
+        let mut outcome = handled.unwrap_or_else(|panic| {
+            tracing::error!(operation = operation.name, panic, "a handler panicked");
+            Err(ServiceError::internal())
+        })?;
+        event.note_output(&*outcome.output);
+        Ok(write_output(protocol, operation, &mut *outcome.output, &event.request_id))
+    }
+
+    fn authenticate(
+        &self,
+        signature: Option<&Signature>,
+    ) -> Result<(Caller, Authority), ServiceError> {
+        let operation = self.route.operation.as_ref().ok().copied();
+        let Some(signature) = signature else {
+            return match operation.map(|operation| operation.auth) {
+                Some(Auth::None) => Ok((Caller::anonymous(), Authority::default())),
+                _ => Err(missing_token()),
+            };
+        };
+        let claim = Claim {
+            service: self.route.service(),
+            operation,
+            received: self.incoming.received(),
+            body: &self.incoming.body,
+            signature,
+        };
+        authenticate(self.world, &claim)
+    }
+
+    fn note_use(&self, caller: &Caller, event: &Event) {
+        self.world.shared.directory.note_use(&Use {
+            identity: &caller.identity,
+            access_key_id: &caller.access_key_id,
+            service: self.route.service().signing_name,
+            region: &event.region,
+            at: event.at,
+        });
+    }
+
+    /// The error of a request that is no input of its operation.
+    fn undecoded(&self, refused: Refused) -> ServiceError {
+        match refused {
+            Refused::Violations(violations) => ServiceError::new(
+                self.route.service().validation_code,
+                400,
+                constraint::message(&violations),
+            ),
+            Refused::Malformed(error) => {
+                let code = match self.route.protocol {
+                    Protocol::AwsQuery | Protocol::Ec2Query => "MalformedInput",
+                    Protocol::RestXml => "MalformedXML",
+                    Protocol::AwsJson10
+                    | Protocol::AwsJson11
+                    | Protocol::RestJson1
+                    | Protocol::RpcV2Cbor => "SerializationException",
+                };
+                ServiceError::new(code, 400, error.to_string())
+            }
+        }
+    }
+}
+
+/// The region that a call is for.
+fn region_of(service: &Service, signature: &Signature) -> String {
+    match signature.algorithm {
+        sigv4::Algorithm::V4 if !service.global => signature.region.clone(),
+        _ => GLOBAL_REGION.to_owned(),
+    }
+}
+
+/// What an operation that is not built answers. SDKs do not try it again.
+fn not_implemented(service: &Service, operation: &Operation) -> ServiceError {
+    let code = if service.id == "S3" { "NotImplemented" } else { "InvalidAction" };
+    let (name, service) = (operation.name, service.id);
+    ServiceError::new(
+        code,
+        501,
+        format!("The operation {name} of {service} is not implemented in Ringfence."),
+    )
+}
+
+/// Runs a future; what it panics with is an error, and the connection goes on.
+async fn caught<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> Result<T, String> {
+    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Poll::Ready(Err(text.unwrap_or_default()))
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_with_its_text() {
+        let fine: Result<i32, String> = caught(Box::pin(async { 7 })).await;
+        assert_eq!(fine, Ok(7));
+        let broken: Result<i32, String> = caught(Box::pin(async { panic!("gone {}", 1) })).await;
+        assert_eq!(broken, Err("gone 1".into()));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the server tells and does for whoever runs it, apart from AWS's services:
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /_ringfence/health` | 200 when calls are answered |
+//! | `GET /_ringfence/metrics` | Prometheus's text format |
+//! | `POST /_ringfence/clock` | moves the clock (`--dev`) |
+//! | `POST /_ringfence/reset`, `/moto-api/reset` | starts over (`--dev`) |
+
+use crate::gateway::Gateway;
+use bytes::Bytes;
+use http::Method;
+use http::request::Parts;
+use ringfence_wire::protocol::{Body, Reply};
+use ringfence_wire::shape::TimestampFormat;
+use std::sync::Arc;
+
+/// Whether a path is the operator's. No AWS service has it: the name of an S3 bucket has no
+/// underscore, and `moto-api` is what existing test suites call.
+pub(crate) fn is_operators(path: &str) -> bool {
+    path.starts_with("/_ringfence/") || path == "/moto-api/reset"
+}
+
+/// Answers an operator's request.
+pub(crate) fn answer(gateway: &Gateway, parts: &Parts, body: &Bytes) -> Reply {
+    match (parts.uri.path(), &gateway.dev) {
+        ("/_ringfence/health", _) => only(parts, &Method::GET, || json(200, "{\"status\":\"ok\"}")),
+        ("/_ringfence/metrics", _) => only(parts, &Method::GET, || {
+            reply(200, "text/plain; version=0.0.4", gateway.metrics.text())
+        }),
+        ("/_ringfence/clock", Some(dev)) => {
+            only(parts, &Method::POST, || match dev.move_clock(body) {
+                Ok(now) => {
+                    let now = now.format(TimestampFormat::DateTime);
+                    json(200, &serde_json::json!({ "now": now }).to_string())
+                }
+                Err(message) => error(400, &message),
+            })
+        }
+        ("/_ringfence/reset" | "/moto-api/reset", Some(dev)) => {
+            only(parts, &Method::POST, || match dev.start_over() {
+                Ok(world) => {
+                    gateway.world.store(Arc::new(world));
+                    json(200, "{\"status\":\"ok\"}")
+                }
+                Err(message) => error(500, &message),
+            })
+        }
+        _ => error(404, "there is nothing here"),
+    }
+}
+
+fn only(parts: &Parts, method: &Method, answer: impl FnOnce() -> Reply) -> Reply {
+    // A HEAD is a GET whose body hyper leaves out.
+    let asked = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
+    if asked == method {
+        return answer();
+    }
+    let mut refused = error(405, "this path takes another method");
+    refused.headers.push(("allow".into(), method.to_string()));
+    refused
+}
+
+fn error(status: u16, message: &str) -> Reply {
+    json(status, &serde_json::json!({ "message": message }).to_string())
+}
+
+fn json(status: u16, body: &str) -> Reply {
+    reply(status, "application/json", body.to_owned())
+}
+
+fn reply(status: u16, content_type: &str, body: String) -> Reply {
+    let headers = vec![("content-type".into(), content_type.into())];
+    Reply { status, headers, body: Body::Whole(body.into()) }
+}

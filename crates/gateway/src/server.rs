@@ -1,0 +1,371 @@
+//! The sockets: HTTP/1.1 and HTTP/2, one thread a core, each with a runtime and an accept loop of
+//! its own over the one listening socket.
+//!
+//! What a client may take is bounded before anything is trusted: [`Limits`].
+
+use crate::gateway::{Gateway, Incoming};
+use crate::operator;
+use crate::route::NO_SERVICE;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Frame, Incoming as IncomingBody};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use ringfence_wire::ServiceError;
+use ringfence_wire::protocol::{Body, Reply, write_error};
+use ringfence_wire::service::Protocol;
+use ringfence_wire::stream::Chunks;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+/// What a client may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a request's head.
+    pub head: usize,
+    /// Time for a request's head.
+    pub head_time: Duration,
+    /// Bytes of a body that is gathered. Streamed bodies are their handlers' business.
+    pub body: usize,
+    /// Time for such a body.
+    pub body_time: Duration,
+    /// Open connections of one thread; more wait in the listening socket's queue.
+    pub connections: usize,
+    /// Time that calls under way have when the server stops.
+    pub stop_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 64 * 1024,
+            head_time: Duration::from_secs(10),
+            body: 10 * 1024 * 1024,
+            body_time: Duration::from_secs(30),
+            connections: 8192,
+            stop_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Server {
+    threads: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Answers what comes in on a socket, on as many threads.
+    ///
+    /// # Errors
+    /// When the socket cannot be shared or a thread or its runtime cannot be made.
+    pub fn start(
+        gateway: &Arc<Gateway>,
+        listener: &TcpListener,
+        threads: usize,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (stop, stopping) = watch::channel(false);
+        let mut server = Self { threads: Vec::new(), stop };
+        for index in 0..threads.max(1) {
+            let (gateway, listener) = (gateway.clone(), listener.try_clone()?);
+            let stopping = stopping.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new().name(format!("serve-{index}"));
+            server.threads.push(thread.spawn(move || {
+                let local = LocalSet::new();
+                let running = accept(gateway, listener, limits, stopping);
+                if let Err(error) = runtime.block_on(local.run_until(running)) {
+                    tracing::error!(%error, "a thread of the server ended");
+                }
+            })?);
+        }
+        Ok(server)
+    }
+
+    /// Takes no more calls, and returns when those under way are answered or out of time.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the server panicked");
+            }
+        }
+    }
+}
+
+/// One thread's work.
+async fn accept(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let builder = Rc::new(connection_builder(&limits));
+    let graceful = GracefulShutdown::new();
+    let under_way = Rc::new(Cell::new(0usize));
+    let open = Arc::new(tokio::sync::Semaphore::new(limits.connections));
+    loop {
+        let Ok(place) = open.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, or the client has gone. Others go on; do not spin.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection delays small answers");
+        }
+        let calls = under_way.clone();
+        let its = gateway.clone();
+        let service = hyper::service::service_fn(move |request| {
+            let (gateway, calls) = (its.clone(), calls.clone());
+            async move {
+                Ok::<_, std::convert::Infallible>(
+                    exchange(gateway, request, peer, limits, calls).await,
+                )
+            }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        let gateway = gateway.clone();
+        tokio::task::spawn_local(async move {
+            gateway.metrics.connections.inc();
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "a connection ended early");
+            }
+            gateway.metrics.connections.dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    let all_answered = async {
+        graceful.shutdown().await;
+        // A call outlives its connection: its event is still to be written.
+        while under_way.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(limits.stop_time, all_answered).await.is_err() {
+        tracing::warn!(calls = under_way.get(), "stopped before every connection had ended");
+    }
+    Ok(())
+}
+
+fn connection_builder(limits: &Limits) -> auto::Builder<OnThisThread> {
+    let mut builder = auto::Builder::new(OnThisThread);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .max_buf_size(limits.head);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .max_concurrent_streams(128)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Runs hyper's tasks on the thread that made them.
+#[derive(Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// One request and its answer.
+async fn exchange(
+    gateway: Arc<Gateway>,
+    request: http::Request<IncomingBody>,
+    peer: SocketAddr,
+    limits: Limits,
+    under_way: Rc<Cell<usize>>,
+) -> Response<AnswerBody> {
+    let (mut parts, body) = request.into_parts();
+    let body = match gather(body, &limits).await {
+        Ok(body) => body,
+        Err(error) => {
+            gateway.metrics.unroutable.inc();
+            let reply = write_error(Protocol::AwsQuery, &NO_SERVICE, &error, "");
+            let mut response = respond(reply);
+            // What is left of the body is not worth reading.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
+    };
+    if operator::is_operators(parts.uri.path()) {
+        return respond(operator::answer(&gateway, &parts, &body));
+    }
+    // HTTP/2 has no Host header; signatures do.
+    if !parts.headers.contains_key(header::HOST)
+        && let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    let incoming = Incoming { parts, body, source_ip: peer.ip().to_canonical(), secure: false };
+    // A task of its own: when the client goes away the call still ends, and is recorded.
+    let call = Call::begin(under_way);
+    let answered = tokio::task::spawn_local(async move {
+        let reply = gateway.answer(incoming).await;
+        drop(call);
+        reply
+    });
+    match answered.await {
+        Ok(reply) => respond(reply),
+        Err(error) => {
+            tracing::error!(%error, "a call was not answered");
+            let error = ServiceError::internal();
+            respond(write_error(Protocol::AwsQuery, &NO_SERVICE, &error, ""))
+        }
+    }
+}
+
+/// Counts a call as under way for as long as it lives.
+struct Call(Rc<Cell<usize>>);
+
+impl Call {
+    fn begin(count: Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Gathers a request's body within its limits.
+async fn gather(body: IncomingBody, limits: &Limits) -> Result<Bytes, ServiceError> {
+    let too_large = || {
+        ServiceError::new("RequestEntityTooLarge", 413, "The request body is larger than allowed.")
+    };
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > limits.body as u64 {
+        return Err(too_large());
+    }
+    let collected = Limited::new(body, limits.body).collect();
+    match tokio::time::timeout(limits.body_time, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(ServiceError::new("IncompleteBody", 400, error.to_string())),
+        Err(_) => Err(ServiceError::new(
+            "RequestTimeout",
+            408,
+            "The request body was not received within the time allowed.",
+        )),
+    }
+}
+
+/// The answer as hyper takes it.
+fn respond(reply: Reply) -> Response<AnswerBody> {
+    let mut response = Response::new(match reply.body {
+        Body::Whole(bytes) => AnswerBody::Whole(bytes),
+        Body::Stream(stream) => stream.take().map_or_else(AnswerBody::empty, AnswerBody::Stream),
+    });
+    *response.status_mut() =
+        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in reply.headers {
+        match (header::HeaderName::try_from(name.as_str()), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => {
+                response.headers_mut().append(name, value);
+            }
+            _ => tracing::error!(name, "an answer's header is none"),
+        }
+    }
+    response
+}
+
+/// The body of an answer.
+enum AnswerBody {
+    Whole(Bytes),
+    Stream(Pin<Box<dyn Chunks>>),
+}
+
+impl AnswerBody {
+    fn empty() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl hyper::body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(chunks) => {
+                chunks.as_mut().poll_chunk(context).map(|chunk| Some(chunk?.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Whole(bytes) => hyper::body::SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(chunks) => chunks
+                .remaining()
+                .map_or_else(hyper::body::SizeHint::default, hyper::body::SizeHint::with_exact),
+        }
+    }
+}
+
+/// Waits until the process is asked to end: SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals cannot be listened for.
+pub async fn until_asked_to_stop() -> io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    poll_fn(|context| {
+        if terminate.poll_recv(context).is_ready() {
+            Poll::Ready(Ok("SIGTERM"))
+        } else if interrupt.poll_recv(context).is_ready() {
+            Poll::Ready(Ok("SIGINT"))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}

@@ -1,0 +1,161 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringfence_gateway::SyncRule;
+use ringfence_policy::AccountId;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The security layer of AWS as software that you run.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Print shell exports of an account's root credentials
+    Env(Env),
+    /// Work on the accounts of a data directory
+    #[command(subcommand)]
+    Account(Account),
+    /// Print the version
+    Version,
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the data is and what opens it.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The data directory [default: ringfence under your data home]
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// What protects the root key: file, file:PATH, passphrase:env:VARIABLE or passphrase:file:PATH
+    #[arg(long, value_name = "SEAL", env = "RINGFENCE_SEAL", default_value = "file")]
+    pub seal: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4566")]
+    pub listen: SocketAddr,
+
+    /// Keep nothing, and take any secret from made-up credentials; on loopback only
+    #[arg(long)]
+    pub dev: bool,
+
+    /// The management account's id, twelve digits: of the first start [default: random], or of
+    /// --dev's credentials that name none [default: 000000000000]
+    #[arg(long, value_name = "ID")]
+    pub account: Option<AccountId>,
+
+    /// Which answers wait until their audit event is on the disk
+    #[arg(long, value_name = "WHICH", value_enum, default_value = "grouped")]
+    pub audit_sync: AuditSync,
+
+    /// Set a quota, for example iam:users=20000
+    #[arg(long, value_name = "SERVICE:NAME=N", value_parser = Quota::parse)]
+    pub quota: Vec<Quota>,
+
+    /// Serving threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub struct Env {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The account [default: the management account]
+    #[arg(long, value_name = "ID")]
+    pub account: Option<AccountId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Account {
+    /// Make an account, and print shell exports of its root credentials
+    Create(CreateAccount),
+}
+
+#[derive(Debug, Args)]
+pub struct CreateAccount {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The account's name
+    #[arg(long)]
+    pub name: String,
+
+    /// The account's id, twelve digits [default: random]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<AccountId>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum AuditSync {
+    /// Those of successful writes; other events reach the disk within 100 ms
+    Grouped,
+    /// All
+    Every,
+}
+
+impl From<AuditSync> for SyncRule {
+    fn from(sync: AuditSync) -> Self {
+        match sync {
+            AuditSync::Grouped => Self::Grouped,
+            AuditSync::Every => Self::Every,
+        }
+    }
+}
+
+/// A quota of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    pub service: String,
+    pub name: String,
+    pub value: usize,
+}
+
+impl Quota {
+    fn parse(text: &str) -> Result<Self, String> {
+        let cut = text.split_once(':').and_then(|(service, rest)| {
+            let (name, value) = rest.split_once('=')?;
+            Some(Self { service: service.into(), name: name.into(), value: value.parse().ok()? })
+        });
+        cut.ok_or_else(|| "expected SERVICE:NAME=N, for example iam:users=20000".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_whole() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_quota_is_a_service_a_name_and_a_number() {
+        let quota = Quota::parse("iam:users=7").unwrap();
+        assert_eq!(quota, Quota { service: "iam".into(), name: "users".into(), value: 7 });
+        for text in ["", "iam", "iam:users", "iam:users=", "iam:users=x", "users=7"] {
+            assert!(Quota::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A data directory: its root key, its store, and the management account.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `seal.json` | what protects the root key |
+//! | `root.key` | the root key, where the seal is a key file of no other place |
+//! | `store.db`, `-wal`, `-shm` | the store, its values sealed |
+//! | `store.lock` | locked by the one process that writes |
+//! | `endpoint` | where the server last listened, for `ringfence env` |
+//! | `audit/` | the events |
+
+use crate::cli::Place;
+use anyhow::{Context as _, bail};
+use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SealSpec, SystemRandom};
+use ringfence_policy::AccountId;
+use ringfence_store::seal::Sealer;
+use ringfence_store::sqlite::{ReadOnly, Sqlite};
+use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the server listens when nothing else is known.
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
+
+/// The key of the management account's id in the global partition.
+const MANAGEMENT: &str = "house/management";
+
+/// An open data directory.
+pub struct House {
+    pub dir: PathBuf,
+    pub keyring: Keyring,
+    pub store: Arc<Store>,
+    /// What protects the root key, in words.
+    pub seal: String,
+}
+
+impl House {
+    /// Opens a data directory for writing, and makes it if there is none.
+    pub fn open_or_make(place: &Place) -> anyhow::Result<Self> {
+        let dir = data_dir(place)?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("{} cannot be made", dir.display()))?;
+        let spec = SealSpec::parse(&place.seal, &dir)?;
+        // Where a store is, a lost seal must not be replaced by a new one.
+        let keyring = if has_store(&dir) {
+            Keyring::open(&dir, &spec)?
+        } else {
+            Keyring::open_or_create(&dir, &spec)?.0
+        };
+        let engine = Sqlite::open(&dir).map_err(explain)?;
+        let store = Store::open(engine, Seal::of(&keyring))?;
+        Ok(Self { seal: in_words(&spec), dir, keyring, store: Arc::new(store) })
+    }
+
+    /// Opens a data directory that is there for writing. The server must have stopped.
+    pub fn open(place: &Place) -> anyhow::Result<Self> {
+        existing(place)?;
+        Self::open_or_make(place)
+    }
+
+    /// Opens a data directory that is there for reading alone, whether or not a server runs.
+    pub fn open_to_read(place: &Place) -> anyhow::Result<Self> {
+        let dir = existing(place)?;
+        let spec = SealSpec::parse(&place.seal, &dir)?;
+        let keyring = Keyring::open(&dir, &spec)?;
+        let store = Store::open(ReadOnly::open(&dir)?, Seal::of(&keyring))?;
+        Ok(Self { seal: in_words(&spec), dir, keyring, store: Arc::new(store) })
+    }
+
+    /// The management account, where it was chosen.
+    pub fn management(&self) -> anyhow::Result<Option<AccountId>> {
+        let Some(entry) = self.store.get(&Partition::global(), MANAGEMENT.as_bytes())? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&entry.value).ok();
+        match text.and_then(|text| text.parse().ok()) {
+            Some(account) => Ok(Some(account)),
+            None => bail!("the store's management account is no account id"),
+        }
+    }
+
+    /// Chooses the management account of a new store.
+    pub fn choose_management(&self, account: AccountId) -> anyhow::Result<()> {
+        let commit = Commit::to(Partition::global())
+            .expect(Expect::Key(MANAGEMENT.into(), 0))
+            .put(MANAGEMENT, account.to_string());
+        self.store.commit_blocking(commit)?;
+        Ok(())
+    }
+
+    /// Where its events are.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.dir.join("audit")
+    }
+
+    /// Notes where the server listens.
+    pub fn note_endpoint(&self, endpoint: &str) -> anyhow::Result<()> {
+        let path = self.dir.join("endpoint");
+        std::fs::write(&path, endpoint).with_context(|| format!("{}", path.display()))
+    }
+
+    /// Where the server listens, or last did.
+    pub fn endpoint(&self) -> String {
+        std::fs::read_to_string(self.dir.join("endpoint"))
+            .ok()
+            .filter(|noted| noted.starts_with("http://"))
+            .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
+    }
+}
+
+/// An account id that nobody chose: any of twelve digits without a leading zero.
+pub fn draw_account() -> anyhow::Result<AccountId> {
+    let mut bytes = [0; 8];
+    SystemRandom.fill(&mut bytes)?;
+    let number = 100_000_000_000 + u64::from_be_bytes(bytes) % 900_000_000_000;
+    AccountId::new(number).context("the drawn number is no account id")
+}
+
+fn data_dir(place: &Place) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &place.data {
+        // Absolute, so that what is printed holds in any directory.
+        return std::path::absolute(dir).with_context(|| format!("{}", dir.display()));
+    }
+    let bases = directories::BaseDirs::new().context("there is no home directory: give --data")?;
+    Ok(bases.data_local_dir().join("ringfence"))
+}
+
+fn has_store(dir: &Path) -> bool {
+    dir.join("store.db").exists()
+}
+
+fn existing(place: &Place) -> anyhow::Result<PathBuf> {
+    let dir = data_dir(place)?;
+    if !has_store(&dir) {
+        bail!("there is no store in {}", dir.display());
+    }
+    Ok(dir)
+}
+
+fn explain(error: StoreError) -> anyhow::Error {
+    let locked = matches!(error, StoreError::Locked(_));
+    let error = anyhow::Error::new(error);
+    if locked { error.context("a server runs on this data directory") } else { error }
+}
+
+fn in_words(spec: &SealSpec) -> String {
+    match spec {
+        SealSpec::KeyFile(path) => format!("key file {}", path.display()),
+        SealSpec::Passphrase(_) => "passphrase".into(),
+    }
+}
+
+/// Seals the store's values and blinds its names under the root key.
+pub struct Seal {
+    values: Domain,
+    names: Blinder,
+}
+
+impl Seal {
+    pub fn of(keyring: &Keyring) -> Self {
+        Self { values: keyring.domain("store"), names: keyring.blinder("store-names") }
+    }
+}
+
+impl Sealer for Seal {
+    fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.values.seal(place, value).map_err(|error| StoreError::Seal(error.to_string()))
+    }
+
+    fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut opened =
+            self.values.open(place, sealed).map_err(|error| StoreError::Seal(error.to_string()))?;
+        Ok(std::mem::take(&mut *opened))
+    }
+
+    fn blind(&self, name: &[&[u8]]) -> Vec<u8> {
+        self.names.blind(name).to_vec()
+    }
+}

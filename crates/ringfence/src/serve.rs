@@ -1,0 +1,215 @@
+//! `ringfence serve`: the server, from its start to its end.
+
+use crate::cli::{self, Place};
+use crate::exports::Exports;
+use crate::house::{House, Seal, draw_account};
+use crate::world::{self, Named};
+use anyhow::{Context as _, anyhow, bail};
+use ringfence_gateway::clock::{MovedClock, SystemClock};
+use ringfence_gateway::server::until_asked_to_stop;
+use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, World};
+use ringfence_iam::{Iam, Quotas, RootCredentials};
+use ringfence_keyring::Keyring;
+use ringfence_policy::AccountId;
+use ringfence_store::Store;
+use ringfence_store::model::Model;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// How often the last uses of keys and roles are written down.
+const LAST_USED_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs the server until it is asked to stop.
+pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
+    let quotas = world::quotas(&options.quota)?;
+    if options.dev && !options.listen.ip().is_loopback() {
+        bail!("--dev listens on a loopback address only: it takes any secret");
+    }
+    // First of all: whoever cannot listen must not make a store.
+    let listener =
+        listen(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let start = Start { options, listener, runtime };
+    if options.dev { start.relaxed(quotas) } else { start.durable(quotas) }
+}
+
+/// A start that has its socket.
+struct Start<'o> {
+    options: &'o cli::Serve,
+    listener: TcpListener,
+    runtime: Runtime,
+}
+
+impl Start<'_> {
+    /// A server over a data directory.
+    fn durable(self, quotas: Quotas) -> anyhow::Result<()> {
+        let house = House::open_or_make(&self.options.place)?;
+        let clock = Arc::new(SystemClock);
+        let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas)?;
+        let (management, first) = self.management(&house, &iam)?;
+        let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
+            .with_context(|| format!("{}", house.audit_dir().display()))?;
+        let world = world::world(&iam, &house.keyring, clock);
+        let gateway = Arc::new(Gateway::new(world, audit, management, None)?);
+
+        let endpoint = self.endpoint()?;
+        house.note_endpoint(&endpoint)?;
+        let dir = house.dir.display();
+        let accounts = iam.accounts().len();
+        let said = format!(
+            "{NAME}: every call is authenticated, authorised and recorded; enforcement is on\n\
+             listen  {endpoint}\n\
+             data    {dir}, audit events in audit/\n\
+             seal    {}; without it nobody can open the data: keep a copy elsewhere\n\
+             store   sqlite, {accounts} account{}, management account {management}\n",
+            house.seal,
+            if accounts == 1 { "" } else { "s" },
+        );
+        let server = self.start(&gateway)?;
+        announce(&said, first.as_ref(), &endpoint)?;
+        let upkeep = async {
+            loop {
+                tokio::time::sleep(LAST_USED_EVERY).await;
+                iam.flush_last_used().await;
+            }
+        };
+        self.until_stopped(upkeep)?;
+        server.stop();
+        self.runtime.block_on(iam.flush_last_used());
+        house.store.close();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// A server that keeps nothing: `--dev`.
+    fn relaxed(self, quotas: Quotas) -> anyhow::Result<()> {
+        if let Place { data: Some(dir), .. } = &self.options.place {
+            bail!("--dev keeps nothing: it takes no --data {}", dir.display());
+        }
+        let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
+        let clock = Arc::new(MovedClock::default());
+        let its = clock.clone();
+        let make = move || new_world(account, its.clone(), quotas).map_err(|e| format!("{e:#}"));
+        let world = make().map_err(|error| anyhow!(error))?;
+        let dev = Dev { account, clock, make: Box::new(make) };
+        let gateway = Arc::new(Gateway::new(world, Audit::nothing(), account, Some(dev))?);
+
+        let endpoint = self.endpoint()?;
+        let said = format!(
+            "{NAME} --dev: for tests and laptops; users, roles and keys made inside are enforced\n\
+             listen  {endpoint}, loopback only\n\
+             relaxed a key id of twelve digits is root of that account, with any secret; so is any\n\
+             \x20       other that is not AKIA… or ASIA…, of account {account}\n\
+             kept    nothing: the store and the audit log are in memory, and end with the process\n",
+        );
+        let server = self.start(&gateway)?;
+        announce(&said, None, &endpoint)?;
+        self.until_stopped(std::future::pending())?;
+        server.stop();
+        Ok(())
+    }
+
+    /// The management account, made on the first start; then its credentials too.
+    fn management(
+        &self,
+        house: &House,
+        iam: &Iam,
+    ) -> anyhow::Result<(AccountId, Option<RootCredentials>)> {
+        let asked = self.options.account;
+        let management = match house.management()? {
+            Some(there) => {
+                if let Some(asked) = asked.filter(|asked| *asked != there) {
+                    bail!("the management account of this store is {there}, not {asked}");
+                }
+                there
+            }
+            None => {
+                let chosen = asked.map_or_else(draw_account, Ok)?;
+                house.choose_management(chosen)?;
+                chosen
+            }
+        };
+        // A first start may have been cut short between the two.
+        if iam.accounts().iter().any(|(id, _)| *id == management) {
+            return Ok((management, None));
+        }
+        let made = self
+            .runtime
+            .block_on(iam.create_account(management, "management"))
+            .map_err(|error| anyhow!("the management account was not made: {}", error.message))?;
+        Ok((management, Some(made)))
+    }
+
+    fn start(&self, gateway: &Arc<Gateway>) -> anyhow::Result<Server> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.options.threads.map_or_else(cores, usize::from);
+        Ok(Server::start(gateway, &self.listener, threads, Limits::default())?)
+    }
+
+    /// Waits for the signal to stop, doing `upkeep` meanwhile.
+    fn until_stopped(&self, upkeep: impl Future<Output = ()>) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                asked = until_asked_to_stop() => {
+                    tracing::info!(signal = asked?, "stopping");
+                }
+                () = upkeep => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// The URL for a client on this machine.
+    fn endpoint(&self) -> anyhow::Result<String> {
+        let mut address = self.listener.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok(format!("http://{address}"))
+    }
+}
+
+const NAME: &str = concat!("ringfence ", env!("CARGO_PKG_VERSION"));
+
+/// A world with nothing in it.
+fn new_world(account: AccountId, clock: Arc<MovedClock>, quotas: Quotas) -> anyhow::Result<World> {
+    let keyring = Keyring::ephemeral()?;
+    let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
+    let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
+    Ok(world::world(&iam, &keyring, clock).relaxed(account, Arc::new(Named(iam))))
+}
+
+/// A socket that listens, and that no other process shares.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A port whose last connections are still closing can be taken again at once.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Says what was started; on the first start, the root credentials too.
+fn announce(said: &str, first: Option<&RootCredentials>, endpoint: &str) -> anyhow::Result<()> {
+    let mut out = said.to_owned();
+    if let Some(credentials) = first {
+        out.push_str(
+            "\nThe root user's credentials, shown once (`ringfence env` shows them again):\n\n",
+        );
+        write!(out, "{}", Exports { endpoint, credentials })?;
+    }
+    let mut stdout = std::io::stdout();
+    stdout.write_all(out.as_bytes())?;
+    Ok(stdout.flush()?)
+}

@@ -1,0 +1,81 @@
+//! Which services there are, and what they share.
+
+use crate::cli::Quota;
+use anyhow::bail;
+use ringfence_gateway::clock::Clock;
+use ringfence_gateway::session::Tokens;
+use ringfence_gateway::{Directory, Mounted, OpenAccounts, Shared, World};
+use ringfence_iam::{Iam, Quotas};
+use ringfence_keyring::{Keyring, Random, SystemRandom};
+use ringfence_policy::AccountId;
+use ringfence_store::{Store, StoreError};
+use ringfence_sts::Sts;
+use ringfence_wire::ServiceError;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// IAM over a store.
+pub fn iam(
+    store: Arc<Store>,
+    keyring: &Keyring,
+    clock: Arc<dyn Clock>,
+    quotas: Quotas,
+) -> Result<Arc<Iam>, StoreError> {
+    Iam::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
+}
+
+/// Every service.
+pub fn world(iam: &Arc<Iam>, keyring: &Keyring, clock: Arc<dyn Clock>) -> World {
+    let services = vec![
+        iam.handlers(),
+        Arc::new(Sts::new()).handlers(),
+        Mounted::unbuilt(&ringfence_model_kms::SERVICE),
+    ];
+    let directory: Arc<dyn Directory> = iam.clone();
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    World::new(
+        services,
+        Arc::new(Shared { directory, clock, random, tokens: Tokens::new(keyring) }),
+    )
+}
+
+/// IAM's quotas: AWS's, changed as the command line says.
+pub fn quotas(changes: &[Quota]) -> anyhow::Result<Quotas> {
+    let mut quotas = Quotas::default();
+    for Quota { service, name, value } in changes {
+        if service != "iam" || !quotas.set(name, *value) {
+            bail!("there is no quota `{service}:{name}`");
+        }
+    }
+    Ok(quotas)
+}
+
+/// Makes the accounts that `--dev`'s credentials name.
+pub struct Named(pub Arc<Iam>);
+
+impl OpenAccounts for Named {
+    fn ensure<'a>(
+        &'a self,
+        id: AccountId,
+    ) -> Pin<Box<dyn Future<Output = Result<(), ServiceError>> + 'a>> {
+        Box::pin(self.0.ensure_account(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_that_is_none_is_refused() {
+        let quota = |service: &str, name: &str| Quota {
+            service: service.into(),
+            name: name.into(),
+            value: 7,
+        };
+        assert_eq!(quotas(&[quota("iam", "users")]).unwrap().users, 7);
+        assert!(quotas(&[quota("iam", "moons")]).is_err());
+        assert!(quotas(&[quota("s3", "users")]).is_err());
+    }
+}
