@@ -1,5 +1,7 @@
 //! One suite over every engine: what holds for the model holds for SQLite.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests, helpers included.
+
 use proptest::prelude::*;
 use ringfence_store::engine::Engine;
 use ringfence_store::model::Model;
