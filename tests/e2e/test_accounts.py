@@ -150,7 +150,7 @@ def test_a_role_of_another_account_takes_trust_and_a_policy(trusts, allows, acco
     assert allowed is (allows and trusts != "nobody")
     if allowed:
         return
-    refused = refusal(caller.sts.assume_role, RoleArn=role, RoleSessionName="s")
+    refused = refusal(caller.sts.assume_role, RoleArn=role, RoleSessionName="session")
     if trusts != "nobody":
         assert_denied(refused, caller.arn, "sts:AssumeRole", IDENTITY_SILENT, role)
     elif allows:

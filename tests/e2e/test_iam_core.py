@@ -869,10 +869,16 @@ def test_a_rename_does_not_take_a_name_that_is_taken(iam, world):
     )
 
 
-@pytest.mark.parametrize("arn", ["longpolicynamebutnoarn", "arn:aws:iam::123456789012:user/somebody"])
-def test_what_is_not_a_policys_arn_cannot_be_attached(arn, iam, world):
+@pytest.mark.parametrize(
+    "arn,code",
+    [
+        ("longpolicynamebutnoarn", "ValidationError"),
+        ("arn:aws:iam::123456789012:user/somebody", "InvalidInput"),
+    ],
+)
+def test_what_is_not_a_policys_arn_cannot_be_attached(arn, code, iam, world):
     expect(
-        iam.attach_user_policy, "InvalidInput", 400, f"ARN {arn} is not valid.",  # [rec]
+        iam.attach_user_policy, code, 400, f"ARN {arn} is not valid.",  # [rec]
         UserName=world.user().name, PolicyArn=arn,
     )
 
@@ -963,7 +969,7 @@ MALFORMED = {
     "no_statement": ({"Version": "2012-10-17"}, SYNTAX),
     "an_unknown_element": ({**document(), "Extra": 1}, SYNTAX),
     "an_unknown_element_of_a_statement": (document(Extra="x"), SYNTAX),
-    "an_effect_of_another_case": (document(Effect="allow"), SYNTAX),
+    "an_effect_of_another_case": (document(Effect="allow"), "The policy failed legacy parsing"),
     "an_unknown_operator": (document(Condition={"StringSame": {"aws:username": "x"}}), SYNTAX),
     "an_unknown_version": ({"Version": "2020-01-01", "Statement": [S3]}, SYNTAX),
     "action_and_not_action": (document(NotAction="s3:PutObject"), SYNTAX),

@@ -108,7 +108,7 @@ def test_two_sessions_of_one_name_are_two_keys(world, broker):
 def test_a_session_lasts_as_long_as_asked(seconds, world, broker):
     role = world.role(max_session=7200)
     answer = broker.sts.assume_role(
-        RoleArn=role, RoleSessionName="s", DurationSeconds=seconds
+        RoleArn=role, RoleSessionName="session", DurationSeconds=seconds
     )
     assert lasts(answer["Credentials"], seconds)
 
@@ -117,7 +117,7 @@ def test_a_session_lasts_no_longer_than_its_role_allows(world, broker):
     expect(
         broker.sts.assume_role, "ValidationError", 400,
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
-        RoleArn=world.role(), RoleSessionName="s", DurationSeconds=3601,
+        RoleArn=world.role(), RoleSessionName="session", DurationSeconds=3601,
     )
 
 
@@ -125,7 +125,7 @@ def test_a_session_lasts_no_longer_than_its_role_allows(world, broker):
 def test_a_session_lasts_between_a_quarter_and_twelve_hours(seconds, world, broker):
     refused = expect(
         broker.sts_unchecked.assume_role, "ValidationError", 400,
-        RoleArn=world.role(max_session=43200), RoleSessionName="s", DurationSeconds=seconds,
+        RoleArn=world.role(max_session=43200), RoleSessionName="session", DurationSeconds=seconds,
     )
     assert "at 'durationSeconds' failed to satisfy constraint: Member must have value" in refused.message
 
@@ -137,9 +137,9 @@ def test_a_chained_session_lasts_one_hour_at_most(world, broker):
         chained.sts.assume_role, "ValidationError", 400,
         "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role"
         " chaining.",
-        RoleArn=second, RoleSessionName="s", DurationSeconds=3601,
+        RoleArn=second, RoleSessionName="session", DurationSeconds=3601,
     )
-    answer = chained.sts.assume_role(RoleArn=second, RoleSessionName="s", DurationSeconds=3600)
+    answer = chained.sts.assume_role(RoleArn=second, RoleSessionName="session", DurationSeconds=3600)
     assert lasts(answer["Credentials"], 3600)
 
 
@@ -147,7 +147,7 @@ def test_the_root_user_assumes_no_role(world):
     role = world.role()
     expect(
         world.root.sts.assume_role, "AccessDenied", 403,
-        "Roles may not be assumed by root accounts.", RoleArn=role, RoleSessionName="s",
+        "Roles may not be assumed by root accounts.", RoleArn=role, RoleSessionName="session",
     )
 
 
@@ -155,13 +155,13 @@ def test_a_role_that_is_not_there_cannot_be_told_from_one_that_does_not_trust(wo
     missing = world.arn("role/none-such")
     silent = world.role(trusted=[trust({"Service": "ec2.amazonaws.com"})])
     for role in (missing, silent):
-        refused = refusal(broker.sts.assume_role, RoleArn=role, RoleSessionName="s")
+        refused = refusal(broker.sts.assume_role, RoleArn=role, RoleSessionName="session")
         assert (refused.code, refused.status) == ("AccessDenied", 403)
         assert refused.message.startswith(
             f"User: {broker.arn} is not authorized to perform: sts:AssumeRole"
         )
-    first = refusal(broker.sts.assume_role, RoleArn=missing, RoleSessionName="s").message
-    second = refusal(broker.sts.assume_role, RoleArn=silent, RoleSessionName="s").message
+    first = refusal(broker.sts.assume_role, RoleArn=missing, RoleSessionName="session").message
+    second = refusal(broker.sts.assume_role, RoleArn=silent, RoleSessionName="session").message
     assert first.replace(missing, "ROLE") == second.replace(silent, "ROLE")
 
 
@@ -169,7 +169,7 @@ def test_a_role_that_is_not_there_cannot_be_told_from_one_that_does_not_trust(wo
 def test_what_is_no_arn_is_refused(arn, broker):
     expect(
         broker.sts_unchecked.assume_role, "ValidationError", 400, f"{arn} is invalid",  # [rec]
-        RoleArn=arn, RoleSessionName="s",
+        RoleArn=arn, RoleSessionName="session",
     )
 
 
@@ -198,7 +198,7 @@ def test_a_role_may_trust_another_role_or_one_session_of_it(world, broker):
     by_session = world.role(trusted=[trust(session_arn)])
     first_session.assume(by_session)
     refused = refusal(
-        broker.assume(first, "two").sts.assume_role, RoleArn=by_session, RoleSessionName="s"
+        broker.assume(first, "two").sts.assume_role, RoleArn=by_session, RoleSessionName="session"
     )
     assert (refused.code, refused.status) == ("AccessDenied", 403)
 
@@ -211,7 +211,7 @@ def test_a_user_made_again_under_its_name_is_not_the_one_trusted(world, broker):
     world.iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
     world.iam.delete_user(UserName=user.name)
     again = world.user(name=user.name)
-    refused = refusal(again.sts.assume_role, RoleArn=role, RoleSessionName="s")
+    refused = refusal(again.sts.assume_role, RoleArn=role, RoleSessionName="session")
     assert_denied(refused, again.arn, "sts:AssumeRole", TRUST_SILENT, role)
 
 
@@ -220,10 +220,10 @@ def test_a_user_made_again_under_its_name_is_not_the_one_trusted(world, broker):
 
 def test_the_packed_size_is_told_and_grows_with_what_is_packed(world, broker):
     role = world.role()
-    small = broker.sts.assume_role(RoleArn=role, RoleSessionName="s", Policy=policy(allow("s3:*")))
+    small = broker.sts.assume_role(RoleArn=role, RoleSessionName="session", Policy=policy(allow("s3:*")))
     large = broker.sts.assume_role(
-        RoleArn=role, RoleSessionName="s",
-        Policy=policy(*(allow("s3:GetObject", f"arn:aws:s3:::{unique('bucket')}/{n * 7919}/*") for n in range(12))),
+        RoleArn=role, RoleSessionName="session",
+        Policy=policy(*(allow("s3:GetObject", f"arn:aws:s3:::{unique('bucket')}/{n * 7919}/*") for n in range(6))),
         Tags=tags(team="blue", project="orange", cost="4711"),
     )
     assert 0 < small["PackedPolicySize"] < large["PackedPolicySize"] <= 100
@@ -234,7 +234,7 @@ def test_more_than_fits_is_refused(world, broker):
     words = ("".join(source.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=256)) for _ in range(50))
     many = [{"Key": f"key-{n}-{word[:100]}", "Value": word} for n, word in enumerate(words)]
     refused = refusal(
-        broker.sts.assume_role, RoleArn=world.role(), RoleSessionName="s", Tags=many
+        broker.sts.assume_role, RoleArn=world.role(), RoleSessionName="session", Tags=many
     )
     assert (refused.code, refused.status) == ("PackedPolicyTooLarge", 400), str(refused)
 
@@ -245,7 +245,7 @@ def test_more_than_fits_is_refused(world, broker):
 def test_a_malformed_session_policy_is_refused(document, world, broker):
     expect(
         broker.sts.assume_role, "MalformedPolicyDocument", 400,
-        RoleArn=world.role(), RoleSessionName="s", Policy=document,
+        RoleArn=world.role(), RoleSessionName="session", Policy=document,
     )
 
 
@@ -253,7 +253,7 @@ def test_a_session_policy_holds_2048_characters(world, broker):
     long = policy(allow("s3:*", "arn:aws:s3:::" + "b" * 2048))
     refused = expect(
         broker.sts_unchecked.assume_role, "ValidationError", 400,
-        RoleArn=world.role(), RoleSessionName="s", Policy=long,
+        RoleArn=world.role(), RoleSessionName="session", Policy=long,
     )
     assert "at 'policy' failed to satisfy constraint: Member must have length less than or equal to 2048" in refused.message
 
@@ -261,14 +261,14 @@ def test_a_session_policy_holds_2048_characters(world, broker):
 def test_at_most_ten_policies_may_be_named_for_a_session(world, broker):
     arns = [{"arn": world.managed_policy(allow("*"))} for _ in range(11)]
     role = world.role()
-    broker.sts.assume_role(RoleArn=role, RoleSessionName="s", PolicyArns=arns[:10])
-    refused = refusal(broker.sts.assume_role, RoleArn=role, RoleSessionName="s", PolicyArns=arns)
+    broker.sts.assume_role(RoleArn=role, RoleSessionName="session", PolicyArns=arns[:10])
+    refused = refusal(broker.sts.assume_role, RoleArn=role, RoleSessionName="session", PolicyArns=arns)
     assert refused.status == 400, str(refused)
 
 
 def test_a_policy_for_a_session_must_be_there(world, broker):
     refused = refusal(
-        broker.sts.assume_role, RoleArn=world.role(), RoleSessionName="s",
+        broker.sts.assume_role, RoleArn=world.role(), RoleSessionName="session",
         PolicyArns=[{"arn": world.arn("policy/none-such")}],
     )
     assert refused.status == 400, str(refused)
@@ -316,7 +316,7 @@ def test_a_transitive_tag_cannot_be_overridden(key, world, broker):
         session.sts.assume_role, "InvalidParameterValue", 400,
         "One of the specified transitive tag keys can't be set because it conflicts with a"
         " transitive tag key from the calling session.",  # [rec]
-        RoleArn=tagged_reader(world), RoleSessionName="s", Tags=[{"Key": key, "Value": "red"}],
+        RoleArn=tagged_reader(world), RoleSessionName="session", Tags=[{"Key": key, "Value": "red"}],
     )
 
 
@@ -337,7 +337,7 @@ def test_session_tags_that_break_a_rule_are_refused(rule, world, broker):
     parameters, code, message = SESSION_TAG_RULES[rule]
     expect(
         broker.sts.assume_role, code, 400, message,
-        RoleArn=world.role(), RoleSessionName="s", **parameters,
+        RoleArn=world.role(), RoleSessionName="session", **parameters,
     )
 
 
@@ -345,20 +345,20 @@ def test_fifty_one_session_tags_are_refused(world, broker):
     many = [{"Key": f"k{n}", "Value": "v"} for n in range(51)]
     refused = expect(
         broker.sts_unchecked.assume_role, "ValidationError", 400,
-        RoleArn=world.role(), RoleSessionName="s", Tags=many,
+        RoleArn=world.role(), RoleSessionName="session", Tags=many,
     )
     assert "at 'tags' failed to satisfy constraint: Member must have length less than or equal to 50" in refused.message
 
 
 def test_a_source_identity_goes_on_and_cannot_be_changed(world, broker):
     first, second = world.role(allow("sts:*")), world.role()
-    answer = broker.sts.assume_role(RoleArn=first, RoleSessionName="s", SourceIdentity="diana")
+    answer = broker.sts.assume_role(RoleArn=first, RoleSessionName="session", SourceIdentity="diana")
     assert answer["SourceIdentity"] == "diana"
     session = broker.session_from(answer["Credentials"])
-    onward = session.sts.assume_role(RoleArn=second, RoleSessionName="s")
+    onward = session.sts.assume_role(RoleArn=second, RoleSessionName="session")
     assert onward.get("SourceIdentity") == "diana"
     refused = refusal(
-        session.sts.assume_role, RoleArn=second, RoleSessionName="s", SourceIdentity="elena"
+        session.sts.assume_role, RoleArn=second, RoleSessionName="session", SourceIdentity="elena"
     )
     assert refused.status in (400, 403), str(refused)
 
@@ -367,7 +367,7 @@ def test_a_source_identity_that_goes_on_needs_trust_at_every_step(world, broker)
     first = world.role(allow("sts:*"))
     closed = world.role(trusted=[trust(world.account_principal)])
     session = broker.assume(first, SourceIdentity="diana")
-    refused = refusal(session.sts.assume_role, RoleArn=closed, RoleSessionName="s")
+    refused = refusal(session.sts.assume_role, RoleArn=closed, RoleSessionName="session")
     assert_denied(refused, session.arn, "sts:SetSourceIdentity", TRUST_SILENT, closed)
 
 
@@ -432,7 +432,7 @@ def test_a_federated_user_calls_neither_iam_nor_sts(world):
     federated = user.session_from(answer["Credentials"])
     assert federated.identity["Arn"].endswith("federated-user/bob")
     assert may_not_call_iam(federated)
-    refused = refusal(federated.sts.assume_role, RoleArn=world.role(), RoleSessionName="s")
+    refused = refusal(federated.sts.assume_role, RoleArn=world.role(), RoleSessionName="session")
     assert refused.status == 403, str(refused)
 
 
@@ -465,7 +465,7 @@ def test_a_wrong_mfa_device_or_code_is_refused(parameters, world, broker):
     calls = {
         "GetSessionToken": lambda: broker.sts.get_session_token(**parameters),
         "AssumeRole": lambda: broker.sts.assume_role(
-            RoleArn=world.role(), RoleSessionName="s", **parameters
+            RoleArn=world.role(), RoleSessionName="session", **parameters
         ),
     }
     for name, call in calls.items():

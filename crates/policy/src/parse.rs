@@ -147,6 +147,15 @@ fn elements(node: Node, kind: Kind) -> Result<Elements> {
             "Principal" | "NotPrincipal" if kind.is_identity() => {
                 return malformed("Policy document should not specify a principal.");
             }
+            // As aws-cdk's source quotes AWS's answer; `{"AWS": "*"}` it takes.
+            // https://github.com/aws/aws-cdk/pull/5746
+            "Principal" | "NotPrincipal"
+                if kind == Kind::Trust && matches!(&value, Node::Text(text) if text == "*") =>
+            {
+                return malformed(
+                    "AssumeRolepolicy contained an invalid principal: \"STAR\":\"*\".",
+                );
+            }
             "Principal" => element(&mut principal, Matching::These(principals(value)?))?,
             "NotPrincipal" => element(&mut principal, Matching::AllBut(principals(value)?))?,
             "Action" => element(&mut action, Matching::These(texts(value)?))?,

@@ -205,7 +205,9 @@ fn announce(said: &str, first: Option<&RootCredentials>, endpoint: &str) -> anyh
     let mut out = said.to_owned();
     if let Some(credentials) = first {
         out.push_str(
-            "\nThe root user's credentials, shown once (`ringfence env` shows them again):\n\n",
+            "
+# Credentials of the root user, shown once; `ringfence env` shows them again.
+",
         );
         write!(out, "{}", Exports { endpoint, credentials })?;
     }

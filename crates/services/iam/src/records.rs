@@ -402,6 +402,8 @@ entity!(Role, "role", roles, Role {
 });
 entity!(Policy, "policy", policies, Policy {
     fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
+    // Requests name policies by ARN.
+    fn missing(arn: &str) -> ServiceError { errors::no_such_policy(arn) }
 });
 entity!(Profile, "instance-profile", profiles, Profile {
     fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }

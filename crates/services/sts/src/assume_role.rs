@@ -52,10 +52,14 @@ pub async fn assume_role(
 
     let role = arn.look_up(&*shared.directory);
     let resolved = || asked.resolved(input, &arn, role.as_ref(), mfa.is_some());
-    let permit = call.allow(resolved()).map_err(errors::without_role_reason)?;
+    let foreign = call.account()? != arn.account;
     let permission = |action| {
-        call.allow_action(action, resolved()).map(drop).map_err(errors::without_role_reason)
+        call.allow_action(action, resolved()).map_err(|denied| match foreign {
+            true => errors::to_another_account(denied, action),
+            false => denied,
+        })
     };
+    let permit = permission("sts:AssumeRole")?;
     if !asked.tags.is_empty() {
         permission("sts:TagSession")?;
     }
