@@ -73,8 +73,9 @@ impl Start<'_> {
             house.seal,
             if accounts == 1 { "" } else { "s" },
         );
-        let server = self.start(&gateway)?;
+        // Said before the first answer: who finds the server healthy finds its credentials too.
         announce(&said, first.as_ref(), &endpoint)?;
+        let server = self.start(&gateway)?;
         let upkeep = async {
             loop {
                 tokio::time::sleep(LAST_USED_EVERY).await;
@@ -110,8 +111,8 @@ impl Start<'_> {
              \x20       other that is not AKIA… or ASIA…, of account {account}\n\
              kept    nothing: the store and the audit log are in memory, and end with the process\n",
         );
-        let server = self.start(&gateway)?;
         announce(&said, None, &endpoint)?;
+        let server = self.start(&gateway)?;
         self.until_stopped(std::future::pending())?;
         server.stop();
         Ok(())
@@ -205,9 +206,7 @@ fn announce(said: &str, first: Option<&RootCredentials>, endpoint: &str) -> anyh
     let mut out = said.to_owned();
     if let Some(credentials) = first {
         out.push_str(
-            "
-# Credentials of the root user, shown once; `ringfence env` shows them again.
-",
+            "\n# Credentials of the root user, shown once; `ringfence env` shows them again.\n",
         );
         write!(out, "{}", Exports { endpoint, credentials })?;
     }
