@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Room is taken from the file system before a call is let through, so that a full disk refuses the
-//! call and not its event. Lines are written before the answer leaves: they survive `kill -9`. One
-//! thread syncs them, at once where an acknowledged write waits for it and within
+//! call and not its event. Lines are written before the answer leaves: they survive `kill -9`. The
+//! lines of calls that end in the same turn of a serving thread's loop are one batch and one write.
+//! One thread syncs them, at once where an acknowledged write waits for it and within
 //! [`LONGEST_UNSYNCED`] otherwise, many events at a time.
 //!
 //! Segments are `audit/NUMBER-TIME.jsonl`, in the order of their numbers. Every start begins a new
@@ -20,7 +21,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -70,9 +71,16 @@ struct State {
     segment: Option<Segment>,
     /// Calls that hold a place.
     places: u64,
+    /// Lines that wait to be written together.
+    lines: Vec<u8>,
+    batch: Arc<Batch>,
     unsynced: Unsynced,
     closing: bool,
 }
+
+/// Lines that are written together: whether they were, once that is known.
+#[derive(Default)]
+struct Batch(OnceLock<bool>);
 
 struct Segment {
     file: Arc<File>,
@@ -86,8 +94,9 @@ struct Segment {
 struct Unsynced {
     /// The files with unsynced lines: more than one when a segment has just ended.
     files: Vec<Arc<File>>,
+    /// When the oldest line that is not synced came, written or not.
     since: Option<Instant>,
-    waiting: Vec<oneshot::Sender<bool>>,
+    waiting: Vec<(Arc<Batch>, oneshot::Sender<bool>)>,
 }
 
 /// The right to record one event.
@@ -105,6 +114,8 @@ impl Audit {
             next: last_number(dir)? + 1,
             segment: None,
             places: 0,
+            lines: Vec::new(),
+            batch: Arc::default(),
             unsynced: Unsynced::default(),
             closing: false,
         };
@@ -145,23 +156,29 @@ impl Place<'_> {
     pub async fn record(self, mut line: String, durable: bool) -> Result<(), Unwritable> {
         let Some(log) = self.0 else { return Ok(()) };
         line.push('\n');
-        let synced = {
+        let durable = durable || log.rule == SyncRule::Every;
+        let (batch, synced, wake) = {
             let mut state = log.shared.lock();
-            state.append(line.as_bytes()).map_err(|error| {
-                tracing::error!(%error, dir = %state.dir.display(), "an audit event was not written");
-                Unwritable
-            })?;
-            if durable || log.rule == SyncRule::Every {
+            let (batch, first) = state.append(line.as_bytes());
+            let synced = durable.then(|| {
                 let (done, synced) = oneshot::channel();
-                state.unsynced.waiting.push(done);
-                Some(synced)
-            } else {
-                None
+                state.unsynced.waiting.push((batch.clone(), done));
+                synced
+            });
+            (batch, synced, first || durable)
+        };
+        if wake {
+            log.shared.wake.notify_one();
+        }
+        let kept = match synced {
+            Some(synced) => synced.await.unwrap_or(false),
+            None => {
+                // What other calls of this turn have to say goes into the same batch.
+                tokio::task::yield_now().await;
+                log.shared.written(&batch)
             }
         };
-        log.shared.wake.notify_one();
-        let Some(synced) = synced else { return Ok(()) };
-        if synced.await.unwrap_or(false) { Ok(()) } else { Err(Unwritable) }
+        if kept { Ok(()) } else { Err(Unwritable) }
     }
 }
 
@@ -199,23 +216,45 @@ impl State {
         Ok(Segment { file: Arc::new(file), len: 0, taken: Some(0) })
     }
 
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Adds a line to those that wait to be written. Returns their batch, and whether nothing else
+    /// was unsynced before.
+    fn append(&mut self, line: &[u8]) -> (Arc<Batch>, bool) {
+        self.lines.extend_from_slice(line);
+        let first = self.unsynced.since.is_none();
+        self.unsynced.since.get_or_insert_with(Instant::now);
+        (self.batch.clone(), first)
+    }
+
+    /// Writes the lines that wait, and says so to those who wait for them.
+    fn write(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let result = self.write_lines(&lines);
+        if let Err(error) = &result {
+            tracing::error!(%error, dir = %self.dir.display(), "audit events were not written");
+            // Whatever part of the lines is there stays the last of its file.
+            self.segment = None;
+        }
+        // Nobody else writes a batch.
+        let _ = std::mem::take(&mut self.batch).0.set(result.is_ok());
+        self.lines = lines;
+        self.lines.clear();
+    }
+
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.segment.as_ref().is_none_or(|segment| segment.len >= SEGMENT) {
             let mut segment = self.begin()?;
             segment.take_room(self.places * LONGEST_EVENT)?;
             self.segment = Some(segment);
         }
         let Some(segment) = &mut self.segment else { return Err(io::ErrorKind::NotFound.into()) };
-        if let Err(error) = segment.append(line) {
-            // Whatever part of the line is there stays the last of its file.
-            self.segment = None;
-            return Err(error);
-        }
+        segment.append(lines)?;
         let file = &segment.file;
         if !self.unsynced.files.iter().any(|known| Arc::ptr_eq(known, file)) {
             self.unsynced.files.push(file.clone());
         }
-        self.unsynced.since.get_or_insert_with(Instant::now);
         Ok(())
     }
 }
@@ -254,6 +293,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a batch was written, which is done now unless another call did it.
+    fn written(&self, batch: &Batch) -> bool {
+        if let Some(written) = batch.0.get() {
+            return *written;
+        }
+        self.lock().write();
+        batch.0.get().copied().unwrap_or(false)
+    }
+
     /// The syncing thread: until the log closes.
     fn sync_lines(&self) {
         let mut state = self.lock();
@@ -271,6 +319,7 @@ impl Shared {
                 state = woken.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
+            state.write();
             let Unsynced { files, waiting, .. } = std::mem::take(&mut state.unsynced);
             drop(state);
             let result = files.iter().try_for_each(|file| file.sync_data());
@@ -280,9 +329,10 @@ impl Shared {
                 // What the kernel could not write it may have dropped: do not build on it.
                 state.segment = None;
             }
-            for done in waiting {
+            for (batch, done) in waiting {
+                let written = batch.0.get().is_some_and(|written| *written);
                 // Its caller may have gone.
-                let _ = done.send(result.is_ok());
+                let _ = done.send(written && result.is_ok());
             }
         }
     }
@@ -345,6 +395,18 @@ mod tests {
         }
         assert_eq!(lines(dir.path()), ["0.0", "0.1", "0.2", "1.0", "1.1", "1.2"]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_said_in_one_turn_is_one_batch_in_the_order_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::open(dir.path(), SyncRule::Grouped).unwrap();
+        let say = |text: &str| audit.reserve().unwrap().record(text.into(), false);
+        let first = audit.0.as_ref().unwrap().shared.lock().batch.clone();
+        let (a, b, c) = tokio::join!(say("a"), say("b"), say("c"));
+        assert!(a.is_ok() && b.is_ok() && c.is_ok());
+        assert_eq!(first.0.get(), Some(&true));
+        assert_eq!(lines(dir.path()), ["a", "b", "c"]);
     }
 
     #[tokio::test]

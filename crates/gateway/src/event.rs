@@ -78,7 +78,7 @@ impl Event {
     /// The event as one line of JSON. `owner` is the account that hears of calls which no account
     /// made.
     pub fn line(&self, owner: AccountId) -> String {
-        let mut out = String::with_capacity(1024);
+        let mut out = String::with_capacity(2048);
         let mut event = Object::open(&mut out);
         event.text("eventVersion", VERSION);
         event.object("userIdentity", |who| self.identity(who));
@@ -87,7 +87,10 @@ impl Event {
             "" => "ringfence",
             prefix => prefix,
         };
-        event.text("eventSource", &format!("{source}.amazonaws.com"));
+        event.key("eventSource");
+        for part in ["\"", source, ".amazonaws.com\""] {
+            event.out.push_str(part);
+        }
         event.text("eventName", &self.name);
         event.text("awsRegion", &self.region);
         event.text("sourceIPAddress", &self.source_ip.to_string());

@@ -151,7 +151,7 @@ impl Gateway {
         let scope = signature.as_ref().ok().and_then(Option::as_ref).map(|s| s.service.as_str());
         let method = incoming.parts.method.as_str();
         let route = world.routes.find(method, &incoming.request(), scope);
-        let Ok(request_id) = self.draw_id(&world) else {
+        let Ok([request_id, event_id]) = self.draw_ids(&world) else {
             return write_error(route.protocol, route.service(), &ServiceError::internal(), "");
         };
         if route.mounted.is_none() {
@@ -160,7 +160,8 @@ impl Gateway {
             return write_error(route.protocol, &NO_SERVICE, &error, &request_id);
         }
 
-        let answered = self.record(&world, &incoming, &route, signature, &request_id).await;
+        let answered =
+            self.record(&world, &incoming, &route, signature, &request_id, event_id).await;
         let error = answered.as_ref().err();
         self.metrics.count(&route, error, started.elapsed());
         tracing::debug!(
@@ -183,6 +184,7 @@ impl Gateway {
         route: &Route<'_>,
         signature: Result<Option<Signature>, ServiceError>,
         request_id: &str,
+        event_id: String,
     ) -> Result<Reply, ServiceError> {
         let unwritable = |_: Unwritable| {
             self.metrics.unrecorded.inc();
@@ -191,7 +193,7 @@ impl Gateway {
         let place = self.audit.reserve().map_err(unwritable)?;
         let mut event = Event {
             request_id: request_id.to_owned(),
-            event_id: self.draw_id(world)?,
+            event_id,
             at: world.shared.clock.now(),
             source_ip: incoming.source_ip,
             user_agent: incoming.user_agent(),
@@ -218,14 +220,14 @@ impl Gateway {
         answered
     }
 
-    /// A random UUID.
-    fn draw_id(&self, world: &World) -> Result<String, ServiceError> {
-        let mut bytes = [0; 16];
-        world.shared.random.fill(&mut bytes).map_err(|error| {
+    /// Random UUIDs for a call and its event.
+    fn draw_ids(&self, world: &World) -> Result<[String; 2], ServiceError> {
+        let mut bytes = [[0; 16]; 2];
+        world.shared.random.fill(bytes.as_flattened_mut()).map_err(|error| {
             tracing::error!(%error, "no random bytes for a request id");
             ServiceError::internal()
         })?;
-        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+        Ok(bytes.map(|id| uuid::Builder::from_random_bytes(id).into_uuid().to_string()))
     }
 }
 

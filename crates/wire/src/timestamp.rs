@@ -89,37 +89,51 @@ impl Timestamp {
             return self.epoch().to_string();
         };
         let (date, time) = (at.date(), at.time());
-        let fraction = match self.nanos / 1_000_000 {
-            0 => String::new(),
-            millis => format!(".{millis:03}"),
-        };
+        let year = u32::try_from(date.year()).unwrap_or_default();
+        let mut out = String::with_capacity(32);
         match format {
-            TimestampFormat::DateTime | TimestampFormat::EpochSeconds => format!(
-                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}Z",
-                date.year(),
-                u8::from(date.month()),
-                date.day(),
-                time.hour(),
-                time.minute(),
-                time.second()
-            ),
-            TimestampFormat::HttpDate => format!(
-                "{}, {:02} {} {:04} {:02}:{:02}:{:02}{fraction} GMT",
-                &date.weekday().to_string()[..3],
-                date.day(),
-                &date.month().to_string()[..3],
-                date.year(),
-                time.hour(),
-                time.minute(),
-                time.second()
-            ),
+            TimestampFormat::DateTime | TimestampFormat::EpochSeconds => {
+                digits(&mut out, year, 4, "-");
+                digits(&mut out, u8::from(date.month()).into(), 2, "-");
+                digits(&mut out, date.day().into(), 2, "T");
+            }
+            TimestampFormat::HttpDate => {
+                out.push_str(&date.weekday().to_string()[..3]);
+                out.push_str(", ");
+                digits(&mut out, date.day().into(), 2, " ");
+                out.push_str(&date.month().to_string()[..3]);
+                out.push(' ');
+                digits(&mut out, year, 4, " ");
+            }
         }
+        digits(&mut out, time.hour().into(), 2, ":");
+        digits(&mut out, time.minute().into(), 2, ":");
+        digits(&mut out, time.second().into(), 2, "");
+        match self.nanos / 1_000_000 {
+            0 => {}
+            millis => {
+                out.push('.');
+                digits(&mut out, millis, 3, "");
+            }
+        }
+        out.push_str(if format == TimestampFormat::HttpDate { " GMT" } else { "Z" });
+        out
     }
 
     /// Seconds with their fraction.
     pub fn epoch(self) -> f64 {
         self.seconds as f64 + f64::from(self.nanos) / 1e9
     }
+}
+
+/// Appends a number in as many digits, and what stands after it. Every call formats a few times;
+/// the formatter's machinery would cost more than all else of it.
+pub(crate) fn digits(out: &mut String, number: u32, width: u32, then: &str) {
+    for place in (0..width).rev() {
+        let digit = number / 10u32.pow(place) % 10;
+        out.push(char::from(b'0' + digit as u8));
+    }
+    out.push_str(then);
 }
 
 impl fmt::Debug for Timestamp {

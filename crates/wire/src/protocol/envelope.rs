@@ -47,11 +47,17 @@ pub(crate) fn query_reply(
     request_id: &str,
 ) -> Reply {
     let mut writer = XmlWriter::default();
+    // Room for a small answer at once.
+    writer.out.reserve(1024);
     open_response(&mut writer.out, operation);
     if let Some(wrapper) = operation.result_wrapper {
-        writer.out.push_str(&format!("<{wrapper}>"));
+        for part in ["<", wrapper, ">"] {
+            writer.out.push_str(part);
+        }
         writer.members(output);
-        writer.out.push_str(&format!("</{wrapper}>"));
+        for part in ["</", wrapper, ">"] {
+            writer.out.push_str(part);
+        }
     } else {
         writer.members(output);
     }

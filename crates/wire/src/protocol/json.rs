@@ -268,31 +268,39 @@ impl JsonWriter {
 /// Appends a JSON string.
 pub fn quote(out: &mut String, text: &str) {
     out.push('"');
-    let mut from = 0;
-    for (i, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            0..0x20 | 0x7f => {
-                out.push_str(&text[from..i]);
-                out.push_str(&format!("\\u{byte:04x}"));
-                from = i + 1;
-                continue;
-            }
-            _ => continue,
-        };
-        out.push_str(&text[from..i]);
-        out.push_str(escape);
-        from = i + 1;
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| ESCAPED[usize::from(byte)]) {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            byte => out.push_str(&format!("\\u{byte:04x}")),
+        }
+        // What is escaped is one byte long.
+        rest = &rest[at + 1..];
     }
-    out.push_str(&text[from..]);
+    out.push_str(rest);
     out.push('"');
 }
+
+/// The bytes that do not stand for themselves in a JSON string.
+static ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[0x7f] = true;
+    table
+};
 
 /// Appends a JSON number, or the text that stands for what JSON has no number for.
 fn number(out: &mut String, value: f64) {

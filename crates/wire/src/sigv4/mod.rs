@@ -140,26 +140,29 @@ impl Signature {
             )));
         }
         let signed = self.time.seconds;
-        let (now_text, window) = (parse::basic(now.seconds), SKEW / 60);
+        let (now_text, window) = (|| parse::basic(now.seconds), SKEW / 60);
         let last = signed.saturating_add(self.expires.map_or(SKEW, i64::from));
         if now.seconds > last {
             if self.expires.is_some() {
                 return Err(mismatch(format!(
-                    "Signature expired: {} is now earlier than {now_text}",
-                    parse::basic(last)
+                    "Signature expired: {} is now earlier than {}",
+                    parse::basic(last),
+                    now_text()
                 )));
             }
             return Err(mismatch(format!(
-                "Signature expired: {} is now earlier than {} ({now_text} - {window} min.)",
+                "Signature expired: {} is now earlier than {} ({} - {window} min.)",
                 self.time_text,
-                parse::basic(now.seconds - SKEW)
+                parse::basic(now.seconds - SKEW),
+                now_text()
             )));
         }
         if signed > now.seconds.saturating_add(SKEW) {
             return Err(mismatch(format!(
-                "Signature not yet current: {} is still later than {} ({now_text} + {window} min.)",
+                "Signature not yet current: {} is still later than {} ({} + {window} min.)",
                 self.time_text,
-                parse::basic(now.seconds + SKEW)
+                parse::basic(now.seconds + SKEW),
+                now_text()
             )));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::{Algorithm, Payload, Received, Signature, mismatch};
 use crate::error::ServiceError;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, digits};
 use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 
@@ -27,15 +27,14 @@ fn incomplete(message: impl Into<String>) -> ServiceError {
 /// `20150830T123600Z`
 pub(super) fn basic(seconds: i64) -> String {
     let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else { return seconds.to_string() };
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        at.year(),
-        u8::from(at.month()),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    let mut out = String::with_capacity(16);
+    digits(&mut out, u32::try_from(at.year()).unwrap_or_default(), 4, "");
+    digits(&mut out, u8::from(at.month()).into(), 2, "");
+    digits(&mut out, at.day().into(), 2, "T");
+    digits(&mut out, at.hour().into(), 2, "");
+    digits(&mut out, at.minute().into(), 2, "");
+    digits(&mut out, at.second().into(), 2, "Z");
+    out
 }
 
 fn parse_basic(text: &str) -> Option<Timestamp> {

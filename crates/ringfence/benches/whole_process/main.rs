@@ -1,0 +1,190 @@
+//! The whole server under load, and a bare hyper server in the same run: CPU time per request as a
+//! multiple of hello-world, durable writes per CPU second, time to the first answer, memory.
+//!
+//! ```text
+//! cargo bench --package ringfence --bench whole_process [-- --principals 100000]
+//! ```
+//!
+//! CPU time is what the kernel charged to the server's process; the clients are another process, so
+//! that their cost is not in it. `docs/performance.md` says how to read what is printed.
+
+#![expect(clippy::expect_used, reason = "a bench has nobody to report to")]
+
+mod client;
+mod hello;
+mod process;
+mod signer;
+
+use client::replay;
+use process::{Server, cpu_time};
+use signer::Signer;
+use std::time::Duration;
+
+/// Connections, each with one request under way.
+const CLIENTS: usize = 64;
+/// Requests of one measurement of a read.
+const READS: usize = 100_000;
+/// Requests of one measurement of a write.
+const WRITES: usize = 20_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, port] = &arguments[..]
+        && flag == "--hello"
+    {
+        return hello::serve(port.parse().expect("a port"));
+    }
+    let principals = arguments
+        .iter()
+        .position(|argument| argument == "--principals")
+        .and_then(|at| arguments.get(at + 1))
+        .map_or(100_000, |n| n.parse().expect("a number of principals"));
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(run(principals));
+}
+
+/// What one measurement found.
+struct Cost {
+    cpu: Duration,
+    wall: Duration,
+    requests: usize,
+}
+
+impl Cost {
+    fn micros(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.requests as f64
+    }
+
+    fn row(&self, what: &str, hello: f64) {
+        let per_second = self.requests as f64 / self.wall.as_secs_f64();
+        let per_cpu_second = self.requests as f64 / self.cpu.as_secs_f64();
+        let (micros, times) = (self.micros(), self.micros() / hello);
+        println!(
+            "| {what:<44} | {micros:>9.1} | {times:>7.2} | {per_cpu_second:>15.0} | {per_second:>10.0} |"
+        );
+    }
+}
+
+/// Sends the requests over all clients and charges the server for them.
+async fn measure(server: &Server, requests: Vec<Vec<u8>>) -> Cost {
+    let count = requests.len();
+    let before = cpu_time(server.pid());
+    let wall = replay(server.port(), requests, CLIENTS).await;
+    Cost { cpu: cpu_time(server.pid()) - before, wall, requests: count }
+}
+
+/// The same request, over and over: AWS lets a signature be used again within its five minutes.
+async fn measure_read(server: &Server, request: &[u8]) -> Cost {
+    measure(server, vec![request.to_vec(); READS / 10]).await;
+    measure(server, vec![request.to_vec(); READS]).await
+}
+
+async fn run(principals: usize) {
+    let hello_server = Server::hello();
+    hello_server.until_it_answers(hello::REQUEST).await;
+    let hello = measure_read(&hello_server, hello::REQUEST).await;
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let (server, empty_start) = Server::ringfence(&data).await;
+    let root = server.root();
+    let idle = server.resident();
+    let user = set_up(&server, &root).await;
+
+    println!("| call, {CLIENTS} clients | CPU µs | × hello | per CPU second | per second |");
+    println!("|---|---:|---:|---:|---:|");
+    let base = hello.micros();
+    hello.row("hyper hello-world", base);
+    let mut made = 10;
+    create(&server, &root, 0..made).await;
+    let mut create_cost: Option<Cost> = None;
+    for population in populations(principals) {
+        while made < population {
+            let until = (made + WRITES).min(population);
+            let cost = create(&server, &root, made..until).await;
+            if until - made == WRITES {
+                create_cost = Some(cost);
+            }
+            made = until;
+        }
+        let who = user.post("sts", "Action=GetCallerIdentity&Version=2011-06-15");
+        let what = format!("GetCallerIdentity, {population} users");
+        measure_read(&server, &who).await.row(&what, base);
+        let get = user.post("iam", "Action=GetUser&Version=2010-05-08&UserName=user-7");
+        let what = format!("GetUser, {population} users");
+        measure_read(&server, &get).await.row(&what, base);
+    }
+    if let Some(cost) = create_cost {
+        cost.row("CreateUser, durable", base);
+    }
+    measure_read(&hello_server, hello::REQUEST).await.row("hyper hello-world, again", base);
+
+    let full = server.resident();
+    server.stop();
+    let (again, full_start) = Server::ringfence(&data).await;
+    println!();
+    println!("start to first answer, empty: {:.1} ms", empty_start.as_secs_f64() * 1e3);
+    println!("start to first answer, {made} users: {:.0} ms", full_start.as_secs_f64() * 1e3);
+    println!("resident, idle and empty: {:.1} MB", idle as f64 / 1e6);
+    println!("resident after the load, {made} users: {:.1} MB", full as f64 / 1e6);
+    let loaded = again.resident();
+    println!(
+        "resident after a start with {made} users: {:.1} MB, {:.0} B a user",
+        loaded as f64 / 1e6,
+        loaded.saturating_sub(idle) as f64 / made as f64
+    );
+}
+
+fn populations(most: usize) -> Vec<usize> {
+    let mut all: Vec<usize> = [10, 1_000, 10_000].into_iter().filter(|n| *n < most).collect();
+    all.push(most);
+    all
+}
+
+/// A user who may read users, by a policy of its own and one of its group.
+async fn set_up(server: &Server, root: &Signer) -> Signer {
+    let may = |action: &str| {
+        let document = format!(
+            "{{\"Version\":\"2012-10-17\",\"Statement\":[{{\"Effect\":\"Allow\",\"Action\":\"{action}\",\
+             \"Resource\":\"*\",\"Condition\":{{\"IpAddress\":{{\"aws:SourceIp\":\"127.0.0.0/8\"}}}}}}]}}"
+        );
+        signer::encode(&document)
+    };
+    let calls = [
+        "Action=CreateUser&UserName=caller".to_owned(),
+        "Action=CreateGroup&GroupName=readers".to_owned(),
+        "Action=AddUserToGroup&GroupName=readers&UserName=caller".to_owned(),
+        format!(
+            "Action=PutUserPolicy&UserName=caller&PolicyName=own&PolicyDocument={}",
+            may("iam:List*")
+        ),
+        format!(
+            "Action=PutGroupPolicy&GroupName=readers&PolicyName=group&PolicyDocument={}",
+            may("iam:Get*")
+        ),
+    ];
+    for call in calls {
+        let request = root.post("iam", &format!("{call}&Version=2010-05-08"));
+        replay(server.port(), vec![request], 1).await;
+    }
+    let request = root.post("iam", "Action=CreateAccessKey&UserName=caller&Version=2010-05-08");
+    let answer = client::once(server.port(), &request).await;
+    Signer::new(between(&answer, "AccessKeyId"), between(&answer, "SecretAccessKey"))
+}
+
+fn between(answer: &str, element: &str) -> String {
+    let (_, rest) = answer.split_once(&format!("<{element}>")).expect("the element");
+    rest.split_once("</").expect("its end").0.to_owned()
+}
+
+async fn create(server: &Server, root: &Signer, numbers: std::ops::Range<usize>) -> Cost {
+    let requests = numbers
+        .map(|n| {
+            root.post("iam", &format!("Action=CreateUser&UserName=user-{n}&Version=2010-05-08"))
+        })
+        .collect();
+    measure(server, requests).await
+}
