@@ -47,7 +47,9 @@ pub fn row(prefix: &str, operation: &str, reference: &Reference) -> Result<Strin
     let main = actions.first().context("a row has an action")?;
     let name = main.split_once(':').map_or(main.as_str(), |(_, name)| name);
     let Some(action) = reference.actions.get(name.to_ascii_lowercase()) else {
-        if source == "Reference" {
+        if source == "Reference" && reference.trial {
+            println!("  no authorisation row: {prefix}:{operation}");
+        } else if source == "Reference" {
             bail!("no authorization row for `{prefix}:{operation}`: add one to the exceptions");
         }
         return Ok(render(source, &actions, "Write", &[], &[]));

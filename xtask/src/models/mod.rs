@@ -31,6 +31,10 @@ pub struct Options {
     /// Change nothing; fail if anything would change.
     #[arg(long)]
     check: bool,
+    /// List the operations without an authorisation row and go on, for trying a new service. Needs
+    /// `--out`: such a crate is not for committing.
+    #[arg(long, requires = "out", conflicts_with = "check")]
+    trial: bool,
 }
 
 /// The services whose crates are committed.
@@ -81,7 +85,8 @@ pub fn run(options: &Options) -> Result<()> {
         let mut model = sources.model(service)?;
         patch_from(&root.join("xtask/patches").join(format!("{service}.json")), &mut model)?;
         let paginators = sources.paginators(service)?;
-        let reference = sources.reference(facts.action_prefix)?;
+        let mut reference = sources.reference(facts.action_prefix)?;
+        reference.trial = options.trial;
         let files = emit::service(&facts, &model, &paginators, &reference)
             .with_context(|| format!("service `{service}`"))?;
         let dir = root.join(&options.out).join(service);

