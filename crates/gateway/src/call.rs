@@ -122,13 +122,13 @@ impl<T> Resolved<T> {
     }
 
     /// Sets a condition key of this request, for example `iam:PolicyARN`.
-    pub fn key(mut self, key: &str, value: impl Into<String>) -> Self {
+    pub fn key(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.keys.set(key, value);
         self
     }
 
     /// Sets a condition key where there is a value.
-    pub fn key_if(self, key: &str, value: Option<impl Into<String>>) -> Self {
+    pub fn key_if(self, key: &'static str, value: Option<impl Into<String>>) -> Self {
         match value {
             Some(value) => self.key(key, value),
             None => self,
@@ -136,7 +136,7 @@ impl<T> Resolved<T> {
     }
 
     /// Sets a condition key that holds a set.
-    pub fn keys(mut self, key: &str, values: Vec<String>) -> Self {
+    pub fn keys(mut self, key: &'static str, values: Vec<String>) -> Self {
         self.keys.set_many(key, values);
         self
     }
@@ -145,9 +145,9 @@ impl<T> Resolved<T> {
     /// has one (`iam:ResourceTag/…`).
     pub fn tagged(mut self, tags: &Tags, service_prefix: Option<&str>) -> Self {
         for (key, value) in tags {
-            self.keys.set(&format!("aws:ResourceTag/{key}"), value);
+            self.keys.set(format!("aws:ResourceTag/{key}"), value);
             if let Some(prefix) = service_prefix {
-                self.keys.set(&format!("{prefix}:ResourceTag/{key}"), value);
+                self.keys.set(format!("{prefix}:ResourceTag/{key}"), value);
             }
         }
         self
@@ -160,7 +160,7 @@ impl<T> Resolved<T> {
     ) -> Self {
         let mut keys = Vec::new();
         for (key, value) in tags {
-            self.keys.set(&format!("aws:RequestTag/{key}"), value);
+            self.keys.set(format!("aws:RequestTag/{key}"), value);
             keys.push(key.to_owned());
         }
         if !keys.is_empty() {

@@ -79,10 +79,11 @@ impl Identity {
         match self {
             Self::Root { account } => account.root_arn(),
             Self::User { account, name, path, .. } => {
-                format!("arn:aws:iam::{account}:user{path}{name}")
+                ["arn:aws:iam::", &account.to_string(), ":user", path, name].concat()
             }
             Self::AssumedRole { account, role_name, session_name, .. } => {
-                format!("arn:aws:sts::{account}:assumed-role/{role_name}/{session_name}")
+                let account = account.to_string();
+                ["arn:aws:sts::", &account, ":assumed-role/", role_name, "/", session_name].concat()
             }
             Self::FederatedUser { account, name, .. } => {
                 format!("arn:aws:sts::{account}:federated-user/{name}")
@@ -95,7 +96,7 @@ impl Identity {
     pub fn principal_arn(&self) -> String {
         match self {
             Self::AssumedRole { account, role_name, role_path, .. } => {
-                format!("arn:aws:iam::{account}:role{role_path}{role_name}")
+                ["arn:aws:iam::", &account.to_string(), ":role", role_path, role_name].concat()
             }
             _ => self.arn(),
         }

@@ -11,6 +11,7 @@ use ringfence_wire::shape::TimestampFormat;
 /// knows of the resource and the request. Nothing here is what a caller merely claims.
 pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Context) -> Context {
     let mut context = extra.clone();
+    context.reserve(20);
     principal(facts, &mut context);
     let session = facts.caller.session.as_deref();
 
@@ -67,12 +68,12 @@ fn principal(facts: &CallFacts, context: &mut Context) {
         context.set("aws:PrincipalOrgID", organization);
     }
     for (key, value) in facts.authority.tags.iter() {
-        context.set(&format!("aws:PrincipalTag/{key}"), value.as_str());
+        context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
     }
     // Session tags win over the principal's own of the same key.
     if let Some(session) = &facts.caller.session {
         for (key, value) in &session.tags {
-            context.set(&format!("aws:PrincipalTag/{key}"), value.as_str());
+            context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
         }
     }
 }

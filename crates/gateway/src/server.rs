@@ -21,6 +21,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -231,19 +232,48 @@ async fn exchange(
         parts.headers.insert(header::HOST, host);
     }
     let incoming = Incoming { parts, body, source_ip: peer.ip().to_canonical(), secure: false };
-    // A task of its own: when the client goes away the call still ends, and is recorded.
     let call = Call::begin(under_way);
-    let answered = tokio::task::spawn_local(async move {
+    let answered = ToTheEnd::new(async move {
         let reply = gateway.answer(incoming).await;
         drop(call);
         reply
     });
-    match answered.await {
-        Ok(reply) => respond(reply),
-        Err(error) => {
-            tracing::error!(%error, "a call was not answered");
-            let error = ServiceError::internal();
-            respond(write_error(Protocol::AwsQuery, &NO_SERVICE, &error, ""))
+    respond(answered.await)
+}
+
+/// A call that ends, and is recorded, even when its client goes away: what is dropped half-way goes
+/// on as a task of its own.
+struct ToTheEnd<F: Future<Output = Reply> + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output = Reply> + 'static> ToTheEnd<F> {
+    fn new(call: F) -> Self {
+        Self(Some(Box::pin(call)))
+    }
+}
+
+impl<F: Future<Output = Reply> + 'static> Future for ToTheEnd<F> {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        let Some(call) = &mut self.0 else { return Poll::Pending };
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context)));
+        let reply = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(reply)) => reply,
+            Err(_) => {
+                tracing::error!("a call was not answered");
+                write_error(Protocol::AwsQuery, &NO_SERVICE, &ServiceError::internal(), "")
+            }
+        };
+        self.0 = None;
+        Poll::Ready(reply)
+    }
+}
+
+impl<F: Future<Output = Reply> + 'static> Drop for ToTheEnd<F> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            tokio::task::spawn_local(call);
         }
     }
 }

@@ -40,7 +40,12 @@ impl AccountId {
 
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012}", self.0)
+        let (mut digits, mut rest) = ([b'0'; 12], self.0);
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        f.pad(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -1,12 +1,15 @@
 //! The facts of a request that conditions and variables look at.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 /// Condition keys with their values. Names compare without regard to case; a key may be there with
 /// no value at all, which is not the same as its absence.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// A request has some twenty keys: a list is searched as soon as a tree would be, and is made
+/// without copying the names.
+#[derive(Debug, Clone, Default)]
 pub struct Context {
-    keys: BTreeMap<String, Values>,
+    keys: Vec<(Cow<'static, str>, Values)>,
 }
 
 /// The values of one key.
@@ -30,26 +33,37 @@ impl Values {
 
 impl Context {
     /// Sets a key that holds one value.
-    pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        self.keys.insert(key.to_ascii_lowercase(), Values::One(value.into()));
+    pub fn set(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        self.put(key.into(), Values::One(value.into()));
     }
 
     /// Sets a key that holds a set of values.
-    pub fn set_many(&mut self, key: &str, values: Vec<String>) {
-        self.keys.insert(key.to_ascii_lowercase(), Values::Many(values));
+    pub fn set_many(&mut self, key: impl Into<Cow<'static, str>>, values: Vec<String>) {
+        self.put(key.into(), Values::Many(values));
+    }
+
+    fn put(&mut self, key: Cow<'static, str>, values: Values) {
+        match self.keys.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&key)) {
+            Some((_, known)) => *known = values,
+            None => self.keys.push((key, values)),
+        }
+    }
+
+    /// Makes room for more keys.
+    pub fn reserve(&mut self, more: usize) {
+        self.keys.reserve(more);
     }
 
     /// The values of a key; `None` where it is absent.
     pub fn get(&self, key: &str) -> Option<&Values> {
-        if key.bytes().any(|b| b.is_ascii_uppercase()) {
-            self.keys.get(&key.to_ascii_lowercase())
-        } else {
-            self.keys.get(key)
-        }
+        self.keys
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(key))
+            .map(|(_, values)| values)
     }
 
-    /// Every key in lower case with its values.
+    /// Every key as it was set, with its values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
-        self.keys.iter().map(|(key, values)| (key.as_str(), values))
+        self.keys.iter().map(|(key, values)| (&**key, values))
     }
 }

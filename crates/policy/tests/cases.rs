@@ -208,8 +208,8 @@ fn context(keys: &Value) -> Context {
     let mut out = Context::default();
     for (key, value) in keys.as_object().into_iter().flatten() {
         match value {
-            Value::Array(values) => out.set_many(key, values.iter().map(text).collect()),
-            one => out.set(key, text(one)),
+            Value::Array(values) => out.set_many(key.clone(), values.iter().map(text).collect()),
+            one => out.set(key.clone(), text(one)),
         }
     }
     out
