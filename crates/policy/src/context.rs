@@ -43,7 +43,7 @@ impl Context {
     }
 
     fn put(&mut self, key: Cow<'static, str>, values: Values) {
-        match self.keys.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&key)) {
+        match self.keys.iter_mut().find(|(known, _)| is_same_key(known, &key)) {
             Some((_, known)) => *known = values,
             None => self.keys.push((key, values)),
         }
@@ -55,15 +55,55 @@ impl Context {
     }
 
     /// The values of a key; `None` where it is absent.
+    ///
+    /// A key that ends in a tag's, `aws:ResourceTag/Team`, may be there in several spellings. The
+    /// one asked for is meant, and another only where it is the only one: a condition matches a tag
+    /// key in either spelling, but not both.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourcetag>
     pub fn get(&self, key: &str) -> Option<&Values> {
-        self.keys
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(key))
-            .map(|(_, values)| values)
+        let mut alike = self.keys.iter().filter(|(known, _)| known.eq_ignore_ascii_case(key));
+        let (first, values) = alike.next()?;
+        if is_same_key(first, key) {
+            return Some(values);
+        }
+        let mut others = 0;
+        for (known, values) in alike {
+            if is_same_key(known, key) {
+                return Some(values);
+            }
+            others += 1;
+        }
+        (others == 0).then_some(values)
     }
 
     /// Every key as it was set, with its values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
         self.keys.iter().map(|(key, values)| (&**key, values))
+    }
+}
+
+/// Whether two names are one key: without regard to case, but for the key of a tag.
+fn is_same_key(one: &str, other: &str) -> bool {
+    let tag = |key: &str| key.find('/').map_or(key.len(), |slash| slash + 1);
+    one.eq_ignore_ascii_case(other) && one[tag(one)..] == other[tag(other)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_in_two_spellings_is_read_in_the_one_asked_for_or_not_at_all() {
+        let mut context = Context::default();
+        context.set("aws:ResourceTag/Team", "admin");
+        let value = |context: &Context, key: &str| context.get(key).map(|v| v.as_slice().concat());
+        assert_eq!(value(&context, "AWS:resourcetag/team").as_deref(), Some("admin"));
+        context.set("aws:ResourceTag/team", "dev");
+        assert_eq!(value(&context, "aws:ResourceTag/Team").as_deref(), Some("admin"));
+        assert_eq!(value(&context, "aws:resourceTag/team").as_deref(), Some("dev"));
+        assert_eq!(value(&context, "aws:ResourceTag/TEAM"), None);
+        context.set("AWS:username", "ann");
+        context.set("aws:UserName", "bob");
+        assert_eq!(value(&context, "aws:username").as_deref(), Some("bob"));
     }
 }

@@ -41,12 +41,60 @@ pub(crate) fn within_part(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Whether the whole text matches. Time is at most the product of the lengths: it walks the text
-/// once, and keeps which places of the pattern can be reached.
+/// Whether the whole text matches. Time is at most the product of the lengths; a pattern that needs
+/// more characters than there are costs nothing.
 pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool {
     let same = |a: char, b: char| a == b || (ignore_case && a.eq_ignore_ascii_case(&b));
-    // What stands before the first token that may match nothing needs no such set.
+    let is_any = |token: &&Token| matches!(token, Token::Any | Token::AnyWithinPart);
+    let needed = pattern.len() - pattern.iter().filter(is_any).count();
+    if needed > text.len() {
+        return false;
+    }
+    if pattern.contains(&Token::AnyWithinPart) {
+        by_reach(pattern, text, same)
+    } else {
+        by_last_star(pattern, text, same)
+    }
+}
+
+/// Where every star is free: each may be taken as short as possible, so that after a mismatch only
+/// the last one need grow.
+fn by_last_star(pattern: &[Token], text: &str, same: impl Fn(char, char) -> bool + Copy) -> bool {
+    let mut rest = text.chars();
+    let mut at = 0;
+    // What follows the last star in the pattern, and the text that it has not taken.
+    let mut last: Option<(usize, std::str::Chars<'_>)> = None;
+    loop {
+        if pattern.get(at) == Some(&Token::Any) {
+            at += 1;
+            if at == pattern.len() {
+                return true;
+            }
+            last = Some((at, rest.clone()));
+            continue;
+        }
+        let mut ahead = rest.clone();
+        match (pattern.get(at), ahead.next()) {
+            (None, None) => return true,
+            (Some(_), None) => return false,
+            (Some(token), Some(c)) if matches_one(*token, c, same) => {
+                at += 1;
+                rest = ahead;
+            }
+            _ => {
+                let Some((after, from)) = &mut last else { return false };
+                from.next();
+                (at, rest) = (*after, from.clone());
+            }
+        }
+    }
+}
+
+/// Where some star must stay within its part: walks the text once and keeps which places of the
+/// pattern can be reached.
+fn by_reach(pattern: &[Token], text: &str, same: impl Fn(char, char) -> bool + Copy) -> bool {
     let is_any = |token: &Token| matches!(token, Token::Any | Token::AnyWithinPart);
+    // What stands before the first token that may match nothing needs no such set.
     let fixed = pattern.iter().position(is_any).unwrap_or(pattern.len());
     let mut rest = text.chars();
     for token in &pattern[..fixed] {
@@ -56,12 +104,6 @@ pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool 
         }
     }
     let pattern = &pattern[fixed..];
-    match pattern {
-        [] => return rest.next().is_none(),
-        // What most patterns end with.
-        [Token::Any] => return true,
-        _ => {}
-    }
     // `reached[p]`: the text so far can end before token `p`.
     let mut reached = vec![false; pattern.len() + 1];
     let mut next = reached.clone();
@@ -104,6 +146,7 @@ pub(crate) fn action(pattern: &str, action: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_star_spans_any_run_and_a_question_mark_one_character() {
@@ -138,6 +181,15 @@ mod tests {
             let (part, rest) = pattern.split_once(':').unwrap();
             let tokens = [within_part(part), vec![Token::Char(':')], wildcards(rest)].concat();
             assert_eq!(matches(&tokens, text, false), want, "{pattern} {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_to_match_agree(pattern in "[ab?*]{0,12}", text in "[abc]{0,16}") {
+            let tokens = wildcards(&pattern);
+            let same = |a, b| a == b;
+            prop_assert_eq!(by_last_star(&tokens, &text, same), by_reach(&tokens, &text, same));
         }
     }
 
