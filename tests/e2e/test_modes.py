@@ -347,3 +347,27 @@ def test_env_of_a_directory_without_a_store_is_refused(ringfence, tmp_path):
     done = ringfence("env", "--data", tmp_path / "none", check=False)
     assert done.returncode != 0 and "export" not in done.stdout
     assert not (tmp_path / "none").exists()
+
+
+# --- a web page is no client -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "evil.example:4566"},
+    ],
+    ids=["another_origin", "cross_site", "a_rebound_name"],
+)
+def test_in_dev_no_web_page_acts_as_root(headers, dev):
+    before = dev.principal("test", "any").iam.list_users()["Users"]
+    for method, path in [
+        ("POST", "/_ringfence/reset"),
+        ("POST", "/moto-api/reset"),
+        ("GET", "/?Action=CreateUser&UserName=x&Version=2010-05-08"),
+    ]:
+        status, _, body = dev.request(method, path, headers=headers)
+        assert (status, b"web pages" in body) == (403, True), body
+    assert dev.principal("test", "any").iam.list_users()["Users"] == before

@@ -576,3 +576,11 @@ def test_a_users_session_has_expired_after_its_time(make, dev):
     assert session.sts.get_caller_identity()["Account"]
     advance(dev, 11)
     expect(session.sts.get_caller_identity, "ExpiredToken", 403)
+
+
+def test_a_session_of_a_user_that_moved_is_of_the_user_where_it_is(world):
+    user = world.user(allow("*"), path="/admin/")
+    session = user.session_from(user.sts.get_session_token()["Credentials"])
+    assert f":user/admin/{user.name}" in session.sts.get_caller_identity()["Arn"]
+    world.iam.update_user(UserName=user.name, NewPath="/staff/")
+    assert f":user/staff/{user.name}" in session.sts.get_caller_identity()["Arn"]

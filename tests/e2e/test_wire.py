@@ -236,6 +236,19 @@ def test_a_session_token_does_not_show_what_is_in_it(session):
         assert b"assumed-role" not in form and session.secret.encode() not in form
 
 
+@pytest.mark.parametrize("region", ["US-EAST-1", "us_east_1", "x" * 33, "*"])
+def test_what_is_no_region_is_refused(region, signer):
+    refused = signer.query("sts", IDENTITY, region=region)
+    assert_refused(refused, 403, "SignatureDoesNotMatch", matching="valid region")
+
+
+def test_a_plus_in_a_signed_query_string_cannot_stand_for_an_escaped_one(signer):
+    target = signer.presigned("sts", {**IDENTITY, "Unknown": "a+b"})
+    assert "a%2Bb" in target and signer.send("GET", target).status == 200
+    altered = signer.send("GET", target.replace("a%2Bb", "a+b"))
+    assert_refused(altered, 403, "SignatureDoesNotMatch", MISMATCH)
+
+
 # --- presigned -----------------------------------------------------------------------------------
 
 

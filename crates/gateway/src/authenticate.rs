@@ -14,7 +14,7 @@ use crate::ids::{IdKind, account_of};
 use ringfence_policy::AccountId;
 use ringfence_wire::ServiceError;
 use ringfence_wire::service::{Auth, Operation, Service};
-use ringfence_wire::sigv4::{PathRule, Received, Signature, hex_sha256};
+use ringfence_wire::sigv4::{Algorithm, PathRule, Received, Signature, hex_sha256};
 use std::sync::Arc;
 
 /// A request whose signature is to be checked.
@@ -43,7 +43,7 @@ pub(crate) fn authenticate(
     // The caller's clock is compared with the machine's: moving the time of what is stored must not
     // shut out every client.
     signature.check_time(SystemClock.now())?;
-    let caller = if let Some(account) = world.relaxed_root(&signature.access_key_id) {
+    let mut caller = if let Some(account) = world.relaxed_root(&signature.access_key_id) {
         let identity = Identity::Root { account };
         Caller { identity, access_key_id: signature.access_key_id.clone(), session: None }
     } else if signature.access_key_id.starts_with(IdKind::SessionKey.prefix()) {
@@ -52,7 +52,11 @@ pub(crate) fn authenticate(
         long_term(world, claim)?
     };
     let authority = world.shared.directory.authority(&caller.identity);
-    Ok((caller, authority.ok_or_else(invalid_client_token)?))
+    let authority = authority.ok_or_else(invalid_client_token)?;
+    if let Some(path) = &authority.path {
+        caller.identity.moved_to(path);
+    }
+    Ok((caller, authority))
 }
 
 /// The account whose root user an access key id names in `--dev`: twelve digits are that account,
@@ -126,10 +130,22 @@ fn check_scope(service: &Service, signature: &Signature) -> Result<(), ServiceEr
             service.signing_name
         ));
     }
-    if service.global && !signature.covers_region(GLOBAL_REGION) {
+    let valid = match signature.algorithm {
+        Algorithm::V4 if service.global => signature.region == GLOBAL_REGION,
+        Algorithm::V4 => is_region(&signature.region),
+        // Its set of regions must hold the one that the call is decided for.
+        Algorithm::V4a => signature.covers_region(GLOBAL_REGION),
+    };
+    if !valid {
         return refuse("Credential should be scoped to a valid region. ".into());
     }
     Ok(())
+}
+
+/// Whether a text has the form of a region's name. Every such region is here.
+pub(crate) fn is_region(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(known)
 }
 
 fn verify(world: &World, claim: &Claim<'_>, secret: &str) -> Result<(), ServiceError> {

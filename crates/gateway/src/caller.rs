@@ -74,6 +74,15 @@ impl Identity {
         }
     }
 
+    /// Gives the user behind it the path that it has now: ARNs follow a user that moves.
+    pub(crate) fn moved_to(&mut self, now: &str) {
+        match self {
+            Self::User { path, .. } if path != now => now.clone_into(path),
+            Self::FederatedUser { issuer, .. } => issuer.moved_to(now),
+            _ => {}
+        }
+    }
+
     /// The ARN that AWS shows for the caller: a session's own where it is one.
     pub fn arn(&self) -> String {
         match self {

@@ -31,6 +31,8 @@ pub struct Authority {
     pub boundary: Option<Arc<Document>>,
     /// The principal's own tags.
     pub tags: Arc<Tags>,
+    /// The path of a user, which may have moved since a session of its own was issued.
+    pub path: Option<Arc<str>>,
 }
 
 /// A role as STS needs it.

@@ -242,7 +242,8 @@ fn seconds(at: Timestamp) -> String {
     Timestamp::from_seconds(at.seconds).format(TimestampFormat::DateTime)
 }
 
-fn cut(text: &str) -> &str {
+/// A text as long as CloudTrail lets one be.
+pub(crate) fn cut(text: &str) -> &str {
     let end = (0..=text.len().min(LONGEST_TEXT)).rev().find(|i| text.is_char_boundary(*i));
     &text[..end.unwrap_or(0)]
 }

@@ -7,13 +7,15 @@
 //! ```
 
 use crate::audit::{Audit, Unwritable};
-use crate::authenticate::{Claim, GLOBAL_REGION, authenticate, is_access_key_id, relaxed_root};
+use crate::authenticate::{
+    Claim, GLOBAL_REGION, authenticate, is_access_key_id, is_region, relaxed_root,
+};
 use crate::call::{CallFacts, Shared};
 use crate::caller::Caller;
 use crate::dev::{Dev, OpenAccounts};
 use crate::directory::{Authority, Use};
 use crate::errors::missing_token;
-use crate::event::Event;
+use crate::event::{Event, cut};
 use crate::metrics::Metrics;
 use crate::route::{NO_SERVICE, Route, Routes};
 use crate::service::Mounted;
@@ -119,11 +121,12 @@ impl Incoming {
         }
     }
 
+    /// The client's name for itself, as conditions and the event see it: no longer than CloudTrail
+    /// records, since policies may compare it with itself.
     fn user_agent(&self) -> String {
         let header = self.parts.headers.get(http::header::USER_AGENT);
-        header
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-            .unwrap_or_default()
+        let text = header.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        text.map(|text| cut(&text).to_owned()).unwrap_or_default()
     }
 }
 
@@ -359,7 +362,9 @@ impl Passage<'_> {
 /// The region that a call is for.
 fn region_of(service: &Service, signature: &Signature) -> String {
     match signature.algorithm {
-        sigv4::Algorithm::V4 if !service.global => signature.region.clone(),
+        sigv4::Algorithm::V4 if !service.global && is_region(&signature.region) => {
+            signature.region.clone()
+        }
         _ => GLOBAL_REGION.to_owned(),
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod audit;
 mod authenticate;
+mod browser;
 pub mod call;
 pub mod caller;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod directory;
 pub mod errors;
 mod event;
 mod gateway;
+mod idle;
 pub mod ids;
 pub mod ledger;
 mod metrics;

@@ -3,7 +3,9 @@
 //!
 //! What a client may take is bounded before anything is trusted: [`Limits`].
 
+use crate::browser;
 use crate::gateway::{Gateway, Incoming};
+use crate::idle::{Activity, Begun};
 use crate::operator;
 use crate::route::NO_SERVICE;
 use bytes::Bytes;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::LocalSet;
 
 /// What a client may take.
@@ -42,6 +44,10 @@ pub struct Limits {
     pub body: usize,
     /// Time for such a body.
     pub body_time: Duration,
+    /// Bytes of all bodies that are held at one time; further calls wait.
+    pub bodies: usize,
+    /// Time without a call after which a connection is closed.
+    pub idle_time: Duration,
     /// Open connections of one thread; more wait in the listening socket's queue.
     pub connections: usize,
     /// Time that calls under way have when the server stops.
@@ -53,8 +59,10 @@ impl Default for Limits {
         Self {
             head: 64 * 1024,
             head_time: Duration::from_secs(10),
-            body: 10 * 1024 * 1024,
+            body: 1024 * 1024,
             body_time: Duration::from_secs(30),
+            bodies: 256 * 1024 * 1024,
+            idle_time: Duration::from_secs(300),
             connections: 8192,
             stop_time: Duration::from_secs(10),
         }
@@ -80,15 +88,16 @@ impl Server {
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let (stop, stopping) = watch::channel(false);
+        let room = Arc::new(Semaphore::new(limits.bodies / ROOM_UNIT));
         let mut server = Self { threads: Vec::new(), stop };
         for index in 0..threads.max(1) {
             let (gateway, listener) = (gateway.clone(), listener.try_clone()?);
-            let stopping = stopping.clone();
+            let (stopping, room) = (stopping.clone(), room.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("serve-{index}"));
             server.threads.push(thread.spawn(move || {
                 let local = LocalSet::new();
-                let running = accept(gateway, listener, limits, stopping);
+                let running = accept(gateway, listener, limits, room, stopping);
                 if let Err(error) = runtime.block_on(local.run_until(running)) {
                     tracing::error!(%error, "a thread of the server ended");
                 }
@@ -113,19 +122,24 @@ async fn accept(
     gateway: Arc<Gateway>,
     listener: TcpListener,
     limits: Limits,
+    room: Arc<Semaphore>,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let builder = Rc::new(connection_builder(&limits));
     let graceful = GracefulShutdown::new();
     let under_way = Rc::new(Cell::new(0usize));
-    let open = Arc::new(tokio::sync::Semaphore::new(limits.connections));
+    let open = Arc::new(Semaphore::new(limits.connections));
     loop {
-        let Ok(place) = open.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let place = open.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
+        let Ok(place) = place else { break };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -138,23 +152,34 @@ async fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small answers");
         }
-        let calls = under_way.clone();
-        let its = gateway.clone();
-        let service = hyper::service::service_fn(move |request| {
-            let (gateway, calls) = (its.clone(), calls.clone());
-            async move {
-                Ok::<_, std::convert::Infallible>(
-                    exchange(gateway, request, peer, limits, calls).await,
-                )
-            }
+        let activity = Rc::new(Activity::new());
+        let line = Rc::new(Line {
+            gateway: gateway.clone(),
+            peer,
+            limits,
+            room: room.clone(),
+            under_way: under_way.clone(),
+            activity: activity.clone(),
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let service = hyper::service::service_fn(move |request| {
+            let line = line.clone();
+            async move { Ok::<_, std::convert::Infallible>(line.exchange(request).await) }
+        });
+        let stream = TokioIo::new(Begun::new(stream, limits.head_time));
+        let connection = builder.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         let gateway = gateway.clone();
         tokio::task::spawn_local(async move {
             gateway.metrics.connections.inc();
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "a connection ended early");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, %peer, "a connection ended early");
+                    }
+                }
+                () = activity.idle_for(limits.idle_time) => {
+                    tracing::debug!(%peer, "an idle connection was closed");
+                }
             }
             gateway.metrics.connections.dec();
             drop(place);
@@ -201,44 +226,58 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisThread {
     }
 }
 
-/// One request and its answer.
-async fn exchange(
+/// What the calls of one connection share.
+struct Line {
     gateway: Arc<Gateway>,
-    request: http::Request<IncomingBody>,
     peer: SocketAddr,
     limits: Limits,
+    room: Arc<Semaphore>,
     under_way: Rc<Cell<usize>>,
-) -> Response<AnswerBody> {
-    let (mut parts, body) = request.into_parts();
-    let body = match gather(body, &limits).await {
-        Ok(body) => body,
-        Err(error) => {
-            gateway.metrics.unroutable.inc();
-            let reply = write_error(Protocol::AwsQuery, &NO_SERVICE, &error, "");
-            let mut response = respond(reply);
-            // What is left of the body is not worth reading.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
+    activity: Rc<Activity>,
+}
+
+impl Line {
+    /// One request and its answer.
+    async fn exchange(&self, request: http::Request<IncomingBody>) -> Response<AnswerBody> {
+        let _active = self.activity.begin();
+        let gateway = self.gateway.clone();
+        let (mut parts, body) = request.into_parts();
+        // HTTP/2 has no Host header; signatures do.
+        if !parts.headers.contains_key(header::HOST)
+            && let Some(authority) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            parts.headers.insert(header::HOST, host);
         }
-    };
-    if operator::is_operators(parts.uri.path()) {
-        return respond(operator::answer(&gateway, &parts, &body));
+        let gathered = match gateway.dev.is_some() && browser::is_foreign(&parts.headers) {
+            true => Err(browser::refused()),
+            false => gather(body, &self.limits, &self.room).await,
+        };
+        let (body, held) = match gathered {
+            Ok(gathered) => gathered,
+            Err(error) => {
+                gateway.metrics.unroutable.inc();
+                let reply = write_error(Protocol::AwsQuery, &NO_SERVICE, &error, "");
+                let mut response = respond(reply);
+                // What is left of the body is not worth reading.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+                return response;
+            }
+        };
+        if operator::is_operators(parts.uri.path()) {
+            return respond(operator::answer(&gateway, &parts, &body));
+        }
+        let source_ip = self.peer.ip().to_canonical();
+        let incoming = Incoming { parts, body, source_ip, secure: false };
+        let call = Call::begin(self.under_way.clone());
+        let answered = ToTheEnd::new(async move {
+            let reply = gateway.answer(incoming).await;
+            drop((call, held));
+            reply
+        });
+        respond(answered.await)
     }
-    // HTTP/2 has no Host header; signatures do.
-    if !parts.headers.contains_key(header::HOST)
-        && let Some(authority) = parts.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        parts.headers.insert(header::HOST, host);
-    }
-    let incoming = Incoming { parts, body, source_ip: peer.ip().to_canonical(), secure: false };
-    let call = Call::begin(under_way);
-    let answered = ToTheEnd::new(async move {
-        let reply = gateway.answer(incoming).await;
-        drop(call);
-        reply
-    });
-    respond(answered.await)
 }
 
 /// A call that ends, and is recorded, even when its client goes away: what is dropped half-way goes
@@ -294,22 +333,45 @@ impl Drop for Call {
     }
 }
 
+/// The unit in which room for bodies is counted.
+const ROOM_UNIT: usize = 1024;
+
+/// The room that a body takes while it is held.
+type Held = Option<OwnedSemaphorePermit>;
+
 /// Gathers a request's body within its limits.
-async fn gather(body: IncomingBody, limits: &Limits) -> Result<Bytes, ServiceError> {
+async fn gather(
+    body: IncomingBody,
+    limits: &Limits,
+    room: &Arc<Semaphore>,
+) -> Result<(Bytes, Held), ServiceError> {
     let too_large = || {
         ServiceError::new("RequestEntityTooLarge", 413, "The request body is larger than allowed.")
     };
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), None));
     }
     if body.size_hint().lower() > limits.body as u64 {
         return Err(too_large());
     }
-    let collected = Limited::new(body, limits.body).collect();
+    // Room for all that the body says it may be, or for the most that is allowed.
+    let most = body.size_hint().upper().map_or(limits.body, |upper| {
+        usize::try_from(upper).unwrap_or(limits.body).min(limits.body)
+    });
+    let units = u32::try_from(most.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+    let collected = async {
+        let held = room.clone().acquire_many_owned(units).await.ok();
+        Ok((Limited::new(body, limits.body).collect().await?, held))
+    };
     match tokio::time::timeout(limits.body_time, collected).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(ServiceError::new("IncompleteBody", 400, error.to_string())),
+        Ok(Ok((collected, held))) => Ok((collected.to_bytes(), held)),
+        Ok(Err(error)) => {
+            let error: Box<dyn std::error::Error + Send + Sync> = error;
+            match error.is::<LengthLimitError>() {
+                true => Err(too_large()),
+                false => Err(ServiceError::new("IncompleteBody", 400, error.to_string())),
+            }
+        }
         Err(_) => Err(ServiceError::new(
             "RequestTimeout",
             408,

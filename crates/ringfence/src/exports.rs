@@ -14,7 +14,8 @@ pub struct Exports<'a> {
 
 impl fmt::Display for Exports<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // INVARIANT: none of the values has a character that a shell reads as its own.
+        // INVARIANT: none of the values has a character that a shell reads as its own: the endpoint
+        // is a scheme and a socket address, the rest is letters, digits and Base64's `+` and `/`.
         writeln!(f, "export AWS_ENDPOINT_URL={}", self.endpoint)?;
         writeln!(f, "export AWS_ACCESS_KEY_ID={}", self.credentials.access_key_id)?;
         let secret = self.credentials.secret_access_key.expose();

@@ -103,9 +103,15 @@ impl House {
     pub fn endpoint(&self) -> String {
         std::fs::read_to_string(self.dir.join("endpoint"))
             .ok()
-            .filter(|noted| noted.starts_with("http://"))
+            .filter(|noted| is_endpoint(noted))
             .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
     }
+}
+
+/// Whether a text is an endpoint as [`House::note_endpoint`] notes it. A shell will read it: whoever
+/// can write into the data directory must not choose what it says.
+fn is_endpoint(text: &str) -> bool {
+    text.strip_prefix("http://").is_some_and(|rest| rest.parse::<std::net::SocketAddr>().is_ok())
 }
 
 /// An account id that nobody chose: any of twelve digits without a leading zero.
@@ -175,5 +181,18 @@ impl Sealer for Seal {
 
     fn blind(&self, name: &[&[u8]]) -> Vec<u8> {
         self.names.blind(name).to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_scheme_and_a_socket_address_and_nothing_for_a_shell() {
+        assert!(is_endpoint("http://127.0.0.1:4566") && is_endpoint("http://[::1]:80"));
+        for text in ["", "127.0.0.1:1", "http://evil:80", "http://127.0.0.1:1;id", "http://$(id)"] {
+            assert!(!is_endpoint(text), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::{self, Place};
 use crate::exports::Exports;
 use crate::house::{House, Seal, draw_account};
+use crate::process;
 use crate::world::{self, Named};
 use anyhow::{Context as _, anyhow, bail};
 use ringfence_gateway::clock::{MovedClock, SystemClock};
@@ -152,7 +153,11 @@ impl Start<'_> {
     fn start(&self, gateway: &Arc<Gateway>) -> anyhow::Result<Server> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.options.threads.map_or_else(cores, usize::from);
-        Ok(Server::start(gateway, &self.listener, threads, Limits::default())?)
+        // The store, the audit log and the runtimes need some files too.
+        let mut limits = Limits::default();
+        let files = process::raise_open_files().saturating_sub(128) / threads.max(1);
+        limits.connections = limits.connections.min(files.max(1));
+        Ok(Server::start(gateway, &self.listener, threads, limits)?)
     }
 
     /// Waits for the signal to stop, doing `upkeep` meanwhile.

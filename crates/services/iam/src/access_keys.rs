@@ -103,10 +103,15 @@ pub(crate) async fn create_access_key(
     call: Call<ops::CreateAccessKey>,
 ) -> Result<Answer<types::CreateAccessKeyResponse>, ServiceError> {
     let owner = Owner::allow(iam, &call, call.input.user_name.as_deref())?;
-    let key = iam.draw_key(owner.id, call.now().seconds)?;
+    let created = call.now().seconds;
+    let mut key = iam.draw_key(owner.id, created)?;
     owner
         .ledger
         .write(&owner.permit, |account, batch| {
+            // An id is drawn from 39 bits in an account: once in very many times it is taken.
+            while account.has_key(&key.id) {
+                key = iam.draw_key(owner.id, created)?;
+            }
             let mut keys = owner.keys(account)?.to_vec();
             if keys.len() >= iam.quotas.access_keys {
                 return Err(errors::over_quota("AccessKeysPerUser", iam.quotas.access_keys));

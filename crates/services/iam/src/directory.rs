@@ -48,7 +48,8 @@ fn of_user(account: &Account, name: &str, id: &str) -> Option<Authority> {
         gather(account, &group.permissions, &mut policies);
     }
     let boundary = boundary(account, &user.permissions);
-    Some(Authority { policies, boundary, tags: user.tags.clone() })
+    let path = Some(Arc::from(&*user.path));
+    Some(Authority { policies, boundary, tags: user.tags.clone(), path })
 }
 
 /// What a role may.
@@ -57,7 +58,7 @@ fn of_role(account: &Account, name: &str, id: &str) -> Option<Authority> {
     let mut policies = Vec::new();
     gather(account, &role.permissions, &mut policies);
     let boundary = boundary(account, &role.permissions);
-    Some(Authority { policies, boundary, tags: role.tags.clone() })
+    Some(Authority { policies, boundary, tags: role.tags.clone(), path: None })
 }
 
 impl Directory for Iam {

@@ -78,6 +78,11 @@ impl Account {
         }
     }
 
+    /// Whether an access key has this id.
+    pub(crate) fn has_key(&self, id: &KeyId) -> bool {
+        self.keys.contains_key(id)
+    }
+
     /// A group by its unique id.
     pub(crate) fn group(&self, id: &str) -> Option<&Arc<Group>> {
         self.groups.get(self.group_names.get(id)?)

@@ -129,8 +129,11 @@ fn query(out: &mut String, query: &str) {
     }
 }
 
+/// A bare `+` is the space that a query string's readers take it for: were it signed as `%2B`, the
+/// one could be put for the other under the same signature.
 fn recode(part: &str) -> String {
-    let decoded: Vec<u8> = percent_decode_str(part).collect();
+    let spaced = part.replace('+', " ");
+    let decoded: Vec<u8> = percent_decode_str(&spaced).collect();
     let mut out = String::with_capacity(decoded.len());
     encode(&mut out, &decoded, false);
     out

@@ -65,7 +65,7 @@ impl Decoder {
             (Payload::UnsignedChunksTrailer, _) => (None, true),
             (Payload::SignedChunks { trailer }, Algorithm::V4) => {
                 let signer = Signer {
-                    key: keys.v4(signature, secret),
+                    key: keys.v4(signature, secret).0,
                     time: signature.time_text.clone(),
                     scope: signature.scope(),
                     previous: signature.signature.clone(),

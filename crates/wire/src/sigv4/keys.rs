@@ -17,27 +17,31 @@ pub struct KeyCache {
 }
 
 impl KeyCache {
-    /// The signing key of a signature's scope.
-    pub(super) fn v4(&self, signature: &Signature, secret: &str) -> Arc<hmac::Key> {
-        let scope = signature.scope();
-        let id = &signature.access_key_id;
+    /// The signing key of a signature's scope, and whether it is kept already. A new one is for
+    /// [`KeyCache::keep`] once the signature has proved right: what a forger claims takes no room.
+    pub(super) fn v4(&self, signature: &Signature, secret: &str) -> (Arc<hmac::Key>, bool) {
         let known = self.v4.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = known.get(id).and_then(|scopes| scopes.get(&scope)) {
-            return key.clone();
+        let scopes = known.get(&signature.access_key_id);
+        if let Some(key) = scopes.and_then(|scopes| scopes.get(&signature.scope())) {
+            return (key.clone(), true);
         }
         drop(known);
-        let key = Arc::new(derive(secret, &signature.date, &signature.region, &signature.service));
+        let key = derive(secret, &signature.date, &signature.region, &signature.service);
+        (Arc::new(key), false)
+    }
+
+    /// Keeps the signing key of a signature that it has verified.
+    pub(super) fn keep(&self, signature: &Signature, key: Arc<hmac::Key>) {
         let mut keys = self.v4.write().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= MOST_KEYS {
             keys.clear();
         }
-        let scopes = keys.entry(id.clone()).or_default();
+        let scopes = keys.entry(signature.access_key_id.clone()).or_default();
         // Scopes are the caller's choice: an access key keeps a few of them.
         if scopes.len() >= 64 {
             scopes.clear();
         }
-        scopes.insert(scope, key.clone());
-        key
+        scopes.insert(signature.scope(), key);
     }
 
     /// The public key that SigV4A derives from a secret.
@@ -58,8 +62,13 @@ impl KeyCache {
 
     /// Drops what is kept for an access key that was deactivated or deleted.
     pub fn forget(&self, access_key_id: &str) {
-        self.v4.write().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
-        self.v4a.write().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
+        // Most of those who come here never had one: they must not hold up the others.
+        if self.v4.read().unwrap_or_else(PoisonError::into_inner).contains_key(access_key_id) {
+            self.v4.write().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
+        }
+        if self.v4a.read().unwrap_or_else(PoisonError::into_inner).contains_key(access_key_id) {
+            self.v4a.write().unwrap_or_else(PoisonError::into_inner).remove(access_key_id);
+        }
     }
 }
 

@@ -221,11 +221,15 @@ impl Signature {
         let text = self.string_to_sign(&canonical);
         match self.algorithm {
             Algorithm::V4 => {
-                let key = keys.v4(self, secret);
+                let (key, kept) = keys.v4(self, secret);
                 let expected = hmac::sign(&key, text.as_bytes());
                 let given = hex::decode(&self.signature).map_err(|_| wrong_signature())?;
                 aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), &given)
-                    .map_err(|_| wrong_signature())
+                    .map_err(|_| wrong_signature())?;
+                if !kept {
+                    keys.keep(self, key);
+                }
+                Ok(())
             }
             Algorithm::V4a => {
                 let key = keys.v4a(&self.access_key_id, secret).ok_or_else(wrong_signature)?;
