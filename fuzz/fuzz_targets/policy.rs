@@ -2,7 +2,7 @@
 //!
 //! Parts stand between lines of `---`: a policy, a second policy, the request (`ACTION RESOURCE
 //! PRINCIPAL`), then condition keys (`key=value`, or `key=value|value` for a set). No text makes the
-//! parser or the decision panic or take long; a limiting layer never turns a denial into an
+//! parser or the decision panic or take long; the fast decision is the slow one's; a limiting layer never turns a denial into an
 //! allowance; an anonymous caller gets nothing from identity policies.
 
 #![no_main]
@@ -10,7 +10,7 @@
 use libfuzzer_sys::fuzz_target;
 use ringfence_policy::{
     AccountId, Arn, Context, Decision, Document, Kind, PolicySet, Principal, Request,
-    ResourcePolicy, decide, message, parse,
+    ResourcePolicy, decide, evaluate, message, parse,
 };
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,9 @@ fuzz_target!(|text: &str| {
         Request { principal: &who, action, resource, resource_account, context: &context };
     let ask = |set: &PolicySet<'_>| {
         let decision = decide(&request, set);
+        // The fast form decides as the slow one, over rows that are new and over rows that are kept.
+        assert_eq!(decision, evaluate::decide(&request, set));
+        assert_eq!(decision, decide(&request, set));
         let words = message::denied("arn", action, resource, decision);
         assert!(words.contains(action));
         decision

@@ -60,7 +60,7 @@ pub(crate) fn holds(condition: &Condition, version: Version, context: &Context) 
 /// which satisfies no operator, negated or not. Negation itself is the caller's. Variables are of the
 /// text and ARN operators, and of `Bool`; elsewhere they are no number, date or address.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-conditionelement>
-fn compare(
+pub(crate) fn compare(
     comparison: Comparison,
     policy: &str,
     value: &str,
@@ -112,7 +112,7 @@ fn compare(
     }
 }
 
-fn ordered(comparison: Comparison, order: std::cmp::Ordering) -> bool {
+pub(crate) fn ordered(comparison: Comparison, order: std::cmp::Ordering) -> bool {
     use Comparison as C;
     match comparison {
         C::NumericLessThan | C::DateLessThan => order.is_lt(),
@@ -123,11 +123,11 @@ fn ordered(comparison: Comparison, order: std::cmp::Ordering) -> bool {
     }
 }
 
-fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     text.trim().parse::<f64>().ok().filter(|n| n.is_finite())
 }
 
-fn boolean(text: &str) -> Option<bool> {
+pub(crate) fn boolean(text: &str) -> Option<bool> {
     match text {
         _ if text.eq_ignore_ascii_case("true") => Some(true),
         _ if text.eq_ignore_ascii_case("false") => Some(false),

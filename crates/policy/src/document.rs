@@ -1,6 +1,8 @@
 //! A policy document as a tree.
 
+use crate::compile::Compiled;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The version of the language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -21,6 +23,45 @@ pub struct Document {
     pub id: Option<String>,
     /// Its statements in order.
     pub statements: Vec<Statement>,
+    /// The form for deciding, made at the first question.
+    pub(crate) compiled: Lazily,
+}
+
+impl Document {
+    /// A document of these statements.
+    pub fn new(version: Version, id: Option<String>, statements: Vec<Statement>) -> Self {
+        Self { version, id, statements, compiled: Lazily::default() }
+    }
+
+    /// The form for deciding.
+    pub(crate) fn compiled(&self) -> &Compiled {
+        self.compiled.0.get_or_init(|| Box::new(Compiled::new(self)))
+    }
+}
+
+/// What is made from a document at need. It is no part of what the document says: two documents are
+/// equal whatever was made of them, and a copy starts without.
+#[derive(Default)]
+pub(crate) struct Lazily(OnceLock<Box<Compiled>>);
+
+impl Clone for Lazily {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Lazily {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Lazily {}
+
+impl fmt::Debug for Lazily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// One statement.

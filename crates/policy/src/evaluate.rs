@@ -101,6 +101,23 @@ pub enum ResourcePolicy<'a> {
     Key(&'a Document),
 }
 
+impl<'a> ResourcePolicy<'a> {
+    /// The document, whichever kind.
+    pub const fn document(self) -> &'a Document {
+        match self {
+            Self::Ordinary(document) | Self::Trust(document) | Self::Key(document) => document,
+        }
+    }
+
+    /// The layer that a denial by it is told as.
+    pub const fn layer(self) -> Layer {
+        match self {
+            Self::Trust(_) => Layer::Trust,
+            Self::Ordinary(_) | Self::Key(_) => Layer::Resource,
+        }
+    }
+}
+
 /// The answer, and the layer that settled it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -142,7 +159,7 @@ pub enum Layer {
 
 /// How a statement's `Principal` came to match: what it grants differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Named {
+pub(crate) enum Named {
     /// The account was named: it grants what identity policies grant.
     Account,
     /// The role, or the user behind a federated one, was named: boundaries and session policies still limit.
@@ -321,7 +338,11 @@ fn applies(request: &Request<'_>, document: &Document, statement: &Statement) ->
 }
 
 /// Whether and how a pattern names a principal.
-fn names(pattern: &PrincipalPattern, principal: &Principal, context: &Context) -> Option<Named> {
+pub(crate) fn names(
+    pattern: &PrincipalPattern,
+    principal: &Principal,
+    context: &Context,
+) -> Option<Named> {
     match pattern {
         PrincipalPattern::Anyone => Some(Named::Itself),
         PrincipalPattern::Account(account) => {
@@ -364,7 +385,7 @@ fn names(pattern: &PrincipalPattern, principal: &Principal, context: &Context) -
 /// Whether `NotPrincipal` leaves a principal out. From a denial only if every part of it is listed: the
 /// account, the role, and the session. From an allowance if any part is.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
-fn exempt(patterns: &[PrincipalPattern], request: &Request<'_>, effect: Effect) -> bool {
+pub(crate) fn exempt(patterns: &[PrincipalPattern], request: &Request<'_>, effect: Effect) -> bool {
     let any = || patterns.iter().any(|p| names(p, request.principal, request.context).is_some());
     if effect == Effect::Allow || patterns.contains(&PrincipalPattern::Anyone) {
         return any();

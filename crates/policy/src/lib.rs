@@ -2,8 +2,9 @@
 //!
 //! - [`parse`](mod@parse) turns JSON into a [`Document`], refusing what AWS refuses in AWS's words;
 //! - [`Context`] holds the condition keys of a request;
-//! - [`decide`] combines identity, resource, trust, boundary, session and organization policies, and
-//!   says which layer settled the matter;
+//! - [`decide`](fn@decide) combines identity, resource, trust, boundary, session and organization
+//!   policies, and says which layer settled the matter, over documents compiled at their first use;
+//!   [`evaluate::decide`] does the same in the slow and obvious form, and the two must agree;
 //! - [`message`] words a denial.
 //!
 //! ```
@@ -33,8 +34,10 @@
 //! ```
 
 pub mod arn;
+mod compile;
 mod condition;
 pub mod context;
+pub mod decide;
 pub mod document;
 pub mod evaluate;
 mod glob;
@@ -45,6 +48,7 @@ mod variable;
 
 pub use arn::{AccountId, Arn, ArnError};
 pub use context::Context;
+pub use decide::decide;
 pub use document::Document;
-pub use evaluate::{Decision, Layer, PolicySet, Principal, Request, ResourcePolicy, decide};
+pub use evaluate::{Decision, Layer, PolicySet, Principal, Request, ResourcePolicy};
 pub use parse::{Kind, Malformed, parse};

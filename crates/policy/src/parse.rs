@@ -92,7 +92,7 @@ pub fn parse(text: &str, kind: Kind) -> Result<Document> {
         return malformed("Statement IDs (SID) in a single policy must be unique.");
     }
     let statements = elements.into_iter().map(|e| statement(e, kind)).collect::<Result<_>>()?;
-    Ok(Document { version, id, statements })
+    Ok(Document::new(version, id, statements))
 }
 
 /// A scalar or a list of scalars.

@@ -21,21 +21,13 @@ impl Reading<'_> {
     /// text matches nothing.
     pub fn tokens(&self, text: &str) -> Option<Vec<Token>> {
         let mut out = Vec::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(c) = rest.chars().next() {
-            if self.version >= Version::V2012
-                && let Some((name, after)) = variable(rest)
-            {
-                out.extend(self.value(name)?.chars().map(Token::Char));
-                rest = after;
-                continue;
+        for part in parts(text, self.version) {
+            match part {
+                Part::Variable(name) => out.extend(self.value(name)?.chars().map(Token::Char)),
+                Part::Char('*') if self.wildcards => out.push(Token::Any),
+                Part::Char('?') if self.wildcards => out.push(Token::One),
+                Part::Char(c) => out.push(Token::Char(c)),
             }
-            out.push(match c {
-                '*' if self.wildcards => Token::Any,
-                '?' if self.wildcards => Token::One,
-                c => Token::Char(c),
-            });
-            rest = &rest[c.len_utf8()..];
         }
         Some(out)
     }
@@ -56,24 +48,63 @@ impl Reading<'_> {
 
     /// The value of what stands between `${` and `}`.
     fn value(&self, name: &str) -> Option<String> {
-        if matches!(name, "*" | "?" | "$") {
-            return Some(name.to_owned());
-        }
-        let (key, default) = match name.split_once(',') {
-            Some((key, default)) => {
-                let default = default.trim();
-                let quoted = default.strip_prefix('\'').and_then(|d| d.strip_suffix('\''));
-                (key.trim(), Some(quoted?.to_owned()))
-            }
-            None => (name.trim(), None),
+        let (key, default) = match named(name)? {
+            Named::Literal(text) => return Some(text.to_owned()),
+            Named::Key { key, default } => (key, default),
         };
         match self.context.get(key) {
             Some(Values::One(value)) => Some(value.clone()),
             // A key of many values has no one value to put in.
             Some(Values::Many(_)) => None,
-            None => default,
+            None => default.map(str::to_owned),
         }
     }
+}
+
+/// What stands in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part<'t> {
+    /// A character.
+    Char(char),
+    /// What stands between `${` and `}`.
+    Variable(&'t str),
+}
+
+/// The characters and, in documents that have them, variables of a text.
+pub(crate) fn parts(text: &str, version: Version) -> impl Iterator<Item = Part<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if version >= Version::V2012
+            && let Some((name, after)) = variable(rest)
+        {
+            rest = after;
+            return Some(Part::Variable(name));
+        }
+        let c = rest.chars().next()?;
+        rest = &rest[c.len_utf8()..];
+        Some(Part::Char(c))
+    })
+}
+
+/// What a variable stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named<'t> {
+    /// `${*}`, `${?}` and `${$}`: the character itself.
+    Literal(&'t str),
+    /// A condition key, and the text for where it is absent.
+    Key { key: &'t str, default: Option<&'t str> },
+}
+
+/// Reads what stands between `${` and `}`; `None` for a default that is not quoted.
+pub(crate) fn named(name: &str) -> Option<Named<'_>> {
+    if matches!(name, "*" | "?" | "$") {
+        return Some(Named::Literal(name));
+    }
+    let Some((key, default)) = name.split_once(',') else {
+        return Some(Named::Key { key: name.trim(), default: None });
+    };
+    let quoted = default.trim().strip_prefix('\'').and_then(|d| d.strip_suffix('\''))?;
+    Some(Named::Key { key: key.trim(), default: Some(quoted) })
 }
 
 /// The name of the variable at the start of a text, and what follows it. `${}` names nothing.

@@ -9,11 +9,18 @@
 
 use ringfence_policy::{
     Arn, Context, Decision, Document, Kind, Layer, PolicySet, Principal, Request, ResourcePolicy,
-    decide, parse,
+    parse,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// The decision, in which the fast form and the slow one agree.
+fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
+    let decision = ringfence_policy::decide(request, policies);
+    assert_eq!(decision, ringfence_policy::evaluate::decide(request, policies), "{request:?}");
+    decision
+}
 
 /// Cases held to be wrong, or to ask what is not the decision's to answer: the beginning of their ids,
 /// why, and the page that says so.

@@ -5,9 +5,16 @@
 
 use ringfence_policy::{
     AccountId, Context, Decision, Document, Kind, Layer, PolicySet, Principal, Request,
-    ResourcePolicy, decide, message, parse,
+    ResourcePolicy, message, parse,
 };
 use serde_json::{Value, json};
+
+/// The decision, in which the fast form and the slow one agree.
+fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
+    let decision = ringfence_policy::decide(request, policies);
+    assert_eq!(decision, ringfence_policy::evaluate::decide(request, policies), "{request:?}");
+    decision
+}
 
 const OWN: &str = "123456789012";
 const OTHER: &str = "210987654321";

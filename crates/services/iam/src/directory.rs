@@ -16,9 +16,8 @@ use ringfence_wire::Timestamp;
 use std::sync::{Arc, LazyLock};
 
 /// What stands for a boundary whose policy is gone: it allows nothing.
-static NOTHING: LazyLock<Arc<Document>> = LazyLock::new(|| {
-    Arc::new(Document { version: Version::V2012, id: None, statements: Vec::new() })
-});
+static NOTHING: LazyLock<Arc<Document>> =
+    LazyLock::new(|| Arc::new(Document::new(Version::V2012, None, Vec::new())));
 
 /// The default version of a policy that an account has attached.
 fn managed<'a>(account: &'a Account, arn: &str) -> Option<&'a Arc<Document>> {

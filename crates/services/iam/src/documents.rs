@@ -79,10 +79,10 @@ impl<'de> Deserialize<'de> for IdentityPolicy {
 /// What stands for a stored policy that a later program does not understand. An empty document
 /// would drop the denials that it may hold.
 fn deny_all() -> Document {
-    Document {
-        version: Version::V2012,
-        id: None,
-        statements: vec![Statement {
+    Document::new(
+        Version::V2012,
+        None,
+        vec![Statement {
             sid: None,
             effect: Effect::Deny,
             principal: None,
@@ -90,7 +90,7 @@ fn deny_all() -> Document {
             resource: Some(Matching::These(vec!["*".into()])),
             conditions: Vec::new(),
         }],
-    }
+    )
 }
 
 /// All but RFC 3986's unreserved characters.

@@ -43,7 +43,7 @@ fn statement(effect: Effect) -> Statement {
 }
 
 fn document(statement: Statement) -> Document {
-    Document { version: Version::V2012, id: None, statements: vec![statement] }
+    Document::new(Version::V2012, None, vec![statement])
 }
 
 /// A policy that allows an action everywhere.

@@ -46,7 +46,7 @@ impl From<Kept> for TrustPolicy {
     fn from(Kept { text, pins }: Kept) -> Self {
         let document = parse(&text, Kind::Trust).unwrap_or_else(|why| {
             tracing::error!(%why, "a stored trust policy is not understood: it trusts nobody");
-            Document { version: Version::V2012, id: None, statements: Vec::new() }
+            Document::new(Version::V2012, None, Vec::new())
         });
         Self { text, pins, document: Arc::new(document) }
     }

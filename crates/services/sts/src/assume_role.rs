@@ -168,7 +168,7 @@ impl Asked {
 
 /// The trust policy of a role that is not there.
 fn trust_in_nobody() -> Document {
-    Document { version: Version::V2012, id: None, statements: Vec::new() }
+    Document::new(Version::V2012, None, Vec::new())
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Clock for StoppedClock {
 pub struct FakeDirectory;
 
 fn nothing() -> Arc<Document> {
-    Arc::new(Document { version: Version::V2012, id: None, statements: Vec::new() })
+    Arc::new(Document::new(Version::V2012, None, Vec::new()))
 }
 
 impl Directory for FakeDirectory {
