@@ -45,9 +45,9 @@ fn context(text: &str) -> Context {
     let mut out = Context::default();
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         if value.contains('|') {
-            out.set_many(key, value.split('|').map(str::to_owned).collect());
+            out.set_many(key.to_owned(), value.split('|').map(str::to_owned).collect());
         } else {
-            out.set(key, value);
+            out.set(key.to_owned(), value);
         }
     }
     out

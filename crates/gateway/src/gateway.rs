@@ -1,9 +1,9 @@
 //! The way through: one call from its bytes to its answer.
 //!
 //! ```text
-//!   reserve ─ route ─ authenticate ─ decode ─ handle ─ encode ─ record ─► answer
-//!   room for  which   who calls?     typed    may it?           the event
-//!   the event one?                   input
+//!   route ─ reserve ─ authenticate ─ decode ─ handle ─ encode ─ record ─► answer
+//!   which   room for  who calls?     typed    may it?           the event
+//!   one?    the event                input
 //! ```
 
 use crate::audit::{Audit, Unwritable};

@@ -40,7 +40,7 @@ pub struct Limits {
     pub head: usize,
     /// Time for a request's head.
     pub head_time: Duration,
-    /// Bytes of a body that is gathered. Streamed bodies are their handlers' business.
+    /// Bytes of a body, each of which is gathered whole.
     pub body: usize,
     /// Time for such a body.
     pub body_time: Duration,

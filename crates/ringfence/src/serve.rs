@@ -110,7 +110,7 @@ impl Start<'_> {
              listen  {endpoint}, loopback only\n\
              relaxed a key id of twelve digits is root of that account, with any secret; so is any\n\
              \x20       other that is not AKIA… or ASIA…, of account {account}\n\
-             kept    nothing: the store and the audit log are in memory, and end with the process\n",
+             kept    nothing: the store is in memory and ends with the process, and no event is written\n",
         );
         announce(&said, None, &endpoint)?;
         let server = self.start(&gateway)?;

@@ -152,7 +152,7 @@ pub struct Change {
     pub deleted: bool,
 }
 
-/// Why a call of the store failed. Nothing of a failed commit was applied, but for `Unknown`.
+/// Why a call of the store failed. Nothing of a failed commit was applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// An expectation did not hold.

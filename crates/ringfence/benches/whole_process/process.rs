@@ -38,7 +38,7 @@ impl Server {
             .arg(format!("127.0.0.1:{port}"))
             .arg("--data")
             .arg(data)
-            .env("RUST_LOG", "warn")
+            .env("RINGFENCE_LOG", "warn")
             .stdout(File::create(&said).expect("a file"))
             .spawn()
             .expect("the server");
