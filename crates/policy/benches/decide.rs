@@ -6,7 +6,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringfence_policy::{
     Context, Decision, Document, Kind, PolicySet, Principal, Request, ResourcePolicy, decide,
-    evaluate, parse,
+    evaluate, explain, parse,
 };
 use std::hint::black_box;
 
@@ -127,6 +127,9 @@ fn decisions(criterion: &mut Criterion) {
             bencher.iter(|| evaluate::decide(black_box(request), black_box(&policies)));
         });
     }
+    group.bench_function("explained", |bencher| {
+        bencher.iter(|| explain(black_box(&allowed), black_box(&policies)));
+    });
     group.bench_function("first decision of a policy that was just edited", |bencher| {
         bencher.iter_batched(
             || identity[7].clone(),

@@ -3,7 +3,7 @@
 //! The rules are those of [`evaluate::decide`](crate::evaluate::decide), which says where each comes
 //! from; here each document is looked at through its rows, by index, and nothing is allocated.
 
-use crate::compile::Action;
+use crate::compile::{Action, Failed};
 use crate::document::{Document, Effect, Matching, Statement};
 use crate::evaluate::{
     Decision, Layer, Named, PolicySet, Principal, Request, ResourcePolicy, exempt, names,
@@ -11,25 +11,28 @@ use crate::evaluate::{
 
 /// Decides.
 pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
-    let asked = Asked {
-        request,
-        action: Action::new(request.action),
-        account: request.principal.account(),
-        bounded: policies.boundary.is_some(),
-    };
-    asked.decide(policies)
+    Asked::new(request, policies).decide(policies)
 }
 
 /// A request with what is looked up once.
-struct Asked<'a> {
-    request: &'a Request<'a>,
+pub(crate) struct Asked<'a> {
+    pub request: &'a Request<'a>,
     action: Action<'a>,
     account: Option<crate::AccountId>,
     bounded: bool,
 }
 
-impl Asked<'_> {
-    fn decide(&self, policies: &PolicySet<'_>) -> Decision {
+impl<'a> Asked<'a> {
+    pub fn new(request: &'a Request<'a>, policies: &PolicySet<'_>) -> Self {
+        Self {
+            request,
+            action: Action::new(request.action),
+            account: request.principal.account(),
+            bounded: policies.boundary.is_some(),
+        }
+    }
+
+    pub fn decide(&self, policies: &PolicySet<'_>) -> Decision {
         if let Some(layer) = self.explicit_deny(policies) {
             return Decision::ExplicitDeny(layer);
         }
@@ -67,7 +70,7 @@ impl Asked<'_> {
         Decision::Allow
     }
 
-    fn service_control<'p>(&self, policies: &'p PolicySet<'_>) -> &'p [Vec<&'p Document>] {
+    pub fn service_control<'p>(&self, policies: &'p PolicySet<'_>) -> &'p [Vec<&'p Document>] {
         if self.account.is_some() { &policies.service_control } else { &[] }
     }
 
@@ -99,13 +102,19 @@ impl Asked<'_> {
         documents.iter().any(|document| {
             let row = document.compiled().row(document, &self.action);
             row.deny.iter().any(|index| {
-                document.statements.get(*index as usize).is_some_and(|statement| {
-                    let bounded =
-                        self.bounded && matches!(statement.principal, Some(Matching::AllBut(_)));
-                    (bounded || self.named(statement).is_some()) && self.holds(document, *index)
-                })
+                let statement = document.statements.get(*index as usize);
+                statement.is_some_and(|statement| self.denies_whom(statement).is_some())
+                    && self.holds(document, *index)
             })
         })
+    }
+
+    /// How a denial names who asks. One with `NotPrincipal` denies whoever has a permissions boundary,
+    /// even whom it names.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
+    pub fn denies_whom(&self, statement: &Statement) -> Option<Named> {
+        let bounded = self.bounded && matches!(statement.principal, Some(Matching::AllBut(_)));
+        if bounded { Some(Named::Role) } else { self.named(statement) }
     }
 
     fn allowed(&self, documents: &[&Document]) -> bool {
@@ -132,12 +141,17 @@ impl Asked<'_> {
     }
 
     fn holds(&self, document: &Document, index: u32) -> bool {
+        self.test(document, index as usize).is_ok()
+    }
+
+    /// Whether a statement speaks of the resource, and its conditions hold; or what fails first.
+    pub fn test(&self, document: &Document, index: usize) -> Result<(), Failed> {
         let Request { resource, context, .. } = self.request;
-        document.compiled().holds(index as usize, document.version, resource, context)
+        document.compiled().test(index, document.version, resource, context)
     }
 
     /// How a statement's principal names who asks. Of identity policies it names nobody.
-    fn named(&self, statement: &Statement) -> Option<Named> {
+    pub fn named(&self, statement: &Statement) -> Option<Named> {
         let Request { principal, context, .. } = self.request;
         match &statement.principal {
             None => Some(Named::Account),

@@ -90,6 +90,16 @@ pub enum Effect {
     Deny,
 }
 
+impl Effect {
+    /// The word in a document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Deny => "Deny",
+        }
+    }
+}
+
 /// An element or its `Not` form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Matching<T> {

@@ -5,6 +5,7 @@
 //! - [`decide`](fn@decide) combines identity, resource, trust, boundary, session and organization
 //!   policies, and says which layer settled the matter, over documents compiled at their first use;
 //!   [`evaluate::decide`] does the same in the slow and obvious form, and the two must agree;
+//! - [`explain`](fn@explain) decides, and says what every statement had to do with it;
 //! - [`message`] words a denial.
 //!
 //! ```
@@ -40,6 +41,7 @@ pub mod context;
 pub mod decide;
 pub mod document;
 pub mod evaluate;
+pub mod explain;
 mod glob;
 pub mod message;
 pub mod parse;
@@ -51,4 +53,5 @@ pub use context::Context;
 pub use decide::decide;
 pub use document::Document;
 pub use evaluate::{Decision, Layer, PolicySet, Principal, Request, ResourcePolicy};
+pub use explain::{Explanation, explain};
 pub use parse::{Kind, Malformed, parse};

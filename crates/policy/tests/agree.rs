@@ -5,9 +5,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use ringfence_policy::explain::Says;
 use ringfence_policy::{
-    AccountId, Context, Document, Kind, PolicySet, Principal, Request, ResourcePolicy, evaluate,
-    parse,
+    AccountId, Context, Decision, Document, Kind, Layer, PolicySet, Principal, Request,
+    ResourcePolicy, evaluate, parse,
 };
 use serde_json::{Value, json};
 
@@ -255,6 +256,22 @@ proptest! {
         // Twice: the second time over rows that are kept.
         for _ in 0..2 {
             prop_assert_eq!(ringfence_policy::decide(&request, &policies), slow);
+        }
+        // What is said of the layers fits the decision.
+        let why = ringfence_policy::explain(&request, &policies);
+        prop_assert_eq!(why.decision, slow);
+        let denies = |layer| why.layers.iter().any(|l| l.layer == layer && l.says == Says::Denies);
+        let silent = |layer| {
+            let mut of = why.layers.iter().filter(|l| l.layer == layer).peekable();
+            of.peek().is_none() || of.any(|l| l.says != Says::Allows)
+        };
+        match slow {
+            Decision::Allow => prop_assert!(why.layers.iter().all(|l| l.says != Says::Denies)),
+            Decision::ExplicitDeny(layer) => prop_assert!(denies(layer), "{}", why),
+            // What a resource's policy grants counts for less across accounts than in its own.
+            Decision::ImplicitDeny(layer) => {
+                prop_assert!(layer == Layer::Resource || silent(layer), "{}", why);
+            }
         }
     }
 

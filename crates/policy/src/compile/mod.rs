@@ -15,7 +15,7 @@ mod condition;
 mod pattern;
 mod rows;
 
-pub(crate) use rows::{Action, Row};
+pub(crate) use rows::{Action, Row, speaks_of};
 
 use crate::context::Context;
 use crate::document::{Document, Matching, Version};
@@ -60,12 +60,34 @@ impl Compiled {
         self.rows.get(action, document)
     }
 
-    /// Whether a statement speaks of the resource, and its conditions hold.
-    pub fn holds(&self, index: usize, version: Version, resource: &str, context: &Context) -> bool {
-        let Some(statement) = self.statements.get(index) else { return false };
-        statement.resource.as_ref().is_none_or(|resources| {
-            resources
-                .holds(resources.patterns().iter().any(|p| p.matches(resource, version, context)))
-        }) && statement.conditions.iter().all(|test| test.holds(version, context))
+    /// Whether a statement speaks of the resource, and its conditions hold; or what fails first.
+    pub fn test(
+        &self,
+        index: usize,
+        version: Version,
+        resource: &str,
+        context: &Context,
+    ) -> Result<(), Failed> {
+        let statement = self.statements.get(index).ok_or(Failed::Resource)?;
+        let resource = statement.resource.as_ref().is_none_or(|resources| {
+            let mut patterns = resources.patterns().iter();
+            resources.holds(patterns.any(|pattern| pattern.matches(resource, version, context)))
+        });
+        if !resource {
+            return Err(Failed::Resource);
+        }
+        match statement.conditions.iter().position(|test| !test.holds(version, context)) {
+            Some(at) => Err(Failed::Condition(at)),
+            None => Ok(()),
+        }
     }
+}
+
+/// What keeps a statement from applying, apart from its action and principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It speaks of other resources.
+    Resource,
+    /// The condition at this place does not hold.
+    Condition(usize),
 }

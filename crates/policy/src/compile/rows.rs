@@ -1,6 +1,6 @@
 //! Which statements of a document speak of an action, kept by action.
 
-use crate::document::{Document, Effect};
+use crate::document::{Document, Effect, Statement};
 use crate::glob;
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -42,11 +42,7 @@ impl Statements {
         let speaking = |effect: Effect| {
             (0u32..)
                 .zip(&document.statements)
-                .filter(|(_, statement)| {
-                    let mut patterns = statement.action.patterns().iter();
-                    statement.effect == effect
-                        && statement.action.holds(patterns.any(|p| glob::action(p, action)))
-                })
+                .filter(|(_, statement)| statement.effect == effect && speaks_of(statement, action))
                 .map(|(index, _)| index)
                 .collect()
         };
@@ -59,6 +55,12 @@ impl Statements {
         self.hash == action.hash
             && (*self.action == *action.name || self.action.eq_ignore_ascii_case(action.name))
     }
+}
+
+/// Whether a statement speaks of an action.
+pub(crate) fn speaks_of(statement: &Statement, action: &str) -> bool {
+    let mut patterns = statement.action.patterns().iter();
+    statement.action.holds(patterns.any(|pattern| glob::action(pattern, action)))
 }
 
 /// A row: kept, or made for this once.

@@ -1,0 +1,375 @@
+//! Why a request is allowed or denied: what each statement of each policy said of it.
+//!
+//! The decision is [`decide`](fn@crate::decide)'s own, and each statement is tested by the code that
+//! it decides with; here every statement is looked at, and what it failed on is kept.
+
+use crate::compile::{Failed, speaks_of};
+use crate::context::Values;
+use crate::decide::Asked;
+use crate::document::{Document, Effect};
+use crate::evaluate::{Decision, Layer, Named, PolicySet, Principal, Request};
+use crate::message;
+use serde::Serialize;
+use std::fmt;
+
+/// A decision and what every policy had to do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// The layers that bear on the request, in the order in which they are asked.
+    pub layers: Vec<LayerReport>,
+}
+
+/// What the policies of one layer said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerReport {
+    /// Which.
+    #[serde(serialize_with = "layer_name")]
+    pub layer: Layer,
+    /// Of organization policies: the level from the root down, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<usize>,
+    /// What they come to.
+    pub says: Says,
+    /// Each policy.
+    pub policies: Vec<PolicyReport>,
+}
+
+/// What a layer comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Says {
+    /// A statement denies.
+    Denies,
+    /// None denies, and one allows.
+    Allows,
+    /// None denies, and none allows.
+    Nothing,
+}
+
+/// What one policy said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyReport {
+    /// Its place in its layer, from 0.
+    pub policy: usize,
+    /// Each statement.
+    pub statements: Vec<StatementReport>,
+}
+
+/// What one statement said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementReport {
+    /// Its place in its policy, from 0.
+    pub statement: usize,
+    /// Its `Sid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// `Allow` or `Deny`.
+    #[serde(serialize_with = "effect_name")]
+    pub effect: Effect,
+    /// Whether it applies, or what keeps it from applying.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// Whether a statement applies; if not, the first of its elements that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "verdict")]
+pub enum Verdict {
+    /// It applies.
+    Applies,
+    /// It speaks of other actions.
+    OtherAction,
+    /// It speaks of other principals.
+    OtherPrincipal,
+    /// It speaks of other resources.
+    OtherResource,
+    /// A condition does not hold.
+    ConditionFails {
+        /// The operator as it is written.
+        operator: String,
+        /// The key as it is written.
+        key: String,
+        /// The policy's values.
+        wanted: Vec<String>,
+        /// The request's values; `None` where the key is absent.
+        found: Option<Vec<String>>,
+    },
+}
+
+fn layer_name<S: serde::Serializer>(layer: &Layer, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(message::name(*layer))
+}
+
+fn effect_name<S: serde::Serializer>(effect: &Effect, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(effect.name())
+}
+
+/// Decides, and says why.
+pub fn explain(request: &Request<'_>, policies: &PolicySet<'_>) -> Explanation {
+    let asked = Asked::new(request, policies);
+    let decision = asked.decide(policies);
+    let mut layers = Vec::new();
+    let mut add = |layer, level, documents: &[&Document]| {
+        layers.push(report(&asked, layer, level, documents));
+    };
+    for (level, documents) in policies.resource_control.iter().enumerate() {
+        add(Layer::ResourceControl, Some(level), documents);
+    }
+    for (level, documents) in asked.service_control(policies).iter().enumerate() {
+        add(Layer::ServiceControl, Some(level), documents);
+    }
+    if let Some(document) = policies.endpoint {
+        add(Layer::Endpoint, None, &[document]);
+    }
+    if let Some(policy) = policies.resource {
+        add(policy.layer(), None, &[policy.document()]);
+    }
+    let by_identity =
+        request.principal.account().is_some() && !matches!(request.principal, Principal::Root(_));
+    if by_identity || !policies.identity.is_empty() {
+        add(Layer::Identity, None, &policies.identity);
+    }
+    if let Some(document) = policies.boundary {
+        add(Layer::Boundary, None, &[document]);
+    }
+    if let Some(documents) = &policies.session {
+        add(Layer::Session, None, documents);
+    }
+    Explanation { decision, layers }
+}
+
+fn report(
+    asked: &Asked<'_>,
+    layer: Layer,
+    level: Option<usize>,
+    documents: &[&Document],
+) -> LayerReport {
+    let mut says = Says::Nothing;
+    let mut policies = Vec::with_capacity(documents.len());
+    for (policy, document) in documents.iter().enumerate() {
+        let mut statements = Vec::with_capacity(document.statements.len());
+        for (statement, own) in document.statements.iter().enumerate() {
+            let verdict = verdict(asked, document, statement);
+            if verdict == Verdict::Applies {
+                says = match (own.effect, says) {
+                    (Effect::Deny, _) | (_, Says::Denies) => Says::Denies,
+                    (Effect::Allow, _) => Says::Allows,
+                };
+            }
+            let (sid, effect) = (own.sid.clone(), own.effect);
+            statements.push(StatementReport { statement, sid, effect, verdict });
+        }
+        policies.push(PolicyReport { policy, statements });
+    }
+    LayerReport { layer, level, says, policies }
+}
+
+fn verdict(asked: &Asked<'_>, document: &Document, index: usize) -> Verdict {
+    let Some(statement) = document.statements.get(index) else { return Verdict::OtherAction };
+    let Request { action, context, .. } = *asked.request;
+    if !speaks_of(statement, action) {
+        return Verdict::OtherAction;
+    }
+    let named: Option<Named> = match statement.effect {
+        Effect::Deny => asked.denies_whom(statement),
+        Effect::Allow => asked.named(statement),
+    };
+    if named.is_none() {
+        return Verdict::OtherPrincipal;
+    }
+    match asked.test(document, index) {
+        Ok(()) => Verdict::Applies,
+        Err(Failed::Resource) => Verdict::OtherResource,
+        Err(Failed::Condition(at)) => {
+            let Some(condition) = statement.conditions.get(at) else {
+                return Verdict::OtherResource;
+            };
+            Verdict::ConditionFails {
+                operator: condition.operator.to_string(),
+                key: condition.key.clone(),
+                wanted: condition.values.clone(),
+                found: context.get(&condition.key).map(Values::as_slice).map(<[String]>::to_vec),
+            }
+        }
+    }
+}
+
+impl Explanation {
+    /// One sentence in AWS's words, as a denied caller hears it.
+    pub fn sentence(&self, principal_arn: &str, request: &Request<'_>) -> String {
+        let Request { action, resource, .. } = request;
+        match self.decision {
+            Decision::Allow => {
+                format!(
+                    "User: {principal_arn} is authorized to perform: {action} on resource: {resource}"
+                )
+            }
+            denied => message::denied(principal_arn, action, resource, denied),
+        }
+    }
+
+    /// As JSON: the words of `EvalDecision` in IAM's policy simulator, and the layers.
+    pub fn json(&self) -> serde_json::Value {
+        let (decision, layer) = match self.decision {
+            Decision::Allow => ("allowed", None),
+            Decision::ExplicitDeny(layer) => ("explicitDeny", Some(layer)),
+            Decision::ImplicitDeny(layer) => ("implicitDeny", Some(layer)),
+        };
+        let mut out = serde_json::json!({ "decision": decision, "layers": self.layers });
+        if let Some(layer) = layer {
+            out["decidedBy"] = message::name(layer).into();
+        }
+        out
+    }
+
+    /// Whether a layer settled the decision.
+    fn settled_by(&self, layer: &LayerReport) -> bool {
+        match self.decision {
+            Decision::Allow => false,
+            Decision::ExplicitDeny(by) => by == layer.layer && layer.says == Says::Denies,
+            Decision::ImplicitDeny(by) => by == layer.layer && layer.says != Says::Allows,
+        }
+    }
+}
+
+/// A tree for a terminal: layers, policies, statements.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, by) = match self.decision {
+            Decision::Allow => ("allowed", None),
+            Decision::ExplicitDeny(layer) => ("denied", Some(layer)),
+            Decision::ImplicitDeny(layer) => ("denied: nothing allows it", Some(layer)),
+        };
+        match by {
+            Some(layer) => writeln!(f, "{word} ({})", message::name(layer))?,
+            None => writeln!(f, "{word}")?,
+        }
+        for layer in &self.layers {
+            let says = match layer.says {
+                Says::Denies => "denies",
+                Says::Allows => "allows",
+                Says::Nothing => "says nothing",
+            };
+            let mark = if self.settled_by(layer) { "  ◄ settles it" } else { "" };
+            let level = layer.level.map(|level| format!(", level {level}")).unwrap_or_default();
+            writeln!(f, "├─ {}{level}: {says}{mark}", message::name(layer.layer))?;
+            for policy in &layer.policies {
+                writeln!(f, "│  ├─ policy {}", policy.policy)?;
+                for statement in &policy.statements {
+                    writeln!(f, "│  │  ├─ {statement}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StatementReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "statement {}", self.statement)?;
+        if let Some(sid) = &self.sid {
+            write!(f, " ({sid})")?;
+        }
+        write!(f, ", {}: ", self.effect.name())?;
+        match &self.verdict {
+            Verdict::Applies => f.write_str("applies"),
+            Verdict::OtherAction => f.write_str("speaks of other actions"),
+            Verdict::OtherPrincipal => f.write_str("speaks of other principals"),
+            Verdict::OtherResource => f.write_str("speaks of other resources"),
+            Verdict::ConditionFails { operator, key, wanted, found } => {
+                write!(f, "{operator} on {key} does not hold: the policy has ")?;
+                listed(f, wanted)?;
+                match found {
+                    Some(found) => {
+                        f.write_str(", the request ")?;
+                        listed(f, found)
+                    }
+                    None => f.write_str(", the request has no such key"),
+                }
+            }
+        }
+    }
+}
+
+fn listed(f: &mut fmt::Formatter<'_>, values: &[String]) -> fmt::Result {
+    if values.is_empty() {
+        return f.write_str("no value");
+    }
+    for (index, value) in values.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}`{value}`")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, Kind, parse};
+
+    fn document(statements: &str) -> Document {
+        let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
+        parse(&text, Kind::Identity).unwrap()
+    }
+
+    #[test]
+    fn every_statement_says_what_kept_it_from_applying() {
+        let identity = document(
+            r#"{"Sid": "Read", "Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::a/*"},
+               {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::b/*"},
+               {"Effect": "Deny", "Action": "ec2:*", "Resource": "*"},
+               {"Effect": "Deny", "Action": "s3:*", "Resource": "*",
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}}}"#,
+        );
+        let boundary = document(r#"{"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}"#);
+        let who = Principal::User { arn: "arn:aws:iam::123456789012:user/ann".into() };
+        let mut context = Context::default();
+        context.set("aws:SecureTransport", "true");
+        let request = Request {
+            principal: &who,
+            action: "s3:GetObject",
+            resource: "arn:aws:s3:::a/key",
+            resource_account: "123456789012".parse().unwrap(),
+            context: &context,
+        };
+        let policies = PolicySet {
+            identity: vec![&identity],
+            boundary: Some(&boundary),
+            ..PolicySet::default()
+        };
+        let why = explain(&request, &policies);
+        assert_eq!(why.decision, Decision::ImplicitDeny(Layer::Boundary));
+        let [identity, boundary] = &why.layers[..] else { panic!("{why}") };
+        assert_eq!((identity.says, boundary.says), (Says::Allows, Says::Nothing));
+        let verdicts: Vec<&Verdict> =
+            identity.policies[0].statements.iter().map(|s| &s.verdict).collect();
+        let failing = Verdict::ConditionFails {
+            operator: "Bool".into(),
+            key: "aws:SecureTransport".into(),
+            wanted: vec!["false".into()],
+            found: Some(vec!["true".into()]),
+        };
+        let expected =
+            [&Verdict::Applies, &Verdict::OtherResource, &Verdict::OtherAction, &failing];
+        assert_eq!(verdicts, expected);
+        let tree = why.to_string();
+        assert!(tree.starts_with("denied: nothing allows it (permissions boundary)\n"), "{tree}");
+        assert!(tree.contains("├─ permissions boundary: says nothing  ◄ settles it"), "{tree}");
+        assert!(tree.contains("statement 0 (Read), Allow: applies"), "{tree}");
+        let json = why.json();
+        assert_eq!(json["decision"], "implicitDeny");
+        assert_eq!(json["decidedBy"], "permissions boundary");
+        assert_eq!(json["layers"][0]["policies"][0]["statements"][3]["key"], "aws:SecureTransport");
+        assert_eq!(
+            why.sentence("arn:aws:iam::123456789012:user/ann", &request),
+            "User: arn:aws:iam::123456789012:user/ann is not authorized to perform: s3:GetObject on \
+             resource: arn:aws:s3:::a/key because no permissions boundary allows the s3:GetObject \
+             action"
+        );
+    }
+}
