@@ -6,6 +6,7 @@ mod env;
 mod exports;
 mod house;
 mod logs;
+mod policy;
 mod process;
 mod serve;
 mod world;
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     logs::start();
     match run(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nowhere is left to complain to where this fails.
             let _ = writeln!(std::io::stderr(), "ringfence: {error:#}");
@@ -31,21 +32,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     process::keep_to_the_owner()?;
     match command {
-        Command::Serve(options) => serve::serve(&options),
-        Command::Env(options) => env::env(&options),
-        Command::Account(cli::Account::Create(options)) => account::create(&options),
+        Command::Serve(options) => serve::serve(&options)?,
+        Command::Env(options) => env::env(&options)?,
+        Command::Account(cli::Account::Create(options)) => account::create(&options)?,
+        Command::Policy(command) => return policy::policy(&command),
         Command::Version => {
             writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;
-            Ok(())
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ringfence", &mut script);
             std::io::stdout().write_all(&script)?;
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
