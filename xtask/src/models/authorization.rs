@@ -1,7 +1,7 @@
 //! The authorization row of each operation: from the service authorization reference where the
 //! action has the operation's name, from the table here where it has not.
 
-use super::sources::Reference;
+use crate::sources::Reference;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 

