@@ -54,7 +54,10 @@ pub fn row(prefix: &str, operation: &str, reference: &Reference) -> Result<Strin
         }
         return Ok(render(source, &actions, "Write", &[], &[]));
     };
-    let level = match action["accessLevel"].as_str() {
+    // `Tagging, Write` is tagging: the reference says of what changes tags or permissions that it
+    // writes, too.
+    let level = action["accessLevel"].as_str().and_then(|level| level.split(',').next());
+    let level = match level {
         Some("List") => "List",
         Some("Read") => "Read",
         Some("Permissions management") => "PermissionsManagement",
