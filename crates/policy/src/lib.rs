@@ -6,7 +6,8 @@
 //!   policies, and says which layer settled the matter, over documents compiled at their first use;
 //!   [`evaluate::decide`] does the same in the slow and obvious form, and the two must agree;
 //! - [`explain`](fn@explain) decides, and says what every statement had to do with it;
-//! - [`message`] words a denial.
+//! - [`message`] words a denial;
+//! - [`reference`] holds AWS's actions, resource types, condition keys and managed policies.
 //!
 //! ```
 //! use ringfence_policy::{Context, Decision, Kind, Layer, PolicySet, Principal, Request, decide, parse};
@@ -45,6 +46,7 @@ pub mod explain;
 mod glob;
 pub mod message;
 pub mod parse;
+pub mod reference;
 mod tree;
 mod variable;
 

@@ -54,7 +54,7 @@ pub(crate) async fn get_account_authorization_details(
     let policies =
         account.policies.iter().map(|(key, one)| (format!("4/{key}"), Subject::Policy(one)));
     let aws = aws_managed::all()
-        .filter(|(_, policy)| account.uses(&policy.arn).is_some())
+        .filter(|(_, policy)| account.uses(policy.arn).is_some())
         .map(|(key, policy)| (format!("5/{key}"), Subject::Aws(policy)));
     let subjects = users.chain(groups).chain(roles).chain(policies).chain(aws);
     let page = pager.cut(subjects.filter(|(_, subject)| {

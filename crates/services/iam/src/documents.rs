@@ -67,12 +67,19 @@ impl Serialize for IdentityPolicy {
 
 impl<'de> Deserialize<'de> for IdentityPolicy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Arc::<str>::deserialize(deserializer)?;
+        Ok(Self::trusted(Arc::<str>::deserialize(deserializer)?))
+    }
+}
+
+impl IdentityPolicy {
+    /// A policy that was accepted when it was written: one of the store's, or of AWS's own.
+    pub fn trusted(text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
         let document = parse(&text, Kind::Identity).unwrap_or_else(|why| {
             tracing::error!(%why, "a stored policy is not understood: it denies everything");
             deny_all()
         });
-        Ok(Self { text, document: Arc::new(document) })
+        Self { text, document: Arc::new(document) }
     }
 }
 

@@ -140,7 +140,7 @@ pub(crate) fn aws_versions(policy: &AwsPolicy) -> Vec<Version<'_>> {
     vec![Version {
         number: policy.version,
         created: policy.updated,
-        policy: &policy.policy,
+        policy: policy.policy(),
         default: true,
     }]
 }
@@ -190,11 +190,11 @@ pub(crate) fn summary(account: &Account, policy: &Policy, id: AccountId) -> type
 
 /// One of AWS's policies. Its unique id and description are not among the embedded facts.
 pub(crate) fn aws_summary(account: &Account, policy: &AwsPolicy) -> types::Policy {
-    let (attachments, boundaries) = counts(account, &policy.arn);
+    let (attachments, boundaries) = counts(account, policy.arn);
     types::Policy {
         policy_name: Some(policy.name.to_string()),
         policy_id: None,
-        arn: Some(policy.arn.clone()),
+        arn: Some(policy.arn.to_owned()),
         path: Some(policy.path.clone()),
         default_version_id: Some(format!("v{}", policy.version)),
         attachment_count: Some(attachments),
