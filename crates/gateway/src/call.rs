@@ -10,6 +10,21 @@
 //! A handler returns `Result<Answer<Output>, ServiceError>`. An [`Answer`] is made by a [`Permit`]
 //! alone, a `Permit` by [`Call::allow`] alone, and a [`Resolved`] value can be looked at only
 //! through its `Permit`. A handler that forgets to ask does not compile.
+//!
+//! ```compile_fail,E0451
+//! // Nobody answers without a permit,
+//! let answer = ringfence_gateway::Answer { output: () };
+//! ```
+//! ```compile_fail,E0451
+//! // makes one,
+//! let permit = ringfence_gateway::Permit { value: () };
+//! ```
+//! ```compile_fail,E0616
+//! // or looks at what was resolved before asking.
+//! fn look(resolved: ringfence_gateway::Resolved<String>) -> String {
+//!     resolved.value
+//! }
+//! ```
 
 use crate::caller::Caller;
 use crate::clock::Clock;

@@ -221,6 +221,19 @@ impl Comparison {
 }
 
 impl Comparison {
+    /// Whether it compares numbers.
+    pub(crate) const fn is_numeric(self) -> bool {
+        matches!(
+            self,
+            Self::NumericEquals
+                | Self::NumericNotEquals
+                | Self::NumericLessThan
+                | Self::NumericLessThanEquals
+                | Self::NumericGreaterThan
+                | Self::NumericGreaterThanEquals
+        )
+    }
+
     /// Whether it compares dates.
     pub(crate) const fn is_date(self) -> bool {
         matches!(

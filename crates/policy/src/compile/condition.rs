@@ -52,12 +52,7 @@ impl Value {
                     parts.iter().map(|part| Pattern::of_text(part, version, true)).collect();
                 Self::Arn(patterns.try_into().ok().map(Box::new))
             }
-            C::NumericEquals
-            | C::NumericNotEquals
-            | C::NumericLessThan
-            | C::NumericLessThanEquals
-            | C::NumericGreaterThan
-            | C::NumericGreaterThanEquals => Self::Number(number(text)),
+            _ if comparison.is_numeric() => Self::Number(number(text)),
             _ if comparison.is_date() => Self::Date(date(text)),
             C::Bool if !variables => Self::Bool(boolean(text)),
             C::IpAddress | C::NotIpAddress => Self::Network(network(text)),
@@ -79,12 +74,7 @@ impl Asked {
     fn new(comparison: Comparison, text: &str) -> Self {
         use Comparison as C;
         match comparison {
-            C::NumericEquals
-            | C::NumericNotEquals
-            | C::NumericLessThan
-            | C::NumericLessThanEquals
-            | C::NumericGreaterThan
-            | C::NumericGreaterThanEquals => Self::Number(number(text)),
+            _ if comparison.is_numeric() => Self::Number(number(text)),
             _ if comparison.is_date() => Self::Date(date(text)),
             C::Bool => Self::Bool(boolean(text)),
             C::IpAddress | C::NotIpAddress => {
