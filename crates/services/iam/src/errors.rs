@@ -50,6 +50,19 @@ pub(crate) fn not_attachable(arn: &str) -> ServiceError {
     missing(format!("Policy {arn} does not exist or is not attachable."))
 }
 
+/// `PolicyNotAttachable` for a policy of service-linked roles. The words for a role are those of
+/// <https://github.com/aws/aws-cdk/issues/6131>; none are known for a user or group.
+pub(crate) fn service_role_policy(kind: &str) -> ServiceError {
+    let noun = match kind {
+        "user" => "User",
+        "group" => "Group",
+        _ => "Role",
+    };
+    types::PolicyNotAttachableException::error(format!(
+        "Cannot attach a Service Role Policy to a Customer {noun}."
+    ))
+}
+
 /// `NoSuchEntity` for a managed policy that is to be a boundary. Recorded.
 pub(crate) fn no_such_boundary(arn: &str) -> ServiceError {
     missing(format!("Scope ARN: {arn} does not exist or is not attachable."))
@@ -177,12 +190,7 @@ pub(crate) fn validation(message: impl Into<String>) -> ServiceError {
     ServiceError::new("ValidationError", 400, message)
 }
 
-/// `ValidationError` for text that is no ARN at all. Recorded.
-pub(crate) fn no_arn(text: &str) -> ServiceError {
-    validation(format!("ARN {text} is not valid."))
-}
-
-/// `InvalidInput` for an ARN of something that is no policy. Recorded.
+/// `InvalidInput` for what is no ARN of a policy. Recorded.
 pub(crate) fn no_policy_arn(text: &str) -> ServiceError {
     invalid_input(format!("ARN {text} is not valid."))
 }

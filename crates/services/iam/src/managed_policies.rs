@@ -18,10 +18,29 @@ use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, Timestamp, TypedOperation};
 use std::sync::Arc;
 
+/// Where AWS's policies for sessions of `AssumeRoot` are, which nothing else can have: "some managed
+/// policies can't be attached to your IAM entities".
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AttachRolePolicy.html>
+const ROOT_TASKS: &str = "/root-task/";
+
+/// Where AWS's policies for service-linked roles are.
+const SERVICE_ROLES: &str = "/aws-service-role/";
+
+/// Refuses a policy that belongs to service-linked roles alone, which no caller changes.
+///
+/// # Errors
+/// `PolicyNotAttachable`.
+pub(crate) fn not_of_a_service(kind: &str, cut: &PolicyArn<'_>) -> Result<(), ServiceError> {
+    match (cut.owner, cut.path) {
+        (PolicyOwner::Aws, SERVICE_ROLES) => Err(errors::service_role_policy(kind)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an ARN names a policy that this account can attach.
 pub(crate) fn exists(account: &Account, id: AccountId, arn: &str, cut: &PolicyArn<'_>) -> bool {
     match cut.owner {
-        PolicyOwner::Aws => aws_managed::find(arn).is_some(),
+        PolicyOwner::Aws => cut.path != ROOT_TASKS && aws_managed::find(arn).is_some(),
         PolicyOwner::Account(owner) => {
             owner == id
                 && Policy::find(account, cut.name).is_some_and(|p| p.is_at(cut.path, cut.name))
