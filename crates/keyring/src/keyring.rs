@@ -213,12 +213,19 @@ fn root_of_key_file(
     key_path: &Path,
     new: &NewStore,
 ) -> Result<SecretBytes, KeyringError> {
-    if let Some(root) = key_file::read(key_path)? {
-        // Another process may have placed it and not yet have synced its name.
-        whole_file::sync_directory_of(key_path)?;
+    // Another process may have placed it and not yet have synced its name.
+    let there = || match key_file::read(key_path)? {
+        Some(root) => whole_file::sync_directory_of(key_path).map(|()| Some(root)),
+        None => Ok(None),
+    };
+    if let Some(root) = there()? {
         return Ok(root);
     }
-    refuse_orphaned_key_file(data_dir)?;
+    if let Err(orphaned) = refuse_orphaned_key_file(data_dir) {
+        // What looks like an orphan may be this very file, which a process that was quicker has
+        // placed since.
+        return there()?.ok_or(orphaned);
+    }
     key_file::place(key_path, &(new.root)()?)?;
     // Ours, or that of a process that was quicker.
     key_file::read(key_path)?
