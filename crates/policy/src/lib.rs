@@ -7,6 +7,7 @@
 //!   [`evaluate::decide`] does the same in the slow and obvious form, and the two must agree;
 //! - [`explain`](fn@explain) decides, and says what every statement had to do with it;
 //! - [`message`] words a denial;
+//! - [`lint`] says what is wrong, risky or needless in a policy, as Access Analyzer does;
 //! - [`reference`] holds AWS's actions, resource types, condition keys and managed policies.
 //!
 //! ```
@@ -44,6 +45,7 @@ pub mod document;
 pub mod evaluate;
 pub mod explain;
 mod glob;
+pub mod lint;
 pub mod message;
 pub mod parse;
 pub mod reference;

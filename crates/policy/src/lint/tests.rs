@@ -1,0 +1,313 @@
+//! How checks are tested: each has documents that it reports, with the place, and near misses.
+
+use super::data::tests::Sample;
+use super::*;
+use proptest::prelude::*;
+use std::collections::{HashMap, HashSet};
+
+/// A document that a check reports, and one that it nearly does.
+pub(super) struct Case {
+    code: &'static str,
+    on: &'static str,
+    bad: &'static str,
+    at: &'static str,
+    message: &'static str,
+    good: &'static str,
+}
+
+/// A check reports `bad`, the first time at the text `at`.
+///
+/// `on` is a kind of policy, or a resource type of the API. A document that does not begin with a brace
+/// or bracket is the members of a statement; those left out are the plainest.
+pub(super) const fn case(
+    code: &'static str,
+    on: &'static str,
+    bad: &'static str,
+    at: &'static str,
+) -> Case {
+    Case { code, on, bad, at, message: "", good: "" }
+}
+
+impl Case {
+    /// In these words.
+    pub const fn says(self, message: &'static str) -> Self {
+        Self { message, ..self }
+    }
+
+    /// And does not report this.
+    pub const fn but(self, good: &'static str) -> Self {
+        Self { good, ..self }
+    }
+
+    fn lint(&self, document: &str) -> Vec<Finding> {
+        let (kind, resource_type) = match self.on {
+            "identity" => (Identity, None),
+            "resource" => (Resource, None),
+            "scp" => (ServiceControl, None),
+            "rcp" => (ResourceControl, None),
+            "trust" => (Trust, None),
+            resource_type => (Resource, Some(resource_type)),
+        };
+        lint_with(document, kind, resource_type, &Sample)
+    }
+
+    fn document(&self, text: &str) -> String {
+        if text.starts_with(['{', '[']) {
+            return text.to_owned();
+        }
+        let mut members = vec![text.to_owned()];
+        let mut fill = |element: &str, value: &str| {
+            if !text.contains(&format!("{element}\":")) {
+                members.push(format!("\"{element}\": {value}"));
+            }
+        };
+        fill("Effect", r#""Allow""#);
+        if self.on == "trust" {
+            fill("Action", r#""sts:AssumeRole""#);
+        } else {
+            fill("Action", r#""s3:GetObject""#);
+            fill("Resource", r#""arn:aws:s3:::bucket/key""#);
+        }
+        match self.on {
+            "identity" | "scp" => {}
+            "rcp" => fill("Principal", r#""*""#),
+            _ => fill("Principal", r#"{"AWS": "123456789012"}"#),
+        }
+        let statement = members.join(", ");
+        format!("{{\"Version\": \"2012-10-17\", \"Statement\": [{{{statement}}}]}}")
+    }
+}
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [grammar::tests::CASES, empty::tests::CASES].into_iter().flatten()
+}
+
+/// The text of a span, which counts in characters.
+fn text_at(document: &str, span: Span) -> String {
+    let length = span.end.offset - span.start.offset;
+    document.chars().skip(span.start.offset).take(length).collect()
+}
+
+#[test]
+fn every_check_reports_what_is_wrong_at_its_place_and_not_the_near_miss() {
+    for case in cases() {
+        let bad = case.document(case.bad);
+        let findings = case.lint(&bad);
+        let Some(found) = findings.iter().find(|finding| finding.code == case.code) else {
+            panic!("{} is not reported of {bad}: {findings:#?}", case.code);
+        };
+        let at = text_at(&bad, found.locations[0].span);
+        assert_eq!(at, case.at, "the place of {} in {bad}", case.code);
+        if !case.message.is_empty() {
+            assert_eq!(found.message, case.message, "{}", case.code);
+        }
+        let good = case.document(case.good);
+        let findings = case.lint(&good);
+        assert!(
+            findings.iter().all(|f| f.code != case.code),
+            "{} is reported of {good}",
+            case.code
+        );
+    }
+}
+
+#[test]
+fn every_check_has_a_case() {
+    let tested: HashSet<&str> = cases().map(|case| case.code).collect();
+    let untested: Vec<_> = implemented().map(|c| c.code).filter(|c| !tested.contains(c)).collect();
+    assert!(untested.is_empty(), "{untested:?}");
+}
+
+/// A policy that is as AWS recommends has no findings.
+#[test]
+fn plain_policies_have_no_findings() {
+    for (kind, document) in [
+        (
+            Identity,
+            r#"{"Version": "2012-10-17", "Statement": [{"Sid": "Read", "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:ListBucket", "kms:Decrypt"],
+                "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/${aws:username}/*",
+                    "arn:aws:kms:eu-west-1:123456789012:key/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "true"},
+                    "IpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}}}]}"#,
+        ),
+        (
+            Trust,
+            r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+                "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}}"#,
+        ),
+        (
+            Trust,
+            r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+                "Principal": {"Federated":
+                    "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"},
+                "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {
+                    "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+                    "token.actions.githubusercontent.com:sub": "repo:o/r:ref:refs/heads/main"}}}}"#,
+        ),
+        (
+            Resource,
+            r#"{"Version": "2012-10-17", "Id": "queue", "Statement": [{"Sid": "From the bucket",
+                "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"},
+                "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:eu-west-1:123456789012:q",
+                "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::bucket"},
+                    "StringEquals": {"aws:SourceAccount": "123456789012"}}}]}"#,
+        ),
+        (
+            ServiceControl,
+            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*",
+                "Resource": "*"}, {"Effect": "Deny", "NotAction": ["iam:*", "sts:*"], "Resource": "*",
+                "Condition": {"StringNotEquals": {"aws:RequestedRegion": ["eu-west-1"]}}}]}"#,
+        ),
+        (
+            ResourceControl,
+            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*",
+                "Action": "s3:*", "Resource": "*", "Condition": {
+                    "StringNotEqualsIfExists": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"},
+                    "BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}}]}"#,
+        ),
+    ] {
+        let findings = lint_with(document, kind, None, &Sample);
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}
+
+#[test]
+fn a_trust_policy_is_one_by_its_resource_type_too() {
+    let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*",
+        "Action": "sts:AssumeRole", "Resource": "*"}}"#;
+    let by_type = lint(document, Resource, Some("AWS::IAM::AssumeRolePolicyDocument"));
+    assert_eq!(by_type, lint(document, Trust, None));
+    assert!(by_type.iter().any(|f| f.code == "ROLE_TRUST_POLICY_SYNTAX_ERROR_RESOURCE"));
+}
+
+#[test]
+fn a_misspelt_name_is_told_from_another() {
+    let known = ["GetObject", "PutObject", "ListBucket"];
+    assert_eq!(nearest("getObjekt", known), Some("GetObject"));
+    assert_eq!(nearest("GteObject", known), Some("GetObject"));
+    assert_eq!(nearest("DeleteBucket", known), None);
+}
+
+fn sound(document: &str) {
+    let end = document.chars().count();
+    for kind in ALL {
+        for finding in lint_with(document, *kind, Some("AWS::S3::Bucket"), &Sample) {
+            assert!(!finding.locations.is_empty(), "{finding:?}");
+            for Location { span: Span { start, end: after }, .. } in &finding.locations {
+                assert!(start.offset <= after.offset && after.offset <= end, "{finding:?}");
+                assert!(start.line >= 1 && start.column <= start.offset, "{finding:?}");
+            }
+        }
+    }
+}
+
+/// Documents that are made to take long stay within what one call may take.
+#[test]
+fn large_documents_take_no_longer_than_their_share() {
+    let texts = |item: &str, count: usize| vec![item; count].join(",");
+    let pairs =
+        |count: usize| (0..count).map(|i| format!("\"ec2:*a{i}*\"")).collect::<Vec<_>>().join(",");
+    let statement = |members: &str| format!("{{\"Statement\": [{{{members}}}]}}");
+    let long = "k".repeat(100_000);
+    for document in [
+        "[".repeat(200_000),
+        "{\"a\":".repeat(200_000),
+        format!("[{}]", texts("{}", 200_000)),
+        statement(&format!("\"Action\": [{}]", texts("\"ec2:Foo\"", 50_000))),
+        statement(&format!("\"Action\": [{}]", pairs(20_000))),
+        statement(&format!("\"Resource\": [{}]", pairs(20_000))),
+        statement(&format!("\"Resource\": [{}]", texts("\"arn:aws:s3:x:y:**z\"", 50_000))),
+        statement(&format!("\"Resource\": \"arn:aws:s3:::{}\"", "*a".repeat(200_000))),
+        statement(&format!("\"Resource\": \"{}\"", "${".repeat(200_000))),
+        statement(&format!(
+            "\"Condition\": {{\"Foo\": {{\"{long}\": [{}]}}}}",
+            texts("\"${\"", 50_000)
+        )),
+        statement(&format!(
+            "\"Condition\": {{{}}}",
+            texts("\"StringLike\": {\"aws:ResourceTag/a\": \"*\"}", 20_000)
+        )),
+        format!("{{\"Statement\": [{}]}}", texts("{\"Principal\": {\"AWS\": \"*a\"}}", 20_000)),
+    ] {
+        let start = std::time::Instant::now();
+        let findings = lint_with(&document, Identity, None, &Sample);
+        let size: usize = findings.iter().map(|f| f.message.len()).sum();
+        assert!(size <= OUTPUT + document.len());
+        let took = start.elapsed();
+        assert!(took.as_secs() < 20, "{took:?} for {}", &document[..60]);
+    }
+}
+
+/// Text of policies' own words, so that many documents are nearly policies.
+fn nearly_a_policy() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "[ -~é\n]{0,12}",
+        Just("*".to_owned()),
+        Just("${aws:username, 'x'}".to_owned()),
+        Just("arn:aws:s3:::b*/${aws:username".to_owned()),
+        Just("arn:aws:iam::123456789012:role/*".to_owned()),
+        Just("s3:Get*".to_owned()),
+        Just("iam:PassRole".to_owned()),
+        Just("10.0.0.1/8".to_owned()),
+        Just("token.actions.githubusercontent.com".to_owned()),
+        Just("Allow".to_owned()),
+    ];
+    let key = prop_oneof![
+        Just("Version".to_owned()),
+        Just("Statement".to_owned()),
+        Just("Sid".to_owned()),
+        Just("Effect".to_owned()),
+        Just("Principal".to_owned()),
+        Just("AWS".to_owned()),
+        Just("Federated".to_owned()),
+        Just("Action".to_owned()),
+        Just("NotAction".to_owned()),
+        Just("Resource".to_owned()),
+        Just("Condition".to_owned()),
+        Just("ForAllValues:StringLikeIfExists".to_owned()),
+        Just("IpAddress".to_owned()),
+        Just("aws:SourceIp".to_owned()),
+        Just("aws:userid".to_owned()),
+        Just("s3:prefix".to_owned()),
+        "[ -~é]{0,8}",
+    ];
+    let leaf = prop_oneof![
+        3 => word.prop_map(serde_json::Value::from),
+        1 => any::<bool>().prop_map(serde_json::Value::from),
+        1 => any::<f64>().prop_map(serde_json::Value::from),
+        1 => Just(serde_json::Value::Null),
+    ];
+    let value = leaf.prop_recursive(6, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|entries| serde_json::Value::Object(entries.into_iter().collect())),
+        ]
+    });
+    value.prop_map(|value| value.to_string())
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_spans_lie_in_it(text in "[\\[\\]{}\":,0-9a-z\\\\ \néu$*]{0,60}") {
+        sound(&text);
+    }
+
+    #[test]
+    fn no_policy_panics_and_spans_lie_in_it(text in nearly_a_policy()) {
+        sound(&text);
+        let cut = text.len() / 2;
+        sound(text.get(..cut).unwrap_or_default());
+    }
+
+    #[test]
+    fn no_statement_panics_and_spans_lie_in_it(text in nearly_a_policy()) {
+        for element in ["Action", "Resource", "Principal", "Condition"] {
+            sound(&format!("{{\"Statement\": [{{\"Effect\": \"Allow\", \"{element}\": {text}}}]}}"));
+            sound(&format!(
+                "{{\"Statement\": {{\"Condition\": {{\"StringLike\": {{\"aws:userid\": {text}}}}}}}}}"
+            ));
+        }
+    }
+}
