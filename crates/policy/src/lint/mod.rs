@@ -22,12 +22,15 @@
 //! assert_eq!(findings[0].locations[0].span.start.line, 2);
 //! ```
 
+mod actions;
 pub mod data;
 mod empty;
 mod facts;
 mod finding;
 mod grammar;
 mod pattern;
+mod principals;
+mod resources;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -90,7 +93,8 @@ impl Check {
 }
 
 /// The tables of the families.
-const FAMILIES: &[&[Check]] = &[grammar::CHECKS, empty::CHECKS];
+const FAMILIES: &[&[Check]] =
+    &[grammar::CHECKS, empty::CHECKS, principals::CHECKS, actions::CHECKS, resources::CHECKS];
 
 fn checks() -> impl Iterator<Item = &'static Check> {
     FAMILIES.iter().copied().flatten()

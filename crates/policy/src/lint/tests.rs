@@ -79,7 +79,15 @@ impl Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [grammar::tests::CASES, empty::tests::CASES].into_iter().flatten()
+    [
+        grammar::tests::CASES,
+        empty::tests::CASES,
+        principals::tests::CASES,
+        actions::tests::CASES,
+        resources::tests::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The text of a span, which counts in characters.
