@@ -23,17 +23,21 @@
 //! ```
 
 mod actions;
+mod addresses;
+mod conditions;
 pub mod data;
 mod empty;
 mod facts;
 mod finding;
 mod grammar;
+mod keys;
 mod pattern;
 mod principals;
 mod resources;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod values;
 mod view;
 
 pub use data::ServiceData;
@@ -93,8 +97,17 @@ impl Check {
 }
 
 /// The tables of the families.
-const FAMILIES: &[&[Check]] =
-    &[grammar::CHECKS, empty::CHECKS, principals::CHECKS, actions::CHECKS, resources::CHECKS];
+const FAMILIES: &[&[Check]] = &[
+    grammar::CHECKS,
+    empty::CHECKS,
+    principals::CHECKS,
+    actions::CHECKS,
+    resources::CHECKS,
+    conditions::CHECKS,
+    keys::CHECKS,
+    values::CHECKS,
+    addresses::CHECKS,
+];
 
 fn checks() -> impl Iterator<Item = &'static Check> {
     FAMILIES.iter().copied().flatten()

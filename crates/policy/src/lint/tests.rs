@@ -85,6 +85,10 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         principals::tests::CASES,
         actions::tests::CASES,
         resources::tests::CASES,
+        conditions::tests::CASES,
+        keys::tests::CASES,
+        values::tests::CASES,
+        addresses::tests::CASES,
     ]
     .into_iter()
     .flatten()
