@@ -38,7 +38,9 @@ mod resources;
 mod tests;
 mod tree;
 mod values;
+mod variables;
 mod view;
+mod wildcards;
 
 pub use data::ServiceData;
 pub use finding::{Class, Finding, Location, PathElement, Position, Span, response};
@@ -107,6 +109,8 @@ const FAMILIES: &[&[Check]] = &[
     keys::CHECKS,
     values::CHECKS,
     addresses::CHECKS,
+    variables::CHECKS,
+    wildcards::CHECKS,
 ];
 
 fn checks() -> impl Iterator<Item = &'static Check> {

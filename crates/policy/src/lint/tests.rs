@@ -89,6 +89,8 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         keys::tests::CASES,
         values::tests::CASES,
         addresses::tests::CASES,
+        variables::tests::CASES,
+        wildcards::tests::CASES,
     ]
     .into_iter()
     .flatten()
