@@ -31,9 +31,12 @@ mod facts;
 mod finding;
 mod grammar;
 mod keys;
+mod passing;
 mod pattern;
 mod principals;
 mod resources;
+mod security;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -111,6 +114,9 @@ const FAMILIES: &[&[Check]] = &[
     addresses::CHECKS,
     variables::CHECKS,
     wildcards::CHECKS,
+    passing::CHECKS,
+    security::CHECKS,
+    tags::CHECKS,
 ];
 
 fn checks() -> impl Iterator<Item = &'static Check> {

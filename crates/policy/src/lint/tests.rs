@@ -91,6 +91,9 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         addresses::tests::CASES,
         variables::tests::CASES,
         wildcards::tests::CASES,
+        passing::tests::CASES,
+        security::tests::CASES,
+        tags::tests::CASES,
     ]
     .into_iter()
     .flatten()
