@@ -40,6 +40,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trust;
 mod values;
 mod variables;
 mod view;
@@ -117,6 +118,7 @@ const FAMILIES: &[&[Check]] = &[
     passing::CHECKS,
     security::CHECKS,
     tags::CHECKS,
+    trust::CHECKS,
 ];
 
 fn checks() -> impl Iterator<Item = &'static Check> {

@@ -94,6 +94,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         passing::tests::CASES,
         security::tests::CASES,
         tags::tests::CASES,
+        trust::tests::CASES,
     ]
     .into_iter()
     .flatten()
