@@ -31,6 +31,7 @@ mod facts;
 mod finding;
 mod grammar;
 mod keys;
+mod organizations;
 mod passing;
 mod pattern;
 mod principals;
@@ -119,6 +120,7 @@ const FAMILIES: &[&[Check]] = &[
     security::CHECKS,
     tags::CHECKS,
     trust::CHECKS,
+    organizations::CHECKS,
 ];
 
 fn checks() -> impl Iterator<Item = &'static Check> {

@@ -95,6 +95,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         security::tests::CASES,
         tags::tests::CASES,
         trust::tests::CASES,
+        organizations::tests::CASES,
     ]
     .into_iter()
     .flatten()
