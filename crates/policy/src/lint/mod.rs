@@ -35,8 +35,10 @@ mod organizations;
 mod passing;
 mod pattern;
 mod principals;
+mod redundancy;
 mod resources;
 mod security;
+mod size;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -121,6 +123,8 @@ const FAMILIES: &[&[Check]] = &[
     tags::CHECKS,
     trust::CHECKS,
     organizations::CHECKS,
+    redundancy::CHECKS,
+    size::CHECKS,
 ];
 
 fn checks() -> impl Iterator<Item = &'static Check> {

@@ -96,6 +96,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         tags::tests::CASES,
         trust::tests::CASES,
         organizations::tests::CASES,
+        redundancy::tests::CASES,
     ]
     .into_iter()
     .flatten()
@@ -132,7 +133,8 @@ fn every_check_reports_what_is_wrong_at_its_place_and_not_the_near_miss() {
 
 #[test]
 fn every_check_has_a_case() {
-    let tested: HashSet<&str> = cases().map(|case| case.code).collect();
+    let tested = cases().map(|case| case.code).chain(size::tests::CODES.iter().copied());
+    let tested: HashSet<&str> = tested.collect();
     let untested: Vec<_> = implemented().map(|c| c.code).filter(|c| !tested.contains(c)).collect();
     assert!(untested.is_empty(), "{untested:?}");
 }
