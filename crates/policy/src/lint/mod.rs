@@ -3,7 +3,8 @@
 //!
 //! A document is read into a tree that knows where each part stands ([`tree`]), seen as a policy
 //! ([`view`]), and handed to every check of its kind. A check is a function in a row of its family's
-//! table, with its code and its rule; [`implemented`] lists the rows. What AWS knows of its services comes through [`ServiceData`].
+//! table, with its code and its rule; [`implemented`] lists the rows, [`NOT_BUILT`] what AWS has
+//! beside them, and why it is not here. What AWS knows of its services comes through [`ServiceData`].
 //!
 //! AWS publishes what its checks report, but not how they find it. Where its page leaves that open,
 //! a check stays silent rather than call a working policy an error.
@@ -31,6 +32,7 @@ mod facts;
 mod finding;
 mod grammar;
 mod keys;
+mod not_built;
 mod organizations;
 mod passing;
 mod pattern;
@@ -51,6 +53,7 @@ mod wildcards;
 
 pub use data::ServiceData;
 pub use finding::{Class, Finding, Location, PathElement, Position, Span, response};
+pub use not_built::NOT_BUILT;
 
 use std::fmt;
 use tree::{Lines, Node, Place};

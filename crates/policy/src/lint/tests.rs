@@ -139,6 +139,28 @@ fn every_check_has_a_case() {
     assert!(untested.is_empty(), "{untested:?}");
 }
 
+/// What AWS's page lists, retired codes with it, with the class of each.
+const CATALOGUE: &str = include_str!("catalogue.txt");
+
+#[test]
+fn every_code_of_aws_is_built_or_has_its_reason() {
+    let built: HashMap<&str, Class> = implemented().map(|c| (c.code, c.class)).collect();
+    let not_built: HashMap<&str, &str> = NOT_BUILT.iter().copied().collect();
+    assert_eq!(built.len(), implemented().count(), "a code stands twice");
+    let mut codes = 0;
+    for line in CATALOGUE.lines() {
+        let (class, code) = line.split_once(' ').unwrap();
+        codes += 1;
+        match (built.get(code), not_built.get(code)) {
+            (Some(own), None) => assert_eq!(own.name(), class, "{code}"),
+            (None, Some(reason)) => assert!(!reason.is_empty(), "{code}"),
+            _ => panic!("{code} is neither built nor listed, or both"),
+        }
+    }
+    assert_eq!(codes, built.len() + not_built.len());
+    assert!(implemented().all(|c| c.rule.ends_with('.') && !c.kinds.is_empty()));
+}
+
 /// A policy that is as AWS recommends has no findings.
 #[test]
 fn plain_policies_have_no_findings() {
