@@ -1,5 +1,8 @@
 //! What a lint needs to know of AWS's services. Without it, the checks that need it find nothing.
 
+use super::pattern::format_tokens;
+use crate::glob;
+
 /// A source of service data, such as the service authorization reference.
 ///
 /// Names compare without regard to case. Condition keys and ARN formats are written as the reference
@@ -81,22 +84,31 @@ pub struct ConditionKey<'a> {
     pub value_type: &'a str,
 }
 
+/// What stands before the first placeholder of a condition key's name; `None` where it has none. The
+/// reference writes most of them `${TagKey}`, some `<key>` or `tag-key`, and leaves some out.
+pub(super) fn before_placeholder(name: &str) -> Option<&str> {
+    if let Some(at) = name.find(['$', '<']) {
+        return Some(&name[..at]);
+    }
+    let tag = name.strip_suffix("tag-key").unwrap_or(name);
+    tag.ends_with('/').then_some(tag)
+}
+
 /// Whether a condition key of a policy is that of a name with placeholders. A placeholder stands for
 /// one character or more.
-pub(super) fn key_matches(template: &str, key: &str) -> bool {
-    match template.split_once("${") {
-        Some((fixed, _)) => {
-            key.len() > fixed.len()
-                && key.get(..fixed.len()).is_some_and(|start| start.eq_ignore_ascii_case(fixed))
-        }
-        None => template.eq_ignore_ascii_case(key),
+pub(super) fn key_matches(name: &str, key: &str) -> bool {
+    let Some(fixed) = before_placeholder(name) else { return name.eq_ignore_ascii_case(key) };
+    let Some((start, rest)) = key.split_at_checked(fixed.len()) else { return false };
+    if !start.eq_ignore_ascii_case(fixed) || rest.is_empty() {
+        return false;
     }
+    let template = &name[fixed.len()..];
+    !template.starts_with("${") || glob::matches(&format_tokens(template), rest, true)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::glob;
 
     /// A handful of services, written by hand.
     pub struct Sample;
@@ -126,6 +138,12 @@ pub(super) mod tests {
                 ),
                 row("user", &["arn:${Partition}:iam::${Account}:user/${UserNameWithPath}"], &[]),
             ],
+            "sts" => vec![row("root-user", &["arn:${Partition}:iam::${Account}:root"], &[])],
+            "backup" => vec![row(
+                "recoveryPoint",
+                &["arn:${Partition}:${Vendor}:${Region}:*:${ResourceType}:${RecoveryPointId}"],
+                &[],
+            )],
             "sqs" => vec![row(
                 "queue",
                 &["arn:${Partition}:sqs:${Region}:${Account}:${QueueName}"],
@@ -170,6 +188,7 @@ pub(super) mod tests {
         ("sts", "SetSourceIdentity", "", &["sts:SourceIdentity"]),
         ("sts", "TagSession", "", &["aws:TagKeys"]),
         ("ec2", "RunInstances", "", &["ec2:Region"]),
+        ("backup", "DeleteRecoveryPoint", "recoveryPoint", &[]),
     ];
 
     const KEYS: &[(&str, &str)] = &[
@@ -245,5 +264,12 @@ pub(super) mod tests {
         assert!(!key_matches("aws:ResourceTag/${TagKey}", "aws:ResourceTag/"));
         assert!(key_matches("s3:prefix", "S3:Prefix"));
         assert!(!key_matches("s3:prefix", "s3:prefixes"));
+        assert!(key_matches("s3:ExistingObjectTag/<key>", "s3:ExistingObjectTag/a"));
+        assert!(key_matches("ssm:resourceTag/tag-key", "ssm:resourceTag/a"));
+        assert!(key_matches("glacier:ResourceTag/", "glacier:ResourceTag/a"));
+        assert!(!key_matches("glacier:ResourceTag/", "glacier:ResourceTag/"));
+        let named = "codebuild:secondarySources/${sourceIdentifier}.location";
+        assert!(key_matches(named, "codebuild:secondarySources/a.location"));
+        assert!(!key_matches(named, "codebuild:secondarySources/a.buildspec"));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Class::{Error, SecurityWarning, Suggestion, Warning};
 use super::PolicyKind::Resource;
-use super::data::key_matches;
+use super::data::{before_placeholder, key_matches};
 use super::facts::{GLOBAL_KEYS, any_of, sets_key};
 use super::tree::Place;
 use super::view::{Condition, Policy, ResourceKind, Statement};
@@ -97,24 +97,23 @@ fn invalid_condition_key_format(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// Keys of one form with a name for each tag, as they are written before that name.
-const TAG_KEYS: &[&str] = &["aws:PrincipalTag/", "aws:RequestTag/", "aws:ResourceTag/"];
-
 /// What a key of tags that names no tag would begin with, if it is one.
 fn tagless<'a>(policy: &Policy<'_>, key: &'a str) -> Option<&'a str> {
     let bare = key.strip_suffix('/').unwrap_or(key);
-    let same = |template: &str| {
-        let known = template.split_once("${").map_or(template, |(known, _)| known);
-        known.strip_suffix('/').is_some_and(|known| known.eq_ignore_ascii_case(bare))
+    let (prefix, name) = split(bare)?;
+    if !name.get(name.len().wrapping_sub(3)..)?.eq_ignore_ascii_case("tag") {
+        return None;
+    }
+    let same = |name: &str| {
+        let known = before_placeholder(name).and_then(|known| known.strip_suffix('/'));
+        known.is_some_and(|known| known.eq_ignore_ascii_case(bare))
     };
-    if TAG_KEYS.iter().any(|known| same(known)) {
+    if GLOBAL_KEYS.iter().any(|(name, _)| same(name)) {
         return Some(bare);
     }
-    let (prefix, _) = split(bare)?;
     let service = policy.service(prefix)?;
-    let tagged = |template: &&String| template.ends_with("/${TagKey}");
-    let found = service.condition_keys.iter().filter(tagged).any(|template| same(template));
     // A key of the very name is no key of tags.
+    let found = service.condition_keys.iter().any(|name| same(name));
     (found && !service.has_key(key)).then_some(bare)
 }
 
