@@ -70,7 +70,7 @@ pub(super) const CHECKS: &[Check] = &[
         Warning,
         "TYPE_MISMATCH",
         ALL,
-        "The operator's type is not that of the key; text on ARNs and Null aside.",
+        "The operator's type is not that of the key; Null, text on ARNs, and ARNs in text aside.",
         type_mismatch,
     ),
     Check::new(
@@ -225,7 +225,10 @@ fn families<'a>(
 
 fn type_mismatch(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (condition, operator, key) in families(policy) {
+        // A key of text may hold ARNs: those of tags and encryption contexts do.
+        let arns = || condition.texts().all(|text| text.text.starts_with("arn:"));
         let fits = operator == key
+            || ((operator, key) == (Family::Arn, Family::Text) && arns())
             || matches!(
                 (operator, key),
                 (Family::Null, _)
@@ -352,7 +355,8 @@ pub(super) mod tests {
         )
         .but(
             r#""Condition": {"StringEquals": {"aws:SourceArn": "a"}, "NumericLessThan":
-               {"aws:EpochTime": 1}, "Null": {"aws:SourceIp": true}}"#,
+               {"aws:EpochTime": 1}, "Null": {"aws:SourceIp": true},
+               "ArnLike": {"aws:RequestTag/a": "arn:aws:s3:::b*"}}"#,
         ),
         case(
             "STRING_LIKE_OPERATOR_WITH_ARN_CONDITION_KEYS",

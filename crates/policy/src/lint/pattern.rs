@@ -37,6 +37,17 @@ fn same(a: char, b: char, ignore_case: bool) -> bool {
 /// Whether every text that `inner` matches is one that `outer` matches. Never says so wrongly, but may
 /// miss a covering that only the whole set of texts shows.
 pub(super) fn covers(outer: &[Token], inner: &[Token], ignore_case: bool) -> bool {
+    // Most pairs differ in what both begin with.
+    let fixed = outer.iter().take_while(|token| matches!(token, Token::Char(_))).count();
+    let begins = inner.get(..fixed).is_some_and(|start| {
+        start.iter().zip(outer).all(|pair| match pair {
+            (Token::Char(a), Token::Char(b)) => same(*a, *b, ignore_case),
+            _ => false,
+        })
+    });
+    if !begins {
+        return false;
+    }
     // `reached[o]`: what was read of `inner` is covered by the first `o` tokens of `outer`.
     let mut reached = vec![false; outer.len() + 1];
     let mut next = reached.clone();

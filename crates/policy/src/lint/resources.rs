@@ -226,18 +226,25 @@ struct Fit {
     account: bool,
 }
 
-/// The ARN formats whose resource part an ARN may fit; `None` where the service, or none of its
-/// formats, is known, or the lint's effort is spent.
+/// The ARN formats of an ARN's service whose resource part it may fit; `None` where the service, or
+/// none of its formats, is known, or the lint's effort is spent.
 fn fits(policy: &Policy<'_>, arn: &Arn<'_>) -> Option<Vec<Fit>> {
-    let [_, _, prefix, _, _, resource] = arn.parts.as_slice() else { return None };
+    let prefix = arn.parts.get(2)?;
     let service = policy.service(prefix).filter(|_| !is_open(prefix))?;
+    fits_of(policy, arn, &service)
+}
+
+/// As [`fits`], with the formats of a service that may not be the ARN's.
+fn fits_of(policy: &Policy<'_>, arn: &Arn<'_>, service: &KnownService) -> Option<Vec<Fit>> {
+    let [_, _, prefix, _, _, resource] = arn.parts.as_slice() else { return None };
     let resource = tokens(resource);
     let mut known = false;
     let mut out = Vec::new();
     for kind in &service.resource_types {
         for format in &kind.formats {
             let [_, _, own, region, account, rest] = format.as_slice() else { continue };
-            if own != prefix {
+            // A service may have ARNs of others: AWS Backup's recovery points are of any.
+            if own != prefix && !(own.contains("${") && service.prefix == **prefix) {
                 continue;
             }
             known = true;
@@ -308,10 +315,19 @@ fn invalid_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// Whether a resource is, by its name, one of those that AWS shares with every account, whose ARNs have
+/// none: `document/AWS-RunShellScript`, `parameter/aws/service/…`, and all such documents.
+fn is_of_aws(arn: &Arn<'_>) -> bool {
+    let name = arn.parts[5].split_once(['/', ':']).map_or("", |(_, name)| name);
+    let begins =
+        |word: &str| name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    begins("aws") || begins("amazon") || arn.parts[2] == "ssm"
+}
+
 fn missing_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (arn, fits) in fitting(policy) {
         let Some(first) = fits.first() else { continue };
-        if arn.parts[4].is_empty() && fits.iter().all(|fit| fit.account) {
+        if arn.parts[4].is_empty() && fits.iter().all(|fit| fit.account) && !is_of_aws(&arn) {
             sink.add(
                 arn.text.node,
                 format_args!(
@@ -340,8 +356,18 @@ fn arn_account_not_allowed(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 fn invalid_arn_resource(policy: &Policy<'_>, sink: &mut Sink<'_>) {
+    // An ARN may be of a type that another service has: `sts` has accounts' roots, which are `iam`'s.
+    let elsewhere = |arn: &Arn<'_>| {
+        let prefixes = policy.data.map(|data| data.prefixes()).unwrap_or_default();
+        prefixes.iter().any(|prefix| {
+            let service = policy.service(prefix);
+            let fits = service.and_then(|service| fits_of(policy, arn, &service));
+            fits.is_some_and(|fits| !fits.is_empty())
+        })
+    };
     for arn in arns(policy) {
-        if fits(policy, &arn).is_some_and(|fits| fits.is_empty()) {
+        let none = fits(policy, &arn).is_some_and(|fits| fits.is_empty());
+        if none && !elsewhere(&arn) && policy.spend(1) {
             sink.add(
                 arn.text.node,
                 "Resource ARN does not match the expected ARN format. Update the resource portion of \
@@ -474,7 +500,7 @@ pub(super) mod tests {
             "The resource queue in the arn is missing an account id. Please provide a 12 digit \
              account id.",
         )
-        .but(r#""Resource": "arn:aws:s3:::q""#),
+        .but(r#""Resource": ["arn:aws:s3:::q", "arn:aws:sqs:us-east-1::q/AWS-q"]"#),
         case(
             "ARN_ACCOUNT_NOT_ALLOWED",
             "identity",
@@ -489,7 +515,9 @@ pub(super) mod tests {
             r#""Resource": "arn:aws:iam::123456789012:roles/a""#,
             r#""arn:aws:iam::123456789012:roles/a""#,
         )
-        .but(r#""Resource": ["arn:aws:iam::123456789012:ro*", "arn:aws:ec2:us-east-1::x"]"#),
+        .but(r#""Resource": ["arn:aws:iam::123456789012:ro*", "arn:aws:ec2:us-east-1::x",
+               "arn:aws:iam::123456789012:root",
+               "arn:aws:backup:eu-west-1:123456789012:recovery-point:a"]"#),
         case("UNSUPPORTED_RESOURCE_ARN_IN_POLICY", "AWS::S3::Bucket", r#""Resource": "*""#, r#""*""#)
             .says(
                 "The resource ARN is not supported for the resource-based policy attached to the \

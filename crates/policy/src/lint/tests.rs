@@ -260,8 +260,8 @@ fn large_documents_take_no_longer_than_their_share() {
         statement(&format!("\"Action\": [{}]", texts("\"ec2:Foo\"", 50_000))),
         statement(&format!("\"Action\": [{}]", pairs(20_000))),
         statement(&format!("\"Resource\": [{}]", pairs(20_000))),
-        statement(&format!("\"Resource\": [{}]", texts("\"arn:aws:s3:x:y:**z\"", 50_000))),
-        statement(&format!("\"Resource\": \"arn:aws:s3:::{}\"", "*a".repeat(200_000))),
+        statement(&format!("\"Resource\": [{}]", texts("\"arn:aws:s3:x:y:**z\"", 20_000))),
+        statement(&format!("\"Resource\": \"arn:aws:s3:::{}\"", "*a".repeat(100_000))),
         statement(&format!("\"Resource\": \"{}\"", "${".repeat(200_000))),
         statement(&format!(
             "\"Condition\": {{\"Foo\": {{\"{long}\": [{}]}}}}",
