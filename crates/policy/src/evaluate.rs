@@ -306,7 +306,11 @@ fn granted(request: &Request<'_>, document: &Document) -> Option<Named> {
 
 /// Whether a statement applies to the request, and how its principal was named. A statement without
 /// a principal belongs to an identity policy and names nobody.
-fn matches(request: &Request<'_>, document: &Document, statement: &Statement) -> Option<Named> {
+pub(crate) fn matches(
+    request: &Request<'_>,
+    document: &Document,
+    statement: &Statement,
+) -> Option<Named> {
     let named = match &statement.principal {
         None => Named::Account,
         Some(Matching::These(patterns)) => patterns

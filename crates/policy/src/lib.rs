@@ -6,6 +6,7 @@
 //!   policies, and says which layer settled the matter, over documents compiled at their first use;
 //!   [`evaluate::decide`] does the same in the slow and obvious form, and the two must agree;
 //! - [`explain`](fn@explain) decides, and says what every statement had to do with it;
+//! - [`analyse`] answers questions over all requests: new access, public access, equivalence;
 //! - [`message`] words a denial;
 //! - [`lint`] says what is wrong, risky or needless in a policy, as Access Analyzer does;
 //! - [`reference`] holds AWS's actions, resource types, condition keys and managed policies.
@@ -36,6 +37,7 @@
 //! # Ok::<(), ringfence_policy::Malformed>(())
 //! ```
 
+pub mod analyse;
 pub mod arn;
 mod compile;
 mod condition;

@@ -1,0 +1,301 @@
+//! The dimension of one condition key: absent, or one of finitely many values or sets of values that
+//! stand for all others.
+//!
+//! A condition asks of each value whether it satisfies an operator, and of the set whether all do or
+//! some. Values that satisfy the same operators are of one class, and one of them stands for it. What
+//! a set says is settled by which of the conditions' deciding values it holds ("one that does not
+//! satisfy" for *all*, "one that does" for *some*), so that sets are joined from classes until nothing
+//! new comes.
+
+use super::Stop;
+use super::arity::{self, Arity};
+use super::automaton::{self, Language};
+use super::bits::Bits;
+use super::pattern;
+use super::values::Type;
+use crate::condition;
+use crate::context::{Context, Values};
+use crate::document::{Comparison, Condition, SetPrefix, Version};
+use std::collections::HashSet;
+
+/// A key with the conditions on it, none of which has variables any more.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    /// As it is written first.
+    pub name: String,
+    pub conditions: Vec<(Condition, Version)>,
+    /// The value that a variable was replaced with; then the key has no other.
+    pub pinned: Option<Option<String>>,
+}
+
+/// One point of the dimension.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    /// `None` where the key is absent; also where no text was found, if `doubt` says so.
+    pub values: Option<Values>,
+    /// Why no request may have this point after all.
+    pub doubt: Option<&'static str>,
+    /// Which of the conditions hold.
+    pub holds: Bits,
+}
+
+pub(super) const MIXED: &str =
+    "the key is compared as text and as a number, date or address, or as two of these";
+pub(super) const SETS: &str =
+    "it is not known whether the key holds one value or several, and it makes a difference";
+
+/// How many sets of values a key may have.
+const SETS_OF_VALUES: usize = 1024;
+
+/// A class of values.
+#[derive(Clone)]
+struct Class {
+    text: Option<String>,
+    is_empty: bool,
+    /// For each condition, whether the value satisfies its operator.
+    satisfies: Bits,
+}
+
+impl Key {
+    /// The points, the absence of the key first.
+    pub fn points(&self) -> Result<Vec<Point>, Stop> {
+        let size = self.conditions.len();
+        let absent = Point {
+            values: None,
+            doubt: None,
+            holds: Bits::of(size, |c| {
+                let (condition, version) = &self.conditions[c];
+                condition::holds(condition, *version, &Context::default())
+            }),
+        };
+        if let Some(pinned) = &self.pinned {
+            return Ok(vec![match pinned {
+                None => absent,
+                Some(text) => Point {
+                    values: Some(Values::One(text.clone())),
+                    doubt: None,
+                    holds: Bits::of(size, |c| self.alone(c, text)),
+                },
+            }]);
+        }
+        let classes = self.classes()?;
+        let mut points = vec![absent];
+        for class in &classes {
+            points.push(Point {
+                values: class.text.clone().map(Values::One),
+                doubt: class.text.is_none().then_some(MIXED),
+                holds: self.set_holds(&self.contribution(class)),
+            });
+        }
+        let quantified = self.conditions.iter().any(|(c, _)| c.operator.set.is_some());
+        let arity = match arity::of(&self.name) {
+            Arity::Unknown if quantified => Arity::Many,
+            other => other,
+        };
+        if arity != Arity::One {
+            let doubt = (arity == Arity::Unknown).then_some(SETS);
+            self.join(&classes, doubt, &mut points)?;
+        }
+        Ok(points)
+    }
+
+    /// Whether a condition holds of a key with this one value.
+    fn alone(&self, condition: usize, text: &str) -> bool {
+        let (condition, version) = &self.conditions[condition];
+        let mut context = Context::default();
+        context.set(self.name.clone(), text);
+        condition::holds(condition, *version, &context)
+    }
+
+    /// Whether a value satisfies a condition's operator, whatever its set prefix.
+    fn satisfies(&self, condition: usize, text: &str) -> bool {
+        let (condition, version) = &self.conditions[condition];
+        let mut bare = condition.clone();
+        bare.operator.set = None;
+        let mut context = Context::default();
+        context.set(self.name.clone(), text);
+        condition::holds(&bare, *version, &context)
+    }
+
+    /// Which conditions a value decides, if a set holds it.
+    fn contribution(&self, class: &Class) -> Bits {
+        Bits::of(self.conditions.len(), |c| {
+            let operator = self.conditions[c].0.operator;
+            let satisfies = class.satisfies.contains(c);
+            match operator.set {
+                Some(SetPrefix::ForAllValues) => !class.is_empty && !satisfies,
+                Some(SetPrefix::ForAnyValue) => satisfies,
+                None if operator.comparison.is_negated() => !satisfies,
+                None => satisfies,
+            }
+        })
+    }
+
+    /// Which conditions hold of a set with these contributions.
+    fn set_holds(&self, decided: &Bits) -> Bits {
+        Bits::of(self.conditions.len(), |c| {
+            let (condition, version) = &self.conditions[c];
+            let operator = condition.operator;
+            if operator.comparison == Comparison::Null {
+                let mut context = Context::default();
+                context.set(self.name.clone(), "present");
+                return condition::holds(condition, *version, &context);
+            }
+            match operator.set {
+                Some(SetPrefix::ForAllValues) => !decided.contains(c),
+                Some(SetPrefix::ForAnyValue) => decided.contains(c),
+                None => decided.contains(c) != operator.comparison.is_negated(),
+            }
+        })
+    }
+
+    /// Adds the sets of two and more classes that say what no smaller one says.
+    fn join(
+        &self,
+        classes: &[Class],
+        doubt: Option<&'static str>,
+        points: &mut Vec<Point>,
+    ) -> Result<(), Stop> {
+        let mut sets: Vec<(Bits, Vec<usize>)> =
+            classes.iter().enumerate().map(|(at, c)| (self.contribution(c), vec![at])).collect();
+        let singles = sets.clone();
+        let mut seen: HashSet<Bits> = sets.iter().map(|(bits, _)| bits.clone()).collect();
+        let mut at = 0;
+        while at < sets.len() {
+            for (bits, single) in &singles {
+                let mut joined = sets[at].0.clone();
+                joined.extend(bits);
+                if seen.insert(joined.clone()) {
+                    if sets.len() >= SETS_OF_VALUES {
+                        return Err(Stop::at_key(&self.name, "its sets of values are too many"));
+                    }
+                    let members = [sets[at].1.as_slice(), single].concat();
+                    let texts: Option<Vec<String>> =
+                        members.iter().map(|m| classes[*m].text.clone()).collect();
+                    points.push(Point {
+                        doubt: if texts.is_none() { Some(MIXED) } else { doubt },
+                        values: texts.map(Values::Many),
+                        holds: self.set_holds(&joined),
+                    });
+                    sets.push((joined, members));
+                }
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// The classes of values.
+    fn classes(&self) -> Result<Vec<Class>, Stop> {
+        let all = 0..self.conditions.len();
+        let comparison = |c: usize| self.conditions[c].0.operator.comparison;
+        let quantified =
+            self.conditions.iter().any(|(c, _)| c.operator.set == Some(SetPrefix::ForAllValues));
+        // What each kind of operator says of a value, each kind for itself.
+        let mut kinds: Vec<Vec<Class>> = Vec::new();
+        let of_texts: Vec<usize> =
+            all.clone().filter(|c| pattern::is_of_texts(comparison(*c))).collect();
+        if !of_texts.is_empty() {
+            kinds.push(self.text_classes(&of_texts, quantified)?);
+        }
+        for kind in [Type::Number, Type::Date, Type::Address] {
+            let of_kind: Vec<usize> =
+                all.clone().filter(|c| Type::of(comparison(*c)) == Some(kind)).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            let values = of_kind.iter().flat_map(|c| &self.conditions[*c].0.values);
+            let mut texts = kind.samples(values.map(String::as_str));
+            if quantified {
+                texts.push(String::new());
+            }
+            kinds.push(distinct(
+                texts.into_iter().map(|text| self.class(text, &of_kind, quantified)),
+            ));
+        }
+        match kinds.as_slice() {
+            [] => Ok(vec![self.class("example".to_owned(), &[], false)]),
+            [one] => Ok(one.clone()),
+            _ => self.mixed(&kinds, quantified),
+        }
+    }
+
+    fn class(&self, text: String, conditions: &[usize], quantified: bool) -> Class {
+        let mut satisfies = Bits::none(self.conditions.len());
+        for &c in conditions {
+            if self.satisfies(c, &text) {
+                satisfies.insert(c);
+            }
+        }
+        Class { is_empty: quantified && text.is_empty(), satisfies, text: Some(text) }
+    }
+
+    /// The classes that operators of texts tell apart.
+    fn text_classes(&self, conditions: &[usize], quantified: bool) -> Result<Vec<Class>, Stop> {
+        let mut languages: Vec<Language> = Vec::new();
+        let mut seeds = Vec::new();
+        for &c in conditions {
+            let (condition, version) = &self.conditions[c];
+            languages.push(pattern::hits(condition, *version).unwrap_or_default());
+            for value in &condition.values {
+                if !value.contains("${") {
+                    seeds.extend(pattern::fillings(value));
+                }
+            }
+        }
+        if quantified {
+            languages.push(vec![vec![]]);
+        }
+        seeds.push("example".to_owned());
+        let samples = automaton::sample(&pattern::texts(), &languages, &seeds)
+            .map_err(|_| Stop::at_key(&self.name, "its patterns have too many combinations"))?;
+        let class = |(at, text): (usize, String)| {
+            let mut satisfies = Bits::none(self.conditions.len());
+            for (members, &c) in samples.members.iter().zip(conditions) {
+                let negated = self.conditions[c].0.operator.comparison.is_negated();
+                if members.contains(at) != negated {
+                    satisfies.insert(c);
+                }
+            }
+            Class { is_empty: quantified && text.is_empty(), satisfies, text: Some(text) }
+        };
+        Ok(samples.texts.iter().cloned().enumerate().map(class).collect())
+    }
+
+    /// Classes of values that operators of several kinds compare: every combination, of which those
+    /// that some text at hand belongs to are sure.
+    fn mixed(&self, kinds: &[Vec<Class>], quantified: bool) -> Result<Vec<Class>, Stop> {
+        let all: Vec<usize> = (0..self.conditions.len()).collect();
+        let null = |c: &&usize| self.conditions[**c].0.operator.comparison != Comparison::Null;
+        let all: Vec<usize> = all.iter().filter(null).copied().collect();
+        let texts = kinds.iter().flatten().filter_map(|class| class.text.clone());
+        let mut out = distinct(texts.map(|text| self.class(text, &all, quantified)));
+        let mut combinations = vec![Class {
+            text: None,
+            is_empty: false,
+            satisfies: Bits::none(self.conditions.len()),
+        }];
+        for kind in kinds {
+            if combinations.len() * kind.len() > SETS_OF_VALUES {
+                return Err(Stop::at_key(&self.name, "its values have too many combinations"));
+            }
+            let with = |base: &Class| -> Vec<Class> {
+                let each = kind.iter().map(|class| {
+                    let mut satisfies = base.satisfies.clone();
+                    satisfies.extend(&class.satisfies);
+                    Class { text: None, is_empty: base.is_empty | class.is_empty, satisfies }
+                });
+                each.collect()
+            };
+            combinations = combinations.iter().flat_map(with).collect();
+        }
+        out.extend(combinations);
+        Ok(distinct(out.into_iter()))
+    }
+}
+
+/// The first of each class.
+fn distinct(classes: impl Iterator<Item = Class>) -> Vec<Class> {
+    let mut seen = HashSet::new();
+    classes.filter(|class| seen.insert((class.satisfies.clone(), class.is_empty))).collect()
+}
