@@ -211,6 +211,13 @@ fn conditions_narrow_what_is_allowed() {
                 "found",
                 "proved",
             ),
+            // The Kelvin sign's small letter is a `k`.
+            (
+                when(json!({ "StringEquals": { "aws:RequestedRegion": ["k", "K"] } })),
+                when(json!({ "StringEqualsIgnoreCase": { "aws:RequestedRegion": "K" } })),
+                "found",
+                "proved",
+            ),
             // What a negated condition denies is what the other allows.
             (
                 when(json!({ "StringEquals": { "aws:SourceVpc": "vpc-1" } })),
@@ -438,6 +445,13 @@ fn variables_are_the_same_wherever_they_stand() {
                 on("arn:aws:s3:::b/${aws:username}/*"),
                 on("arn:aws:s3:::b/${aws:username}/docs/*"),
                 "proved",
+                "found",
+            ),
+            // A variable's value may be longer than one character.
+            (
+                on("arn:aws:s3:::b/?/${aws:username}"),
+                on("arn:aws:s3:::b/${aws:PrincipalTag/a}/${aws:username}"),
+                "found",
                 "found",
             ),
             (

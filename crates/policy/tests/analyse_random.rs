@@ -80,7 +80,7 @@ const BLOCKS: &[&str] =
 const ARNS: &[&str] =
     &["arn:aws:s:::a", "arn:aws:s:*:*:a*", "arn:aws:*:::?", "*", "a", "arn:*:s:::${x:k}"];
 
-fn condition() -> impl Strategy<Value = (String, String, Value)> {
+fn condition(keys: &'static [&'static str]) -> impl Strategy<Value = (String, String, Value)> {
     let set = || select(&["", "", "", "ForAllValues:", "ForAnyValue:"][..]);
     let if_exists = || select(&["", "", "IfExists"][..]);
     let named = move |operators: &'static [&'static str], values: &'static [&'static str]| {
@@ -114,7 +114,7 @@ fn condition() -> impl Strategy<Value = (String, String, Value)> {
         2 => named(&["ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"], ARNS),
         1 => one_or_more(&["true", "false"]).prop_map(|values| ("Null".to_owned(), values)),
     ];
-    (select(KEYS), operation)
+    (select(keys), operation)
         .prop_map(|(key, (operator, values))| (operator, key.to_owned(), values))
 }
 
@@ -122,8 +122,8 @@ fn condition() -> impl Strategy<Value = (String, String, Value)> {
 /// variables name.
 const KEYS: &[&str] = &["aws:one", "aws:TagKeys", "x:k", "X:K", "x:l", "aws:username"];
 
-fn conditions() -> impl Strategy<Value = Value> {
-    prop::collection::vec(condition(), 0..=2).prop_map(|list| {
+fn conditions(keys: &'static [&'static str], most: usize) -> impl Strategy<Value = Value> {
+    prop::collection::vec(condition(keys), 0..=most).prop_map(|list| {
         let mut out = Map::new();
         for (operator, key, values) in list {
             let keys = out.entry(operator).or_insert_with(|| json!({}));
@@ -161,7 +161,7 @@ fn statement(kind: Kind) -> impl Strategy<Value = Value> {
         (not(), one_or_more(ACTIONS)),
         (not(), one_or_more(RESOURCES)),
         (not(), principal()),
-        conditions(),
+        conditions(KEYS, 2),
     )
         .prop_map(move |(deny, action, resource, principal, conditions)| {
             let name =
@@ -186,6 +186,104 @@ fn document(kind: Kind) -> impl Strategy<Value = Document> {
             parse(&text, kind).unwrap_or_else(|e| panic!("{e}: {text}"))
         },
     )
+}
+
+/// A document about nothing but one or two keys, so that what a condition says is seen.
+fn about_keys(keys: &'static [&'static str]) -> impl Strategy<Value = Document> {
+    let statement =
+        (prop::bool::weighted(0.3), conditions(keys, 2)).prop_map(|(deny, conditions)| {
+            json!({ "Effect": if deny { "Deny" } else { "Allow" }, "Action": "*", "Resource": "*",
+                "Condition": conditions })
+        });
+    prop::collection::vec(statement, 1..=2).prop_map(|statements| {
+        let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        parse(&text, Kind::Identity).unwrap_or_else(|e| panic!("{e}: {text}"))
+    })
+}
+
+/// A document about one key, with so few operators and values that two of them often meet.
+fn tiny(
+    operators: &'static [&'static str],
+    key: &'static str,
+    values: &'static [&'static str],
+) -> impl Strategy<Value = Document> {
+    let condition = (select(operators), subsequence(values, 1..=2));
+    let conditions = prop::collection::vec(condition, 1..=2);
+    let statement = (prop::bool::weighted(0.3), conditions).prop_map(move |(deny, conditions)| {
+        let conditions: Map<String, Value> = conditions
+            .into_iter()
+            .map(|(operator, values)| (operator.to_owned(), json!({ key: values })))
+            .collect();
+        json!({ "Effect": if deny { "Deny" } else { "Allow" }, "Action": "*", "Resource": "*",
+                "Condition": conditions })
+    });
+    prop::collection::vec(statement, 1..=2).prop_map(|statements| {
+        let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        parse(&text, Kind::Identity).unwrap_or_else(|e| panic!("{e}: {text}"))
+    })
+}
+
+fn tiny_pair() -> impl Strategy<Value = (Document, Document)> {
+    const SETS: &[&str] = &[
+        "ForAllValues:StringEquals",
+        "ForAnyValue:StringEquals",
+        "ForAllValues:StringNotEquals",
+        "ForAnyValue:StringNotEquals",
+        "StringLike",
+        "StringNotLike",
+        "StringEquals",
+    ];
+    const TEXTS: &[&str] = &[
+        "StringEquals",
+        "StringNotEquals",
+        "StringLike",
+        "StringNotLikeIfExists",
+        "StringEqualsIgnoreCase",
+        "StringEqualsIfExists",
+    ];
+    const NUMBERS: &[&str] = &[
+        "NumericEquals",
+        "NumericLessThan",
+        "NumericGreaterThanEquals",
+        "NumericNotEquals",
+        "NumericGreaterThanIfExists",
+    ];
+    const BLOCKS: &[&str] = &["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::/0"];
+    let pair =
+        |operators, key, values| (tiny(operators, key, values), tiny(operators, key, values));
+    prop_oneof![
+        3 => pair(SETS, "aws:TagKeys", &["a", "b"]),
+        1 => pair(TEXTS, "aws:one", &["a", "k", "*"]),
+        3 => pair(TEXTS, "aws:one", &["a", "${x:l}", "${x:l}*"]),
+        1 => pair(SETS, "aws:TagKeys", &["a", "${x:l}"]),
+        1 => pair(NUMBERS, "aws:one", &["1", "2"]),
+        1 => pair(&["IpAddress", "NotIpAddress", "NotIpAddressIfExists"], "aws:one", BLOCKS),
+        1 => pair(&["ArnLike", "StringLike", "ArnNotLike"], "aws:one", &["arn:aws:s:*:1:a", "*"]),
+    ]
+}
+
+/// A document about nothing but resources.
+fn about_resources() -> impl Strategy<Value = Document> {
+    let statement = (prop::bool::weighted(0.3), prop::bool::weighted(0.2), one_or_more(RESOURCES))
+        .prop_map(|(deny, not, resources)| {
+            json!({ "Effect": if deny { "Deny" } else { "Allow" }, "Action": "*",
+                    if not { "NotResource" } else { "Resource" }: resources })
+        });
+    prop::collection::vec(statement, 1..=2).prop_map(|statements| {
+        let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        parse(&text, Kind::Identity).unwrap_or_else(|e| panic!("{e}: {text}"))
+    })
+}
+
+/// Two documents about the same.
+fn narrow_pair() -> impl Strategy<Value = (Document, Document)> {
+    prop_oneof![
+        2 => (about_keys(&["aws:one"]), about_keys(&["aws:one"])),
+        3 => (about_keys(&["aws:TagKeys"]), about_keys(&["aws:TagKeys"])),
+        3 => (about_keys(&["x:k"]), about_keys(&["x:k"])),
+        1 => (about_keys(&["x:k", "x:l"]), about_keys(&["x:k", "aws:username"])),
+        3 => (about_resources(), about_resources()),
+    ]
 }
 
 /// A document, and one that differs from it by a statement or not at all related to it.
@@ -407,8 +505,8 @@ fn run<T: std::fmt::Debug>(
 
 const REQUESTS: usize = 3000;
 
-fn new_access_is_new(kind: Kind) {
-    run(pair(kind), |(existing, new), rng| {
+fn new_access_is_new(kind: Kind, pairs: impl Strategy<Value = (Document, Document)>) {
+    run(pairs, |(existing, new), rng| {
         let answer = check_no_new_access(existing, new, kind);
         match &answer {
             Answer::Proved => {
@@ -436,12 +534,22 @@ fn new_access_is_new(kind: Kind) {
 
 #[test]
 fn new_access_of_identity_policies_is_new_and_proofs_hold() {
-    new_access_is_new(Kind::Identity);
+    new_access_is_new(Kind::Identity, pair(Kind::Identity));
+}
+
+#[test]
+fn new_access_under_conditions_is_new_and_proofs_hold() {
+    new_access_is_new(Kind::Identity, narrow_pair());
+}
+
+#[test]
+fn new_access_under_one_condition_is_new_and_proofs_hold() {
+    new_access_is_new(Kind::Identity, tiny_pair());
 }
 
 #[test]
 fn new_access_of_resource_policies_is_new_and_proofs_hold() {
-    new_access_is_new(Kind::Resource);
+    new_access_is_new(Kind::Resource, pair(Kind::Resource));
 }
 
 #[test]
