@@ -426,6 +426,20 @@ fn a_key_that_is_compared_as_text_and_as_a_number_is_decided_where_the_texts_at_
     );
 }
 
+/// Twenty independent patterns have more combinations than are looked at.
+#[test]
+fn past_the_limits_there_are_witnesses_but_no_proofs() {
+    let patterns: Vec<String> =
+        ('a'..='t').map(|c| format!("arn:aws:s3:::*{c}*{}*", c.to_ascii_uppercase())).collect();
+    let each: Vec<Value> =
+        patterns.iter().map(|pattern| allow(json!("s3:Get*"), json!(pattern))).collect();
+    let answer = new_access(&json!(each), &allow(json!("s3:Get*"), json!("*")), Kind::Identity);
+    assert_eq!(word(&answer), "found", "{answer:?}");
+    let answer = new_access(&json!(each), &json!(each[..19]), Kind::Identity);
+    let Answer::Undecided(undecided) = answer else { panic!("{answer:?}") };
+    assert_eq!((undecided.construct.as_str(), undecided.statement), ("Resource", None));
+}
+
 // ---- new access: variables ---------------------------------------------------------------------
 
 #[test]

@@ -99,11 +99,11 @@ pub(super) fn of(key: &str) -> Arity {
     if GLOBAL_SETS.contains(&key.as_str()) {
         return Arity::Many;
     }
-    let single = |known: &&str| {
+    let single = |known: &str| {
         let open = known.ends_with(['/', ':', '-']);
-        if open { key.starts_with(*known) } else { key == **known }
+        if open { key.starts_with(known) } else { key == known }
     };
-    if key.starts_with("aws:") || SERVICE_SINGLES.iter().any(|known| single(&known)) {
+    if key.starts_with("aws:") || SERVICE_SINGLES.iter().any(|known| single(known)) {
         return Arity::One;
     }
     Arity::Unknown

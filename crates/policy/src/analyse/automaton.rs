@@ -53,11 +53,7 @@ pub(super) type Pattern = Vec<Piece>;
 /// A union of globs.
 pub(super) type Language = Vec<Pattern>;
 
-/// More states than the search may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooManyStates;
-
-/// How many states a search may see.
+/// How many states a search may see before it ends without having seen all.
 const STATES: usize = 40_000;
 
 /// Texts that stand for all others.
@@ -67,6 +63,8 @@ pub(super) struct Samples {
     pub texts: Vec<String>,
     /// For each language, which texts are in it.
     pub members: Vec<Bits>,
+    /// Whether every text is in the same languages as one of these.
+    pub is_complete: bool,
 }
 
 struct Place {
@@ -235,11 +233,7 @@ impl Machine {
 
 /// Finds a text of the universe for every combination of languages that one has. Of two texts that
 /// are in the same languages the earlier seed is taken, else the shortest.
-pub(super) fn sample(
-    universe: &Language,
-    languages: &[Language],
-    seeds: &[String],
-) -> Result<Samples, TooManyStates> {
+pub(super) fn sample(universe: &Language, languages: &[Language], seeds: &[String]) -> Samples {
     let mut all: Vec<&Language> = vec![universe];
     all.extend(languages);
     let mut machine = Machine::new(&all);
@@ -266,8 +260,9 @@ pub(super) fn sample(
     let mut order: Vec<(State, u32, char)> = vec![(start.clone(), 0, ' ')];
     seen.insert(start, ());
     let mut characters = Vec::new();
+    let mut is_complete = true;
     let mut at = 0;
-    while at < order.len() {
+    while at < order.len() && is_complete {
         let state = order[at].0.clone();
         let accepted = machine.accepted(&state);
         if accepted.contains(0)
@@ -289,7 +284,8 @@ pub(super) fn sample(
             }
             if let Entry::Vacant(slot) = seen.entry(next) {
                 if order.len() >= STATES {
-                    return Err(TooManyStates);
+                    is_complete = false;
+                    continue;
                 }
                 order.push((slot.key().clone(), at as u32, c));
                 slot.insert(());
@@ -300,13 +296,11 @@ pub(super) fn sample(
     let members = (1..all.len())
         .map(|language| Bits::of(texts.len(), |text| texts[text].0.contains(language)))
         .collect();
-    Ok(Samples { texts: texts.into_iter().map(|(_, text)| text).collect(), members })
+    Samples { texts: texts.into_iter().map(|(_, text)| text).collect(), members, is_complete }
 }
 
 /// Whether every text of one language is of the other; `false` too where that was not found out.
 pub(super) fn includes(outer: &Language, inner: &Language) -> bool {
-    match sample(&vec![vec![Piece::Any]], &[outer.clone(), inner.clone()], &[]) {
-        Ok(samples) => samples.members[1].is_subset(&samples.members[0]),
-        Err(TooManyStates) => false,
-    }
+    let samples = sample(&vec![vec![Piece::Any]], &[outer.clone(), inner.clone()], &[]);
+    samples.is_complete && samples.members[1].is_subset(&samples.members[0])
 }

@@ -57,8 +57,8 @@ struct Class {
 }
 
 impl Key {
-    /// The points, the absence of the key first.
-    pub fn points(&self) -> Result<Vec<Point>, Stop> {
+    /// The points, the absence of the key first, and why they may not be all.
+    pub fn points(&self) -> (Vec<Point>, Option<Stop>) {
         let size = self.conditions.len();
         let absent = Point {
             values: None,
@@ -69,16 +69,17 @@ impl Key {
             }),
         };
         if let Some(pinned) = &self.pinned {
-            return Ok(vec![match pinned {
+            let point = match pinned {
                 None => absent,
                 Some(text) => Point {
                     values: Some(Values::One(text.clone())),
                     doubt: None,
                     holds: Bits::of(size, |c| self.alone(c, text)),
                 },
-            }]);
+            };
+            return (vec![point], None);
         }
-        let classes = self.classes()?;
+        let (classes, mut missing) = self.classes();
         let mut points = vec![absent];
         for class in &classes {
             points.push(Point {
@@ -94,9 +95,9 @@ impl Key {
         };
         if arity != Arity::One {
             let doubt = (arity == Arity::Unknown).then_some(SETS);
-            self.join(&classes, doubt, &mut points)?;
+            missing = missing.or(self.join(&classes, doubt, &mut points));
         }
-        Ok(points)
+        (points, missing)
     }
 
     /// Whether a condition holds of a key with this one value.
@@ -155,7 +156,7 @@ impl Key {
         classes: &[Class],
         doubt: Option<&'static str>,
         points: &mut Vec<Point>,
-    ) -> Result<(), Stop> {
+    ) -> Option<Stop> {
         let mut sets: Vec<(Bits, Vec<usize>)> =
             classes.iter().enumerate().map(|(at, c)| (self.contribution(c), vec![at])).collect();
         let singles = sets.clone();
@@ -167,7 +168,7 @@ impl Key {
                 joined.extend(bits);
                 if seen.insert(joined.clone()) {
                     if sets.len() >= SETS_OF_VALUES {
-                        return Err(Stop::at_key(&self.name, "its sets of values are too many"));
+                        return Some(Stop::at_key(&self.name, "its sets of values are too many"));
                     }
                     let members = [sets[at].1.as_slice(), single].concat();
                     let texts: Option<Vec<String>> =
@@ -182,11 +183,12 @@ impl Key {
             }
             at += 1;
         }
-        Ok(())
+        None
     }
 
-    /// The classes of values.
-    fn classes(&self) -> Result<Vec<Class>, Stop> {
+    /// The classes of values, and why they may not be all.
+    fn classes(&self) -> (Vec<Class>, Option<Stop>) {
+        let mut missing = None;
         let all = 0..self.conditions.len();
         let comparison = |c: usize| self.conditions[c].0.operator.comparison;
         let quantified =
@@ -196,7 +198,9 @@ impl Key {
         let of_texts: Vec<usize> =
             all.clone().filter(|c| pattern::is_of_texts(comparison(*c))).collect();
         if !of_texts.is_empty() {
-            kinds.push(self.text_classes(&of_texts, quantified)?);
+            let (classes, incomplete) = self.text_classes(&of_texts, quantified);
+            missing = incomplete;
+            kinds.push(classes);
         }
         for kind in [Type::Number, Type::Date, Type::Address] {
             let of_kind: Vec<usize> =
@@ -214,9 +218,12 @@ impl Key {
             ));
         }
         match kinds.as_slice() {
-            [] => Ok(vec![self.class("example".to_owned(), &[], false)]),
-            [one] => Ok(one.clone()),
-            _ => self.mixed(&kinds, quantified),
+            [] => (vec![self.class("example".to_owned(), &[], false)], None),
+            [one] => (one.clone(), missing),
+            _ => {
+                let (classes, incomplete) = self.mixed(&kinds, quantified);
+                (classes, missing.or(incomplete))
+            }
         }
     }
 
@@ -231,7 +238,7 @@ impl Key {
     }
 
     /// The classes that operators of texts tell apart.
-    fn text_classes(&self, conditions: &[usize], quantified: bool) -> Result<Vec<Class>, Stop> {
+    fn text_classes(&self, conditions: &[usize], quantified: bool) -> (Vec<Class>, Option<Stop>) {
         let mut languages: Vec<Language> = Vec::new();
         let mut seeds = Vec::new();
         for &c in conditions {
@@ -247,8 +254,9 @@ impl Key {
             languages.push(vec![vec![]]);
         }
         seeds.push("example".to_owned());
-        let samples = automaton::sample(&pattern::texts(), &languages, &seeds)
-            .map_err(|_| Stop::at_key(&self.name, "its patterns have too many combinations"))?;
+        let samples = automaton::sample(&pattern::texts(), &languages, &seeds);
+        let missing = (!samples.is_complete)
+            .then(|| Stop::at_key(&self.name, "its patterns have too many combinations"));
         let class = |(at, text): (usize, String)| {
             let mut satisfies = Bits::none(self.conditions.len());
             for (members, &c) in samples.members.iter().zip(conditions) {
@@ -259,12 +267,12 @@ impl Key {
             }
             Class { is_empty: quantified && text.is_empty(), satisfies, text: Some(text) }
         };
-        Ok(samples.texts.iter().cloned().enumerate().map(class).collect())
+        (samples.texts.iter().cloned().enumerate().map(class).collect(), missing)
     }
 
     /// Classes of values that operators of several kinds compare: every combination, of which those
     /// that some text at hand belongs to are sure.
-    fn mixed(&self, kinds: &[Vec<Class>], quantified: bool) -> Result<Vec<Class>, Stop> {
+    fn mixed(&self, kinds: &[Vec<Class>], quantified: bool) -> (Vec<Class>, Option<Stop>) {
         let all: Vec<usize> = (0..self.conditions.len()).collect();
         let null = |c: &&usize| self.conditions[**c].0.operator.comparison != Comparison::Null;
         let all: Vec<usize> = all.iter().filter(null).copied().collect();
@@ -277,7 +285,8 @@ impl Key {
         }];
         for kind in kinds {
             if combinations.len() * kind.len() > SETS_OF_VALUES {
-                return Err(Stop::at_key(&self.name, "its values have too many combinations"));
+                let stop = Stop::at_key(&self.name, "its values have too many combinations");
+                return (out, Some(stop));
             }
             let with = |base: &Class| -> Vec<Class> {
                 let each = kind.iter().map(|class| {
@@ -290,7 +299,7 @@ impl Key {
             combinations = combinations.iter().flat_map(with).collect();
         }
         out.extend(combinations);
-        Ok(distinct(out.into_iter()))
+        (distinct(out.into_iter()), None)
     }
 }
 

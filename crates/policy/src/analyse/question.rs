@@ -96,7 +96,9 @@ impl Question<'_> {
         self.refuse_unique_ids(&variables)?;
 
         let space = Space::new(&documents, self.accounts, None)?;
-        let Some(first) = self.search(&space, false)? else { return Ok(Answer::Proved) };
+        let Some(first) = self.search(&space, false)? else {
+            return space.missing.map_or(Ok(Answer::Proved), Err);
+        };
         if let Some(witness) = self.confirmed(&space, &first, None) {
             return Ok(Answer::Counterexample(Box::new(witness)));
         }

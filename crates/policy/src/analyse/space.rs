@@ -50,6 +50,8 @@ pub(super) struct Space {
     pub regions: Vec<Regions>,
     /// Regions without requests: a narrow pattern matches and a wider one does not.
     impossible: Vec<Region>,
+    /// Why some requests may be left out; then it proves nothing.
+    pub missing: Option<Stop>,
 }
 
 /// The regions of one document.
@@ -251,17 +253,25 @@ impl Space {
         }
         let callers = principal::callers(documents, accounts);
         let actions =
-            automaton::sample(&pattern::actions(), &builder.actions.all, &builder.action_seeds)
-                .map_err(|_| Stop::new("Action", "its patterns have too many combinations"))?;
+            automaton::sample(&pattern::actions(), &builder.actions.all, &builder.action_seeds);
         builder.resource_seeds.push("arn:aws:s3:::example".to_owned());
         let resources = automaton::sample(
             &pattern::resources(),
             &builder.resources.all,
             &builder.resource_seeds,
-        )
-        .map_err(|_| Stop::new("Resource", "its patterns have too many combinations"))?;
-        let points: Vec<Vec<Point>> =
-            builder.keys.iter().map(Key::points).collect::<Result<_, _>>()?;
+        );
+        let mut missing = None;
+        for (element, samples) in [("Action", &actions), ("Resource", &resources)] {
+            if !samples.is_complete {
+                missing = Some(Stop::new(element, "its patterns have too many combinations"));
+            }
+        }
+        let mut points = Vec::new();
+        for key in &builder.keys {
+            let (of_key, incomplete) = key.points();
+            points.push(of_key);
+            missing = missing.or(incomplete);
+        }
 
         let sizes: Vec<usize> = [callers.len(), actions.texts.len(), resources.texts.len()]
             .into_iter()
@@ -291,6 +301,7 @@ impl Space {
             opaque: builder.opaque,
             regions,
             impossible,
+            missing,
         })
     }
 

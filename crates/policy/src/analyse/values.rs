@@ -89,7 +89,7 @@ fn dates(mut points: Vec<i128>) -> Vec<String> {
     let Some(&last) = points.last() else { return vec!["2030-01-01T00:00:00Z".to_owned()] };
     // The last date that can be written down has none after it.
     out.extend([86_400 * SECOND, SECOND, 1].map(|step| last + step));
-    out.into_iter().filter_map(|nanoseconds| written(nanoseconds)).collect()
+    out.into_iter().filter_map(written).collect()
 }
 
 /// A date as text; `None` where none reads as it.

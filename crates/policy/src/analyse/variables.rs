@@ -8,42 +8,21 @@
 use super::automaton::{Language, Pattern, Piece};
 use crate::context::Context;
 use crate::document::{Comparison as C, Condition, Document, Matching, Version};
-use crate::variable::{Reading, split_arn, variable};
+use crate::variable::{self, Part, Reading, split_arn};
 use std::collections::BTreeMap;
 
-/// A piece of a text of version 2012-10-17.
-enum Part<'a> {
-    /// A character that is itself, or a wildcard.
-    Char(char),
-    /// `${*}`, `${?}` or `${$}`.
-    Escape(&'a str),
-    /// What stands between `${` and `}`.
-    Variable(&'a str),
+/// What stands for itself: `${*}`, `${?}` and `${$}`.
+fn is_escape(name: &str) -> bool {
+    matches!(name, "*" | "?" | "$")
 }
 
-fn parts(text: &str) -> Vec<Part<'_>> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        match variable(rest) {
-            Some((name, after)) => {
-                out.push(match name {
-                    "*" | "?" | "$" => Part::Escape(name),
-                    _ => Part::Variable(name),
-                });
-                rest = after;
-            }
-            None => {
-                out.push(Part::Char(c));
-                rest = &rest[c.len_utf8()..];
-            }
-        }
-    }
-    out
+/// The pieces of a text of version 2012-10-17.
+fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
+    variable::parts(text, Version::V2012)
 }
 
 fn has_variable(text: &str) -> bool {
-    text.contains("${") && parts(text).iter().any(|part| matches!(part, Part::Variable(_)))
+    text.contains("${") && parts(text).any(|part| matches!(part, Part::Variable(name) if !is_escape(name)))
 }
 
 /// Whether a condition's operator reads variables.
@@ -90,8 +69,8 @@ pub(super) fn keys(document: &Document) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     let version = document.version;
     let mut note = |text: &str| {
-        out.extend(parts(text).into_iter().filter_map(|part| match part {
-            Part::Variable(name) => {
+        out.extend(parts(text).filter_map(|part| match part {
+            Part::Variable(name) if !is_escape(name) => {
                 let key = name.split_once(',').map_or(name, |(key, _)| key).trim();
                 Some((key.to_ascii_lowercase(), key.to_owned()))
             }
@@ -120,7 +99,7 @@ fn grounded(text: &str, context: &Context) -> Option<String> {
     for part in parts(text) {
         match part {
             Part::Char(c) => out.push(c),
-            Part::Escape(name) => out.extend(["${", name, "}"]),
+            Part::Variable(name) if is_escape(name) => out.extend(["${", name, "}"]),
             Part::Variable(name) => {
                 let reading = Reading { version: Version::V2012, context, wildcards: false };
                 for c in reading.text(&format!("${{{name}}}"))?.chars() {
@@ -187,7 +166,7 @@ fn widened(text: &str, wildcards_are_characters: bool) -> String {
                 out.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]);
             }
             Part::Char(c) => out.push(c),
-            Part::Escape(name) => out.extend(["${", name, "}"]),
+            Part::Variable(name) if is_escape(name) => out.extend(["${", name, "}"]),
             Part::Variable(_) => out.push('*'),
         }
     }
@@ -268,7 +247,7 @@ impl Symbols {
                 Part::Char('?') if wildcards => Piece::One,
                 Part::Char(c) if u32::from(c) < FIRST_SYMBOL => Piece::Char(c),
                 Part::Char(_) => return None,
-                Part::Escape(name) => Piece::Char(name.chars().next()?),
+                Part::Variable(name) if is_escape(name) => Piece::Char(name.chars().next()?),
                 Part::Variable(name) => {
                     let known = self.0.iter().position(|known| known == name);
                     let at = known.unwrap_or_else(|| {
