@@ -30,12 +30,12 @@
 //!
 //! A request is a point of a product: the caller, the action, the resource, and each condition key that
 //! the documents look at. A document tells only finitely many values of each dimension apart, so each
-//! is cut into classes, and one concrete value stands for a class: [`automaton`] does so for texts, by
-//! running the globs of all statements side by side; [`values`] for numbers, dates and addresses;
-//! [`principal`] for callers; [`key`] for a key's absence, values and sets of values. A statement is
+//! is cut into classes, and one concrete value stands for a class: `automaton` does so for texts, by
+//! running the globs of all statements side by side; `values` for numbers, dates and addresses;
+//! `principal` for callers; `key` for a key's absence, values and sets of values. A statement is
 //! then a region, a set of classes in each dimension, and a document its allowing regions without its
-//! denying ones. Whether some regions cover another is found by splitting ([`cover`]), with a limit
-//! after which the question is undecided. [`question`] puts a found point, as a request, to the
+//! denying ones. Whether some regions cover another is found by splitting (`cover`), with a limit
+//! after which the question is undecided. `question` puts a found point, as a request, to the
 //! evaluator before it is an answer.
 //!
 //! # What a proof says
@@ -44,17 +44,19 @@
 //! it and none denies it, whatever else other policies say. An account that is named counts as everyone in
 //! it. It covers every well-formed request: an action of a vendor and a name, a resource that is `*` or an
 //! ARN of six parts, any principal, any condition keys. A key that holds one value, as AWS documents it
-//! ([`arity`]), is not thought to hold more. Keys are independent of each other and of the principal: a
+//! (`arity`), is not thought to hold more. Keys are independent of each other and of the principal: a
 //! witness may have an `aws:PrincipalArn` that is not its principal's, which makes it a request that is not
 //! seen in practice, never a proof that is wrong.
 //!
 //! # What is not decided
 //!
-//! A pattern with variables has bounds, and is known to be the same as itself and to imply a wider one
-//! ([`variables`]); a proof that needs more is not found. Nor is one that needs to know which texts are
-//! also numbers of a range, where one key is compared as both; whom an id of S3 names; whether a key that
-//! AWS does not list holds a set. And there are limits on the automata's states, on sets of values, and on
-//! steps.
+//! - A pattern with variables has bounds, and is known to be the same as itself and to imply a wider one
+//!   (`variables`); a proof that needs more, such as what the variable's own value is, is not found.
+//! - Which texts are also numbers of a range, where one key is compared as both.
+//! - Whether a key that AWS's pages do not list holds one value or several, where that matters.
+//! - Whom an id of S3 names; unique ids beside conditions on `aws:userid`; the case of letters beyond ASCII.
+//! - What is past the limits on states of the automata, sets of values, and steps: there witnesses may be
+//!   found, proofs not.
 
 mod arity;
 mod automaton;

@@ -239,7 +239,7 @@ pub(super) fn named(statement: &Statement, callers: &[Caller]) -> Bits {
     })
 }
 
-/// Any account: `matches` does not look at it.
+/// Any account: `matches` does not look at it. The compiler sees that it has twelve digits.
 const ACCOUNT: AccountId = match AccountId::new(USUAL_ACCOUNT) {
     Some(account) => account,
     None => unreachable!(),

@@ -6,9 +6,9 @@
 //! caller, a network or the source of a service's call.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html#access-control-block-public-access-policy-status>
 //!
-//! So an outsider is nobody, or someone of an account that the policy does not name, or has an identity
+//! So an outsider is anonymous, or of an account that the policy does not name, or has an identity
 //! of a provider at which anyone can get one; whose identifying keys have none of the fixed values that
-//! the policy compares them with (or are absent); and who sets every other key as he likes.
+//! the policy compares them with (or are absent); and who sets every other key at will.
 
 use super::principal::Caller;
 use crate::condition::network;
