@@ -258,7 +258,7 @@ fn compare(existing: &Document, new: &Document, kind: Kind, sides: [Side; 2]) ->
         kind,
         allows: new,
         unless: Some(existing),
-        within: question::empty(Version::V2008),
+        within: Document::new(Version::V2008, None, Vec::new()),
         accounts: &[],
         who: &|_: &Caller| true,
         sides,
@@ -283,7 +283,7 @@ pub fn check_access_not_granted(document: &Document, access: &[Access], kind: Ki
         statement
     });
     // The older version has no variables.
-    let within = Document { statements: statements.collect(), ..question::empty(Version::V2008) };
+    let within = Document::new(Version::V2008, None, statements.collect());
     only(document, kind, within, &[], &|_: &Caller| true)
 }
 
@@ -295,7 +295,7 @@ pub fn check_no_public_access(document: &Document, kind: Kind) -> Answer {
         return Answer::Undecided(undecided);
     }
     let statements = vec![public::outsiders(document)];
-    let within = Document { statements, ..question::empty(document.version) };
+    let within = Document::new(document.version, None, statements);
     only(document, kind, within, &[], &public::may_be_outsider)
 }
 
@@ -306,7 +306,7 @@ pub fn check_no_external_access(document: &Document, accounts: &[AccountId], kin
         return Answer::Undecided(undecided);
     }
     let statements = vec![public::externals(document, accounts)];
-    let within = Document { statements, ..question::empty(document.version) };
+    let within = Document::new(document.version, None, statements);
     only(document, kind, within, accounts, &|caller| public::is_external(caller, accounts))
 }
 
@@ -329,8 +329,8 @@ fn without_principal(document: &Document) -> Option<Undecided> {
 pub fn check_never_applies(document: &Document, statement: usize, kind: Kind) -> Answer {
     let Some(statement) = document.statements.get(statement) else { return Answer::Proved };
     let alone = Statement { effect: Effect::Allow, ..statement.clone() };
-    let document = Document { statements: vec![alone], ..document.clone() };
-    only(&document, kind, question::empty(Version::V2008), &[], &|_: &Caller| true)
+    let document = Document::new(document.version, document.id.clone(), vec![alone]);
+    only(&document, kind, Document::new(Version::V2008, None, Vec::new()), &[], &|_: &Caller| true)
 }
 
 fn only(

@@ -205,7 +205,7 @@ fn of_account(account: AccountId, names: &Names, out: &mut Vec<Caller>) {
 /// Which callers a statement's principal element names.
 pub(super) fn named(statement: &Statement, callers: &[Caller]) -> Bits {
     let Some(principal) = &statement.principal else { return Bits::all(callers.len()) };
-    let document = Document { version: Version::default(), id: None, statements: Vec::new() };
+    let document = Document::new(Version::default(), None, Vec::new());
     let bare = Statement {
         sid: None,
         effect: statement.effect,

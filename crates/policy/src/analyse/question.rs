@@ -42,11 +42,6 @@ const CHOICES: usize = 24;
 /// The resource of a request that no statement asks about: trust policies have none.
 const ROLE: &str = "arn:aws:iam::111122223333:role/example";
 
-/// A document without statements.
-pub(super) const fn empty(version: Version) -> Document {
-    Document { version, id: None, statements: Vec::new() }
-}
-
 /// Whether a document, alone, allows a request: one of its statements allows it and none denies it.
 pub(super) fn allowed(document: &Document, kind: Kind, request: &Request<'_>) -> bool {
     if matches!(kind, Kind::Identity | Kind::Managed) {
@@ -56,7 +51,7 @@ pub(super) fn allowed(document: &Document, kind: Kind, request: &Request<'_>) ->
         return decide(&Request { resource_account: account, ..*request }, &set).is_allowed();
     }
     // Nothing else stands in for a trust policy, and nothing else limits it here.
-    let mut full = empty(Version::V2012);
+    let mut full = Document::new(Version::V2012, None, Vec::new());
     full.statements.push(super::full_access());
     let set = PolicySet {
         identity: vec![&full],

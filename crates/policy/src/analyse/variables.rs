@@ -22,7 +22,8 @@ fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
 }
 
 fn has_variable(text: &str) -> bool {
-    text.contains("${") && parts(text).any(|part| matches!(part, Part::Variable(name) if !is_escape(name)))
+    text.contains("${")
+        && parts(text).any(|part| matches!(part, Part::Variable(name) if !is_escape(name)))
 }
 
 /// Whether a condition's operator reads variables.
