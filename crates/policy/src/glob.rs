@@ -41,6 +41,20 @@ pub(crate) fn within_part(text: &str) -> Vec<Token> {
     tokens
 }
 
+/// The tokens of a name or ARN format of the service reference, whose placeholders, `${BucketName}`,
+/// stand for one character or more.
+pub(crate) fn template(format: &str) -> Vec<Token> {
+    let mut out = Vec::with_capacity(format.len());
+    let mut rest = format;
+    while let Some(at) = rest.find("${") {
+        out.extend(rest[..at].chars().map(Token::Char));
+        out.extend([Token::One, Token::Any]);
+        rest = rest[at..].split_once('}').map_or("", |(_, after)| after);
+    }
+    out.extend(rest.chars().map(|c| if c == '*' { Token::Any } else { Token::Char(c) }));
+    out
+}
+
 /// Whether the whole text matches. Time is at most the product of the lengths; a pattern that needs
 /// more characters than there are costs nothing.
 pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool {

@@ -1,6 +1,5 @@
 //! What a lint needs to know of AWS's services. Without it, the checks that need it find nothing.
 
-use super::pattern::format_tokens;
 use crate::glob;
 
 /// A source of service data, such as the service authorization reference.
@@ -103,7 +102,7 @@ pub(super) fn key_matches(name: &str, key: &str) -> bool {
         return false;
     }
     let template = &name[fixed.len()..];
-    !template.starts_with("${") || glob::matches(&format_tokens(template), rest, true)
+    !template.starts_with("${") || glob::matches(&glob::template(template), rest, true)
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 
 use super::Class::{SecurityWarning, Warning};
 use super::PolicyKind::Identity;
-use super::pattern::{format_tokens, overlap, tokens};
+use super::pattern::{overlap, tokens};
 use super::tree::Place;
 use super::view::{Policy, Statement, Text, split_arn};
 use super::{Check, PolicyKind, Sink};
 use crate::glob;
+use crate::glob::template;
 
 const KINDS: &[PolicyKind] = &[Identity];
 
@@ -181,7 +182,7 @@ fn is_wide(policy: &Policy<'_>, resource: &str, deed: Deed) -> bool {
     let parts = split_arn(resource);
     let [_, _, service, _, _, role] = parts.as_slice() else { return false };
     let iam = overlap(&tokens("iam"), &tokens(service), false);
-    let is_role = overlap(&format_tokens("role/${Name}"), &tokens(role), false);
+    let is_role = overlap(&template("role/${Name}"), &tokens(role), false);
     let Some(at) = role.find(['*', '?']) else { return false };
     let fixed = &role[..at];
     let of_service = match deed {

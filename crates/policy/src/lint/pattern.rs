@@ -16,20 +16,6 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     out
 }
 
-/// The tokens of an ARN format of the service reference, whose placeholders stand for one character or
-/// more.
-pub(super) fn format_tokens(format: &str) -> Vec<Token> {
-    let mut out = Vec::with_capacity(format.len());
-    let mut rest = format;
-    while let Some(at) = rest.find("${") {
-        out.extend(rest[..at].chars().map(Token::Char));
-        out.extend([Token::One, Token::Any]);
-        rest = rest[at..].split_once('}').map_or("", |(_, after)| after);
-    }
-    out.extend(rest.chars().map(|c| if c == '*' { Token::Any } else { Token::Char(c) }));
-    out
-}
-
 fn same(a: char, b: char, ignore_case: bool) -> bool {
     a == b || (ignore_case && a.eq_ignore_ascii_case(&b))
 }
@@ -116,7 +102,7 @@ fn spread(pattern: &[Token], reached: &mut [bool]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glob::matches;
+    use crate::glob::{self, matches};
     use proptest::prelude::*;
 
     #[test]
@@ -136,7 +122,7 @@ mod tests {
             assert_eq!(covers(&x, &y, true), covered, "{a} covers {b}");
             assert_eq!((overlap(&x, &y, true), overlap(&y, &x, true)), (meet, meet), "{a} {b}");
         }
-        let format = format_tokens("${BucketName}/${ObjectName}");
+        let format = glob::template("${BucketName}/${ObjectName}");
         assert!(!overlap(&tokens("bucket"), &format, false));
         assert!(overlap(&tokens("b/${aws:username}/*"), &format, false));
         assert!(overlap(&tokens("*"), &format, false));

@@ -4,9 +4,10 @@
 use super::Class::{Error, Suggestion};
 use super::PolicyKind::Resource;
 use super::facts::PARTITIONS;
-use super::pattern::{format_tokens, overlap, tokens};
+use super::pattern::{overlap, tokens};
 use super::view::{KnownService, Policy, ResourceKind, Text, split_arn};
 use super::{Check, Sink, WITH_RESOURCES};
+use crate::glob::template;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -248,7 +249,7 @@ fn fits_of(policy: &Policy<'_>, arn: &Arn<'_>, service: &KnownService) -> Option
                 continue;
             }
             known = true;
-            let format = format_tokens(rest);
+            let format = template(rest);
             if !policy.spend(format.len() * resource.len() / 8 + 1) {
                 return None;
             }

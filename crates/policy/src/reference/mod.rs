@@ -23,8 +23,11 @@
 //! assert_eq!(format, Some("arn:${Partition}:s3:::${BucketName}/${ObjectName}"));
 //! ```
 
+mod keys;
 pub mod managed;
 mod text;
+
+pub use keys::{condition_key, global_condition_keys};
 
 use crate::glob;
 use std::collections::BTreeMap;
