@@ -25,7 +25,7 @@ pub enum Command {
     Account(Account),
     /// Decide and explain by policy files alone, without a server
     #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(crate::policy::Command),
     /// Print the version
     Version,
     /// Print a shell's completion script
@@ -86,76 +86,6 @@ pub struct Env {
     /// The account [default: the management account]
     #[arg(long, value_name = "ID")]
     pub account: Option<AccountId>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Decide a request, and say what every statement had to do with it; ends with 3 where it is
-    /// denied
-    Explain(Box<Explain>),
-}
-
-#[derive(Debug, Args)]
-pub struct Explain {
-    /// Who asks: an ARN, an account id, a service such as ec2.amazonaws.com, or `anonymous`
-    #[arg(long, value_name = "ARN")]
-    pub principal: String,
-
-    /// The action, for example s3:GetObject
-    #[arg(long, value_name = "ACTION")]
-    pub action: String,
-
-    /// The ARN of the resource, or * for an action that has none
-    #[arg(long, value_name = "ARN", default_value = "*")]
-    pub resource: String,
-
-    /// Whose the resource is [default: the account in its ARN, or else the principal's]
-    #[arg(long, value_name = "ID")]
-    pub resource_account: Option<AccountId>,
-
-    /// A policy of the user, its groups or the role; may be given again
-    #[arg(long, value_name = "FILE")]
-    pub identity: Vec<PathBuf>,
-
-    /// The permissions boundary
-    #[arg(long, value_name = "FILE")]
-    pub boundary: Option<PathBuf>,
-
-    /// A session policy; may be given again
-    #[arg(long, value_name = "FILE")]
-    pub session: Vec<PathBuf>,
-
-    /// The resource's policy
-    #[arg(long, value_name = "FILE", group = "of_resource")]
-    pub resource_policy: Option<PathBuf>,
-
-    /// The trust policy, where the resource is a role
-    #[arg(long, value_name = "FILE", group = "of_resource")]
-    pub trust: Option<PathBuf>,
-
-    /// The key policy, where the resource is a KMS key
-    #[arg(long, value_name = "FILE", group = "of_resource")]
-    pub key_policy: Option<PathBuf>,
-
-    /// The service control policies of one level, from the root down; give it again for each level
-    #[arg(long, value_name = "FILE,FILE…")]
-    pub scp: Vec<String>,
-
-    /// The resource control policies of one level, likewise
-    #[arg(long, value_name = "FILE,FILE…")]
-    pub rcp: Vec<String>,
-
-    /// The VPC endpoint's policy
-    #[arg(long, value_name = "FILE")]
-    pub endpoint: Option<PathBuf>,
-
-    /// A condition key; one that is given again holds a set
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub context: Vec<String>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

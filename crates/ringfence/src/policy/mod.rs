@@ -1,0 +1,29 @@
+//! `ringfence policy`: the policy engine for people who have nothing but JSON files.
+//!
+//! Each command is a file with its options. A command that answers a question ends with 0 where the
+//! answer is the one hoped for (allowed, no finding), with [`NO`] where it is not, and with 1 where
+//! there is no answer.
+
+mod explain;
+mod files;
+mod request;
+
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Decide a request, and say what every statement had to do with it; ends with 3 where it is
+    /// denied
+    Explain(Box<explain::Options>),
+}
+
+/// Runs a command on policies.
+pub fn policy(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Explain(options) => explain::explain(options),
+    }
+}
+
+/// What an answer of "denied" or "found something" ends with: a script can tell it from an error,
+/// which ends with 1, and from a wrong command line, which ends with 2.
+const NO: u8 = 3;
