@@ -8,10 +8,30 @@ use crate::document::{Document, Effect, Matching, Statement};
 use crate::evaluate::{
     Decision, Layer, Named, PolicySet, Principal, Request, ResourcePolicy, exempt, names,
 };
+use crate::organization;
 
 /// Decides.
 pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
     Asked::new(request, policies).decide(policies)
+}
+
+/// The statement that an explicit denial comes from: the first, in the order in which layers are
+/// told. `None` where nothing denies explicitly.
+pub fn denial(request: &Request<'_>, policies: &PolicySet<'_>) -> Option<Denial> {
+    Asked::new(request, policies).explicit_deny(policies)
+}
+
+/// A statement that denies, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denial {
+    /// The layer of its policy.
+    pub layer: Layer,
+    /// Of organization policies: the level from the root down, from 0.
+    pub level: usize,
+    /// The policy's place in its layer or level, from 0.
+    pub policy: usize,
+    /// The statement's place in its policy, from 0.
+    pub statement: usize,
 }
 
 /// A request with what is looked up once.
@@ -33,10 +53,10 @@ impl<'a> Asked<'a> {
     }
 
     pub fn decide(&self, policies: &PolicySet<'_>) -> Decision {
-        if let Some(layer) = self.explicit_deny(policies) {
-            return Decision::ExplicitDeny(layer);
+        if let Some(denial) = self.explicit_deny(policies) {
+            return Decision::ExplicitDeny(denial.layer);
         }
-        if !policies.resource_control.iter().all(|level| self.allowed(level)) {
+        if !self.resource_control(policies).iter().all(|level| self.allowed(level)) {
             return Decision::ImplicitDeny(Layer::ResourceControl);
         }
         if !self.service_control(policies).iter().all(|level| self.allowed(level)) {
@@ -47,6 +67,8 @@ impl<'a> Asked<'a> {
         }
         let same_account = self.account == Some(self.request.resource_account);
         let granted = policies.resource.and_then(|policy| self.granted(policy.document()));
+        let granted =
+            granted.max(policies.grants.reach(self.request)).max(policies.acls.reach(self.request));
         match (policies.resource, granted) {
             (Some(ResourcePolicy::Trust(_)), None) => return Decision::ImplicitDeny(Layer::Trust),
             (Some(ResourcePolicy::Key(_)), None) => return Decision::ImplicitDeny(Layer::Resource),
@@ -70,42 +92,45 @@ impl<'a> Asked<'a> {
         Decision::Allow
     }
 
+    /// The service control policies that bind who asks.
     pub fn service_control<'p>(&self, policies: &'p PolicySet<'_>) -> &'p [Vec<&'p Document>] {
-        if self.account.is_some() { &policies.service_control } else { &[] }
+        let (levels, management) = (&policies.service_control, policies.management_account);
+        let bound = || organization::binds_principal(self.request.principal, management);
+        if !levels.is_empty() && bound() { levels } else { &[] }
     }
 
-    fn explicit_deny(&self, policies: &PolicySet<'_>) -> Option<Layer> {
-        let one =
-            |document: Option<&Document>| document.is_some_and(|document| self.denied(&[document]));
-        if self.service_control(policies).iter().any(|level| self.denied(level)) {
-            Some(Layer::ServiceControl)
-        } else if policies.resource_control.iter().any(|level| self.denied(level)) {
-            Some(Layer::ResourceControl)
-        } else if self.denied(&policies.identity) {
-            Some(Layer::Identity)
-        } else if let Some(policy) = policies.resource
-            && one(Some(policy.document()))
-        {
-            Some(policy.layer())
-        } else if one(policies.boundary) {
-            Some(Layer::Boundary)
-        } else if policies.session.as_ref().is_some_and(|documents| self.denied(documents)) {
-            Some(Layer::Session)
-        } else if one(policies.endpoint) {
-            Some(Layer::Endpoint)
-        } else {
-            None
-        }
+    /// The resource control policies that bind what is asked.
+    pub fn resource_control<'p>(&self, policies: &'p PolicySet<'_>) -> &'p [Vec<&'p Document>] {
+        let (levels, management) = (&policies.resource_control, policies.management_account);
+        let bound = || organization::binds_resource(self.request, management);
+        if !levels.is_empty() && bound() { levels } else { &[] }
     }
 
-    fn denied(&self, documents: &[&Document]) -> bool {
-        documents.iter().any(|document| {
+    fn explicit_deny(&self, policies: &PolicySet<'_>) -> Option<Denial> {
+        let of_levels = |layer, levels: &[Vec<&Document>]| {
+            let mut levels = levels.iter().enumerate();
+            levels.find_map(|(level, documents)| self.denied(layer, level, documents))
+        };
+        let one = |layer, document: Option<&Document>| self.denied(layer, 0, &[document?]);
+        of_levels(Layer::ServiceControl, self.service_control(policies))
+            .or_else(|| of_levels(Layer::ResourceControl, self.resource_control(policies)))
+            .or_else(|| self.denied(Layer::Identity, 0, &policies.identity))
+            .or_else(|| policies.resource.and_then(|own| one(own.layer(), Some(own.document()))))
+            .or_else(|| one(Layer::Boundary, policies.boundary))
+            .or_else(|| self.denied(Layer::Session, 0, policies.session.as_deref()?))
+            .or_else(|| one(Layer::Endpoint, policies.endpoint))
+    }
+
+    fn denied(&self, layer: Layer, level: usize, documents: &[&Document]) -> Option<Denial> {
+        documents.iter().enumerate().find_map(|(policy, document)| {
             let row = document.compiled().row(document, &self.action);
-            row.deny.iter().any(|index| {
-                let statement = document.statements.get(*index as usize);
+            let mut denying = row.deny.iter().map(|index| *index as usize);
+            let statement = denying.find(|index| {
+                let statement = document.statements.get(*index);
                 statement.is_some_and(|statement| self.denies_whom(statement).is_some())
                     && self.holds(document, *index)
-            })
+            })?;
+            Some(Denial { layer, level, policy, statement })
         })
     }
 
@@ -122,7 +147,8 @@ impl<'a> Asked<'a> {
             let row = document.compiled().row(document, &self.action);
             row.allow.iter().any(|index| {
                 let statement = document.statements.get(*index as usize);
-                statement.is_some_and(|s| self.named(s).is_some()) && self.holds(document, *index)
+                statement.is_some_and(|s| self.named(s).is_some())
+                    && self.holds(document, *index as usize)
             })
         })
     }
@@ -133,15 +159,15 @@ impl<'a> Asked<'a> {
         let mut farthest = None;
         for index in &row.allow {
             let named = document.statements.get(*index as usize).and_then(|s| self.named(s));
-            if named > farthest && self.holds(document, *index) {
+            if named > farthest && self.holds(document, *index as usize) {
                 farthest = named;
             }
         }
         farthest
     }
 
-    fn holds(&self, document: &Document, index: u32) -> bool {
-        self.test(document, index as usize).is_ok()
+    fn holds(&self, document: &Document, index: usize) -> bool {
+        self.test(document, index).is_ok()
     }
 
     /// Whether a statement speaks of the resource, and its conditions hold; or what fails first.

@@ -1,8 +1,10 @@
 //! The decision, in the slow and obvious form: the reference that a faster one must agree with.
 
+use crate::acl::Acls;
 use crate::context::{Context, Values};
 use crate::document::{Document, Effect, Matching, PrincipalPattern, Statement};
-use crate::{AccountId, Arn, condition, glob};
+use crate::grant::Grants;
+use crate::{AccountId, Arn, condition, glob, organization};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +86,15 @@ pub struct PolicySet<'a> {
     pub service_control: Vec<Vec<&'a Document>>,
     /// Resource control policies, a list for each level from the root down.
     pub resource_control: Vec<Vec<&'a Document>>,
+    /// The organization's management account: service control policies do not bind its principals,
+    /// resource control policies not its resources.
+    pub management_account: Option<AccountId>,
     /// The VPC endpoint's policy.
     pub endpoint: Option<&'a Document>,
+    /// Grants on the KMS key.
+    pub grants: Grants<'a>,
+    /// Access control lists of the S3 bucket and object.
+    pub acls: Acls<'a>,
 }
 
 /// A resource's policy, and how it combines with identity policies.
@@ -178,7 +187,7 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
     if let Some(layer) = explicit_deny(request, policies) {
         return Decision::ExplicitDeny(layer);
     }
-    for level in &policies.resource_control {
+    for level in resource_control(request, policies) {
         if !allows(request, level) {
             return Decision::ImplicitDeny(Layer::ResourceControl);
         }
@@ -201,6 +210,7 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
         ) => granted(request, document),
         None => None,
     };
+    let granted = granted.max(policies.grants.reach(request)).max(policies.acls.reach(request));
     match (policies.resource, granted) {
         // A trust policy must allow: no identity policy can stand in for it.
         (Some(ResourcePolicy::Trust(_)), None) => return Decision::ImplicitDeny(Layer::Trust),
@@ -229,13 +239,22 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet<'_>) -> Decision {
     Decision::Allow
 }
 
-/// Service control policies bind the principals of the organization's accounts, and nobody else.
-/// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps.html>
+/// The service control policies that bind who asks.
 fn service_control<'a>(
     request: &Request<'_>,
     policies: &'a PolicySet<'_>,
 ) -> &'a [Vec<&'a Document>] {
-    if request.principal.account().is_some() { &policies.service_control } else { &[] }
+    let bound = organization::binds_principal(request.principal, policies.management_account);
+    if bound { &policies.service_control } else { &[] }
+}
+
+/// The resource control policies that bind what is asked.
+fn resource_control<'a>(
+    request: &Request<'_>,
+    policies: &'a PolicySet<'_>,
+) -> &'a [Vec<&'a Document>] {
+    let bound = organization::binds_resource(request, policies.management_account);
+    if bound { &policies.resource_control } else { &[] }
 }
 
 /// The first layer with a statement that denies.
@@ -257,7 +276,7 @@ fn explicit_deny(request: &Request<'_>, policies: &PolicySet<'_>) -> Option<Laye
     });
     if service_control(request, policies).iter().any(|level| denies(level)) {
         Some(Layer::ServiceControl)
-    } else if policies.resource_control.iter().any(|level| denies(level)) {
+    } else if resource_control(request, policies).iter().any(|level| denies(level)) {
         Some(Layer::ResourceControl)
     } else if denies(&policies.identity) {
         Some(Layer::Identity)

@@ -7,8 +7,10 @@ use crate::compile::{Failed, speaks_of};
 use crate::context::Values;
 use crate::decide::Asked;
 use crate::document::{Document, Effect};
-use crate::evaluate::{Decision, Layer, Named, PolicySet, Principal, Request};
-use crate::message;
+use crate::evaluate::{Decision, Layer, PolicySet, Principal, Request};
+use crate::grant::{self, Constraint, EncryptionContext};
+use crate::source::{Source, Span};
+use crate::{acl, message};
 use serde::Serialize;
 use std::fmt;
 
@@ -19,6 +21,8 @@ pub struct Explanation {
     pub decision: Decision,
     /// The layers that bear on the request, in the order in which they are asked.
     pub layers: Vec<LayerReport>,
+    /// Grants on the KMS key, and of the S3 access control lists.
+    pub grants: Vec<GrantReport>,
 }
 
 /// What the policies of one layer said.
@@ -35,6 +39,31 @@ pub struct LayerReport {
     pub says: Says,
     /// Each policy.
     pub policies: Vec<PolicyReport>,
+}
+
+/// What a grant on a KMS key, or of an S3 access control list, said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantReport {
+    /// Where it is from.
+    pub of: GrantSource,
+    /// Its place there, from 0.
+    pub grant: usize,
+    /// Whether it applies, or what keeps it from applying.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What has grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GrantSource {
+    /// A KMS key.
+    Key,
+    /// The access control list of a bucket.
+    BucketAcl,
+    /// That of an object.
+    ObjectAcl,
 }
 
 /// What a layer comes to.
@@ -55,6 +84,9 @@ pub enum Says {
 pub struct PolicyReport {
     /// Its place in its layer, from 0.
     pub policy: usize,
+    /// Its name, where it has been [located](Explanation::locate): a file, an ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Each statement.
     pub statements: Vec<StatementReport>,
 }
@@ -74,9 +106,13 @@ pub struct StatementReport {
     /// Whether it applies, or what keeps it from applying.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// Where what the verdict speaks of stands in the policy's text, where that has been
+    /// [given](Explanation::locate): the statement, or the element or condition that does not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Span>,
 }
 
-/// Whether a statement applies; if not, the first of its elements that does not fit.
+/// Whether a statement or grant applies; if not, the first of its elements that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "verdict")]
 pub enum Verdict {
@@ -98,7 +134,19 @@ pub enum Verdict {
         wanted: Vec<String>,
         /// The request's values; `None` where the key is absent.
         found: Option<Vec<String>>,
+        /// Its place among the statement's conditions, from 0.
+        #[serde(skip)]
+        place: usize,
     },
+}
+
+/// A policy's name and text, as who has them calls it.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// A file, an ARN, the name of an inline policy.
+    pub name: &'a str,
+    /// The document's text.
+    pub text: &'a str,
 }
 
 fn layer_name<S: serde::Serializer>(layer: &Layer, to: S) -> Result<S::Ok, S::Error> {
@@ -117,7 +165,7 @@ pub fn explain(request: &Request<'_>, policies: &PolicySet<'_>) -> Explanation {
     let mut add = |layer, level, documents: &[&Document]| {
         layers.push(report(&asked, layer, level, documents));
     };
-    for (level, documents) in policies.resource_control.iter().enumerate() {
+    for (level, documents) in asked.resource_control(policies).iter().enumerate() {
         add(Layer::ResourceControl, Some(level), documents);
     }
     for (level, documents) in asked.service_control(policies).iter().enumerate() {
@@ -140,7 +188,58 @@ pub fn explain(request: &Request<'_>, policies: &PolicySet<'_>) -> Explanation {
     if let Some(documents) = &policies.session {
         add(Layer::Session, None, documents);
     }
-    Explanation { decision, layers }
+    Explanation { decision, layers, grants: grants(request, policies) }
+}
+
+/// What each grant said.
+fn grants(request: &Request<'_>, policies: &PolicySet<'_>) -> Vec<GrantReport> {
+    let of_key = policies.grants.grants.iter().enumerate().map(|(grant, own)| {
+        let verdict = match policies.grants.fits(own, request) {
+            Ok(_) => Verdict::Applies,
+            Err(grant::Unfit::Operation) => Verdict::OtherAction,
+            Err(grant::Unfit::Grantee) => Verdict::OtherPrincipal,
+            Err(grant::Unfit::EncryptionContext) => {
+                let words = |pairs: &EncryptionContext| {
+                    pairs.iter().map(|(name, value)| [name, "=", value].concat()).collect()
+                };
+                let constraint = own.encryption_context.as_ref();
+                Verdict::ConditionFails {
+                    operator: constraint.map_or("", Constraint::name).to_owned(),
+                    key: "the encryption context".to_owned(),
+                    wanted: constraint.map(|own| words(own.pairs())).unwrap_or_default(),
+                    found: policies.grants.encryption_context.map(words),
+                    place: 0,
+                }
+            }
+            Err(grant::Unfit::SourceArn) => Verdict::ConditionFails {
+                operator: "SourceArn".to_owned(),
+                key: "aws:SourceArn".to_owned(),
+                wanted: own.source_arn.iter().cloned().collect(),
+                found: found(request, "aws:SourceArn"),
+                place: 0,
+            },
+        };
+        GrantReport { of: GrantSource::Key, grant, verdict }
+    });
+    let buckets = policies.acls.bucket.len();
+    let of_lists = policies.acls.each(request).enumerate().map(|(at, (of_bucket, _, fits))| {
+        let (of, grant) = match of_bucket {
+            true => (GrantSource::BucketAcl, at),
+            false => (GrantSource::ObjectAcl, at - buckets),
+        };
+        let verdict = match fits {
+            Ok(_) => Verdict::Applies,
+            Err(acl::Unfit::Action) => Verdict::OtherAction,
+            Err(acl::Unfit::Grantee) => Verdict::OtherPrincipal,
+        };
+        GrantReport { of, grant, verdict }
+    });
+    of_key.chain(of_lists).collect()
+}
+
+/// The request's values of a key.
+fn found(request: &Request<'_>, key: &str) -> Option<Vec<String>> {
+    request.context.get(key).map(Values::as_slice).map(<[String]>::to_vec)
 }
 
 fn report(
@@ -162,20 +261,19 @@ fn report(
                 };
             }
             let (sid, effect) = (own.sid.clone(), own.effect);
-            statements.push(StatementReport { statement, sid, effect, verdict });
+            statements.push(StatementReport { statement, sid, effect, verdict, place: None });
         }
-        policies.push(PolicyReport { policy, statements });
+        policies.push(PolicyReport { policy, name: None, statements });
     }
     LayerReport { layer, level, says, policies }
 }
 
 fn verdict(asked: &Asked<'_>, document: &Document, index: usize) -> Verdict {
     let Some(statement) = document.statements.get(index) else { return Verdict::OtherAction };
-    let Request { action, context, .. } = *asked.request;
-    if !speaks_of(statement, action) {
+    if !speaks_of(statement, asked.request.action) {
         return Verdict::OtherAction;
     }
-    let named: Option<Named> = match statement.effect {
+    let named = match statement.effect {
         Effect::Deny => asked.denies_whom(statement),
         Effect::Allow => asked.named(statement),
     };
@@ -193,13 +291,40 @@ fn verdict(asked: &Asked<'_>, document: &Document, index: usize) -> Verdict {
                 operator: condition.operator.to_string(),
                 key: condition.key.clone(),
                 wanted: condition.values.clone(),
-                found: context.get(&condition.key).map(Values::as_slice).map(<[String]>::to_vec),
+                found: found(asked.request, &condition.key),
+                place: at,
             }
         }
     }
 }
 
 impl Explanation {
+    /// Gives each policy its name, and each verdict its place in the policy's text. `of` knows the
+    /// policies by layer, level (0 where the layer has none) and place in it, as
+    /// [`PolicySet`] has them.
+    pub fn locate<'n>(&mut self, of: impl Fn(Layer, usize, usize) -> Option<Named<'n>>) {
+        for layer in &mut self.layers {
+            for report in &mut layer.policies {
+                let Some(named) = of(layer.layer, layer.level.unwrap_or(0), report.policy) else {
+                    continue;
+                };
+                report.name = Some(named.name.to_owned());
+                let Some(source) = Source::read(named.text) else { continue };
+                for own in &mut report.statements {
+                    let at = own.statement;
+                    own.place = match &own.verdict {
+                        Verdict::Applies => None,
+                        Verdict::OtherAction => source.element(at, "Action"),
+                        Verdict::OtherPrincipal => source.element(at, "Principal"),
+                        Verdict::OtherResource => source.element(at, "Resource"),
+                        Verdict::ConditionFails { place, .. } => source.condition(at, *place),
+                    }
+                    .or_else(|| source.statement(at));
+                }
+            }
+        }
+    }
+
     /// One sentence in AWS's words, as a denied caller hears it.
     pub fn sentence(&self, principal_arn: &str, request: &Request<'_>) -> String {
         let Request { action, resource, .. } = request;
@@ -221,6 +346,9 @@ impl Explanation {
             Decision::ImplicitDeny(layer) => ("implicitDeny", Some(layer)),
         };
         let mut out = serde_json::json!({ "decision": decision, "layers": self.layers });
+        if !self.grants.is_empty() {
+            out["grants"] = serde_json::json!(self.grants);
+        }
         if let Some(layer) = layer {
             out["decidedBy"] = message::name(layer).into();
         }
@@ -259,11 +387,29 @@ impl fmt::Display for Explanation {
             let level = layer.level.map(|level| format!(", level {level}")).unwrap_or_default();
             writeln!(f, "├─ {}{level}: {says}{mark}", message::name(layer.layer))?;
             for policy in &layer.policies {
-                writeln!(f, "│  ├─ policy {}", policy.policy)?;
+                match &policy.name {
+                    Some(name) => writeln!(f, "│  ├─ {name}")?,
+                    None => writeln!(f, "│  ├─ policy {}", policy.policy)?,
+                }
                 for statement in &policy.statements {
-                    writeln!(f, "│  │  ├─ {statement}")?;
+                    write!(f, "│  │  ├─ {statement}")?;
+                    // Editors count columns from 1.
+                    match (&policy.name, statement.place) {
+                        (Some(name), Some(Span { start, .. })) => {
+                            writeln!(f, "  [{name}:{}:{}]", start.line, start.column + 1)?;
+                        }
+                        _ => writeln!(f)?,
+                    }
                 }
             }
+        }
+        for grant in &self.grants {
+            let of = match grant.of {
+                GrantSource::Key => "grant",
+                GrantSource::BucketAcl => "grant of the bucket's access control list",
+                GrantSource::ObjectAcl => "grant of the object's access control list",
+            };
+            writeln!(f, "├─ {of} {}: {}", grant.grant, grant.verdict)?;
         }
         Ok(())
     }
@@ -275,13 +421,18 @@ impl fmt::Display for StatementReport {
         if let Some(sid) = &self.sid {
             write!(f, " ({sid})")?;
         }
-        write!(f, ", {}: ", self.effect.name())?;
-        match &self.verdict {
+        write!(f, ", {}: {}", self.effect.name(), self.verdict)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Verdict::Applies => f.write_str("applies"),
             Verdict::OtherAction => f.write_str("speaks of other actions"),
             Verdict::OtherPrincipal => f.write_str("speaks of other principals"),
             Verdict::OtherResource => f.write_str("speaks of other resources"),
-            Verdict::ConditionFails { operator, key, wanted, found } => {
+            Verdict::ConditionFails { operator, key, wanted, found, .. } => {
                 write!(f, "{operator} on {key} does not hold: the policy has ")?;
                 listed(f, wanted)?;
                 match found {
@@ -353,6 +504,7 @@ mod tests {
             key: "aws:SecureTransport".into(),
             wanted: vec!["false".into()],
             found: Some(vec!["true".into()]),
+            place: 0,
         };
         let expected =
             [&Verdict::Applies, &Verdict::OtherResource, &Verdict::OtherAction, &failing];

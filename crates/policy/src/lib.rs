@@ -37,6 +37,7 @@
 //! # Ok::<(), ringfence_policy::Malformed>(())
 //! ```
 
+pub mod acl;
 pub mod analyse;
 pub mod arn;
 mod compile;
@@ -47,16 +48,19 @@ pub mod document;
 pub mod evaluate;
 pub mod explain;
 mod glob;
+pub mod grant;
 pub mod lint;
 pub mod message;
+pub mod organization;
 pub mod parse;
 pub mod reference;
+pub mod source;
 mod tree;
 mod variable;
 
 pub use arn::{AccountId, Arn, ArnError};
 pub use context::Context;
-pub use decide::decide;
+pub use decide::{Denial, decide, denial};
 pub use document::Document;
 pub use evaluate::{Decision, Layer, PolicySet, Principal, Request, ResourcePolicy};
 pub use explain::{Explanation, explain};

@@ -5,7 +5,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use ringfence_policy::acl::{AclGrant, Acls, Grantee, Permission};
+use ringfence_policy::document::PrincipalPattern;
 use ringfence_policy::explain::Says;
+use ringfence_policy::grant::{Grant, Grants};
 use ringfence_policy::{
     AccountId, Context, Decision, Document, Kind, Layer, PolicySet, Principal, Request,
     ResourcePolicy, evaluate, parse,
@@ -15,7 +18,8 @@ use serde_json::{Value, json};
 const OWN: &str = "123456789012";
 const OTHER: &str = "210987654321";
 
-const ACTIONS: &[&str] = &["s3:GetObject", "S3:getobject", "s3:PutObject", "iam:PassRole", "x:Y"];
+const ACTIONS: &[&str] =
+    &["s3:GetObject", "S3:getobject", "s3:PutObject", "iam:PassRole", "kms:Decrypt", "x:Y"];
 const ACTION_PATTERNS: &[&str] =
     &["*", "s3:*", "s3:Get*", "S3:GET*", "s3:?etObject", "s3:PutObject", "iam:Pass*", "*:*"];
 const RESOURCES: &[&str] = &[
@@ -220,6 +224,37 @@ fn context() -> impl Strategy<Value = Context> {
     })
 }
 
+fn account(id: &str) -> AccountId {
+    id.parse().unwrap()
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let grantee = select(PRINCIPALS).prop_map(|arn| match arn {
+        "*" => PrincipalPattern::Service("ec2.amazonaws.com".into()),
+        root if root.ends_with(":root") => PrincipalPattern::Account(account(OWN)),
+        arn => PrincipalPattern::Arn(arn.into()),
+    });
+    (grantee, vec(select(vec!["Decrypt", "Encrypt"]), 0..3)).prop_map(|(grantee, operations)| {
+        Grant {
+            grantee,
+            operations: operations.into_iter().map(str::to_owned).collect(),
+            encryption_context: None,
+            source_arn: None,
+        }
+    })
+}
+
+fn acl_grant() -> impl Strategy<Value = AclGrant> {
+    let grantee = select(vec![
+        Grantee::AllUsers,
+        Grantee::AuthenticatedUsers,
+        Grantee::Account(account(OWN)),
+        Grantee::Account(account(OTHER)),
+    ]);
+    let permission = select(vec![Permission::Read, Permission::Write, Permission::FullControl]);
+    (grantee, permission).prop_map(|(grantee, permission)| AclGrant { grantee, permission })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -234,6 +269,9 @@ proptest! {
         limits in vec(proptest::option::weighted(0.3, document(Kind::Identity)), 4),
         resource_policy in proptest::option::of((0..3u8, document(Kind::Resource))),
         resource_control in proptest::option::weighted(0.3, document(Kind::Resource)),
+        management in proptest::bool::weighted(0.2),
+        grants in vec(grant(), 0..2),
+        lists in vec(acl_grant(), 0..2),
     ) {
         let all: Vec<&Document> = identity.iter().collect();
         let one = |at: usize| limits[at].as_ref();
@@ -249,6 +287,9 @@ proptest! {
             service_control: one(2).map(|document| vec![document]).into_iter().collect(),
             resource_control: resource_control.as_ref().map(|d| vec![d]).into_iter().collect(),
             endpoint: one(3),
+            management_account: management.then_some(account(OWN)),
+            grants: Grants { grants: &grants, encryption_context: None },
+            acls: Acls { bucket: &lists, object: &lists },
         };
         let resource_account = owner.parse().unwrap();
         let request = Request { principal: &who, action, resource, resource_account, context: &context };

@@ -329,6 +329,7 @@ fn run(case: &Value) -> Result<Decision, String> {
         service_control: service_control.iter().map(|level| level.iter().collect()).collect(),
         resource_control: resource_control.iter().map(|level| level.iter().collect()).collect(),
         endpoint: endpoint.as_ref().and_then(|list| list.first()),
+        ..PolicySet::default()
     };
     Ok(decide(&request, &set))
 }

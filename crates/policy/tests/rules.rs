@@ -843,6 +843,7 @@ fn an_explicit_deny_in_each_layer_ends_it() {
         service_control: vec![vec![&allow], vec![&allow]],
         resource_control: vec![vec![&open]],
         endpoint: Some(&open),
+        ..PolicySet::default()
     };
     for (set, layer) in [
         (PolicySet { identity: vec![&allow, &deny], ..base.clone() }, Layer::Identity),

@@ -1,6 +1,7 @@
 //! What a lint answers: findings, where they are, and their JSON as `ValidatePolicy` answers it.
 //! <https://docs.aws.amazon.com/access-analyzer/latest/APIReference/API_ValidatePolicyFinding.html>
 
+pub use crate::source::{Position, Span};
 use serde_json::{Value, json};
 
 /// The page that explains every finding; a finding's anchor names its section.
@@ -82,26 +83,6 @@ pub enum PathElement {
     },
     /// The value of a key of an object.
     Value(String),
-}
-
-/// A stretch of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// Its first character.
-    pub start: Position,
-    /// The character after its last.
-    pub end: Position,
-}
-
-/// A place in the text, counted in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// From 1.
-    pub line: usize,
-    /// From 0, within the line.
-    pub column: usize,
-    /// From 0, within the text.
-    pub offset: usize,
 }
 
 /// The anchor of a check: its class, and its code with hyphens.

@@ -44,7 +44,7 @@ mod size;
 mod tags;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 mod trust;
 mod values;
 mod variables;

@@ -10,13 +10,13 @@ const DEPTH: usize = 128;
 
 /// A value and its place, in bytes; a string's includes its quotes.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub at: Range<usize>,
     pub value: Value,
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     /// A number as it is written.
@@ -28,7 +28,7 @@ pub(super) enum Value {
 
 /// A key of an object and its value.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub key: String,
     pub key_at: Range<usize>,
     pub node: Node,
@@ -80,7 +80,7 @@ impl Node {
 }
 
 /// Reads a document; the error is where it stops being JSON, in bytes.
-pub(super) fn read(text: &str) -> Result<Node, usize> {
+pub(crate) fn read(text: &str) -> Result<Node, usize> {
     let mut reader = Reader { jiter: Jiter::new(text.as_bytes()), bytes: text.as_bytes() };
     let read = reader.document();
     read.map_err(|Fault(at)| floor(text, at))
@@ -185,7 +185,7 @@ fn owned(key: JiterResult<Option<&str>>) -> Result<Option<String>, Fault> {
 
 /// What a finding points at.
 #[derive(Debug, Clone)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// A value.
     Node(&'a Node),
     /// The key of an entry.
@@ -203,7 +203,7 @@ impl<'a> From<&'a Node> for Place<'a> {
 }
 
 /// The text's lines, and what is needed to count in characters.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     text: &'a str,
     /// Where each line begins, in bytes.
     starts: Vec<usize>,
@@ -234,7 +234,7 @@ impl<'a> Lines<'a> {
         Position { line, column: offset - self.chars_before(start), offset }
     }
 
-    fn span(&self, at: &Range<usize>) -> Span {
+    pub fn span(&self, at: &Range<usize>) -> Span {
         Span { start: self.position(at.start), end: self.position(at.end) }
     }
 

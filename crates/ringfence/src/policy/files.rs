@@ -101,6 +101,7 @@ impl Files {
             service_control: levels(&self.service_control),
             resource_control: levels(&self.resource_control),
             endpoint: self.endpoint.as_ref(),
+            ..PolicySet::default()
         }
     }
 }

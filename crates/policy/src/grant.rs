@@ -1,0 +1,124 @@
+//! Grants on KMS keys: they allow beside the key's policy, and deny nothing.
+//! <https://docs.aws.amazon.com/kms/latest/developerguide/grants.html>
+
+use crate::condition;
+use crate::context::Values;
+use crate::document::{Comparison, PrincipalPattern, Version};
+use crate::evaluate::{Named, Request, names};
+use crate::variable::Reading;
+use std::collections::BTreeMap;
+
+/// Pairs of an encryption context. Their order does not matter.
+pub type EncryptionContext = BTreeMap<String, String>;
+
+/// One grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Who is let: an account, a user, a role, a session or a service.
+    pub grantee: PrincipalPattern,
+    /// What it lets them do, as the API names it: `GenerateDataKey`.
+    pub operations: Vec<String>,
+    /// Restricts the operations that take an encryption context.
+    pub encryption_context: Option<Constraint>,
+    /// The resource on whose behalf a service asks; it restricts everything but `RetireGrant`.
+    pub source_arn: Option<String>,
+}
+
+/// What a grant asks of the encryption context of a request. The names of pairs compare without regard
+/// to case, their values with it.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_GrantConstraints.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Constraint {
+    /// It is just this.
+    Equals(EncryptionContext),
+    /// These pairs are in it.
+    Subset(EncryptionContext),
+}
+
+/// The grants that bear on a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Grants<'a> {
+    /// Those of the key, and those whose tokens came with the request.
+    pub grants: &'a [Grant],
+    /// The encryption context of the request; `None` where its operation or key takes none, and then
+    /// constraints on it do not apply.
+    pub encryption_context: Option<&'a EncryptionContext>,
+}
+
+/// What keeps a grant from applying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    Operation,
+    Grantee,
+    EncryptionContext,
+    SourceArn,
+}
+
+impl Grants<'_> {
+    /// How far the grants reach: as the statement of a key's policy with the grantee as its principal.
+    pub(crate) fn reach(&self, request: &Request<'_>) -> Option<Named> {
+        self.grants.iter().filter_map(|grant| self.fits(grant, request).ok()).max()
+    }
+
+    /// How a grant names who asks, or what does not fit.
+    pub(crate) fn fits(&self, grant: &Grant, request: &Request<'_>) -> Result<Named, Unfit> {
+        let operation = match request.action.split_once(':') {
+            Some((service, operation)) if service.eq_ignore_ascii_case("kms") => operation,
+            _ => return Err(Unfit::Operation),
+        };
+        if !grant.operations.iter().any(|granted| granted.eq_ignore_ascii_case(operation)) {
+            return Err(Unfit::Operation);
+        }
+        let named =
+            names(&grant.grantee, request.principal, request.context).ok_or(Unfit::Grantee)?;
+        if let (Some(constraint), Some(context)) =
+            (&grant.encryption_context, self.encryption_context)
+            && !constraint.holds(context)
+        {
+            return Err(Unfit::EncryptionContext);
+        }
+        let retires = operation.eq_ignore_ascii_case("RetireGrant");
+        if let Some(wanted) = grant.source_arn.as_deref().filter(|_| !retires) {
+            // It is as `aws:SourceArn` in a condition, and names one resource.
+            let reading =
+                Reading { version: Version::V2008, context: request.context, wildcards: true };
+            let asks_for = |own: &String| {
+                condition::compare(Comparison::ArnEquals, wanted, own, reading) == Some(true)
+            };
+            if !matches!(request.context.get("aws:SourceArn"), Some(Values::One(own)) if asks_for(own))
+            {
+                return Err(Unfit::SourceArn);
+            }
+        }
+        Ok(named)
+    }
+}
+
+impl Constraint {
+    fn holds(&self, context: &EncryptionContext) -> bool {
+        let has = |name: &str, value: &str| {
+            context.iter().any(|(own, other)| own.eq_ignore_ascii_case(name) && other == value)
+        };
+        match self {
+            Self::Subset(pairs) => pairs.iter().all(|(name, value)| has(name, value)),
+            Self::Equals(pairs) => {
+                pairs.len() == context.len() && pairs.iter().all(|(name, value)| has(name, value))
+            }
+        }
+    }
+
+    /// The pairs that it asks for.
+    pub fn pairs(&self) -> &EncryptionContext {
+        match self {
+            Self::Equals(pairs) | Self::Subset(pairs) => pairs,
+        }
+    }
+
+    /// Its name in the API.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Equals(_) => "EncryptionContextEquals",
+            Self::Subset(_) => "EncryptionContextSubset",
+        }
+    }
+}
