@@ -83,7 +83,7 @@ fuzz_target!(|text: &str| {
         // The fast form decides as the slow one, over rows that are new and over rows that are kept.
         assert_eq!(decision, evaluate::decide(&request, set));
         assert_eq!(decision, decide(&request, set));
-        let words = message::denied("arn", action, resource, decision);
+        let words = message::denied("arn", action, resource, decision, None);
         assert!(words.contains(action));
         decision
     };

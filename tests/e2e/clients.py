@@ -133,10 +133,13 @@ def refusal_of(error):
 # messages", https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 IDENTITY_SILENT = "because no identity-based policy allows the {action} action"
 IDENTITY_DENY = "with an explicit deny in an identity-based policy"
+# A managed policy that denies is named by its ARN, which a boundary always has.
+MANAGED_IDENTITY_DENY = IDENTITY_DENY + ": {policy}"
 BOUNDARY_SILENT = "because no permissions boundary allows the {action} action"
-BOUNDARY_DENY = "with an explicit deny in a permissions boundary"
+BOUNDARY_DENY = "with an explicit deny in a permissions boundary: {policy}"
 SESSION_SILENT = "because no session policy allows the {action} action"
 SESSION_DENY = "with an explicit deny in a session policy"
+MANAGED_SESSION_DENY = SESSION_DENY + ": {policy}"
 TRUST_SILENT = "because no role trust policy allows the {action} action"
 TRUST_DENY = "with an explicit deny in the role trust policy"
 
@@ -162,9 +165,11 @@ def denial_pattern(principal_arn, action, reason, resource=None):
     if resource is None or reason in (TRUST_SILENT, TRUST_DENY):
         # Some actions have no resource to name, and AWS's examples of trust-policy denials name none.
         where = f"(?:{where})?"
+    why, names_policy, _ = reason.partition(": {policy}")
+    policy = r": arn:aws:iam::(?:\d{12}|aws):policy/\S+" if names_policy else ""
     return re.compile(
         rf"User: {re.escape(principal_arn)} is not authorized to perform: {re.escape(action)}"
-        rf"{where} {re.escape(reason.format(action=action))}\.?"
+        rf"{where} {re.escape(why.format(action=action))}{policy}"
     )
 
 

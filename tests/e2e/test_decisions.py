@@ -16,6 +16,8 @@ from clients import (
     BOUNDARY_DENY,
     BOUNDARY_SILENT,
     IDENTITY_DENY,
+    MANAGED_IDENTITY_DENY,
+    MANAGED_SESSION_DENY,
     IDENTITY_SILENT,
     SESSION_DENY,
     SESSION_SILENT,
@@ -161,7 +163,7 @@ SOURCES = [
     ok("a_managed_policy_of_a_group_reaches_its_members", get_user("alice"), attached_to_group=((GET,),)),
     ok("a_managed_policy_of_the_user_allows", get_user("alice"), attached=((GET,),)),
     ok("several_managed_policies_add_up", get_user("alice"), attached=((allow("iam:ListUsers"),), (GET,))),
-    no("a_deny_in_a_managed_policy_beats_an_inline_allow", get_user("alice"), IDENTITY_DENY, GET, attached=((deny("iam:Get*"),),)),
+    no("a_deny_in_a_managed_policy_beats_an_inline_allow", get_user("alice"), MANAGED_IDENTITY_DENY, GET, attached=((deny("iam:Get*"),),)),
     ok("a_boundary_and_a_policy_that_both_allow_allow", get_user("alice"), GET, boundary=(GET_ANY,)),
     no("what_the_boundary_does_not_allow_is_refused", get_user("alice"), BOUNDARY_SILENT, GET, boundary=(allow("iam:List*"),)),
     no("a_boundary_grants_nothing_by_itself", get_user("alice"), IDENTITY_SILENT, boundary=(GET,)),
@@ -184,7 +186,7 @@ SOURCES = [
     ok("a_managed_policy_as_session_policy_leaves_what_it_allows", get_user("alice"), GET, via="role", session_arns=((GET,),)),
     no("a_managed_policy_as_session_policy_limits", get_user("alice"), SESSION_SILENT, GET, via="role", session_arns=((allow("iam:ListUsers"),),)),
     ok("session_policies_add_up_among_themselves", get_user("alice"), GET, via="role", session=(allow("iam:ListUsers"),), session_arns=((GET,),)),
-    no("a_deny_in_a_managed_session_policy_refuses", get_user("alice"), SESSION_DENY, GET, via="role", session=(GET,), session_arns=((deny("iam:GetUser"),),)),
+    no("a_deny_in_a_managed_session_policy_refuses", get_user("alice"), MANAGED_SESSION_DENY, GET, via="role", session=(GET,), session_arns=((deny("iam:GetUser"),),)),
     no("a_deny_in_the_roles_policy_beats_the_session_policy", get_user("alice"), IDENTITY_DENY, GET, deny("iam:GetUser"), via="role", session=(allow("*"),)),
     ok("policy_boundary_and_session_policy_that_all_allow_allow", get_user("alice"), GET, via="role", boundary=(GET_ANY,), session=(allow("*"),)),
     ok("the_caller_may_always_ask_who_it_is", WHO_AM_I),
@@ -588,7 +590,8 @@ def test_only_the_default_version_of_a_managed_policy_counts(scene):
     assert is_allowed(user)
     scene.iam.set_default_policy_version(PolicyArn=arn, VersionId="v2")
     refused = refusal(user.iam.get_user, UserName="alice")
-    assert_denied(refused, user.arn, "iam:GetUser", IDENTITY_DENY)
+    assert_denied(refused, user.arn, "iam:GetUser", MANAGED_IDENTITY_DENY)
+    assert refused.message.endswith(f": {arn}")
 
 
 def test_a_boundary_counts_once_put_and_no_more_once_deleted(scene):

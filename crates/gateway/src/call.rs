@@ -28,11 +28,12 @@
 
 use crate::caller::Caller;
 use crate::clock::Clock;
-use crate::directory::{Authority, Directory, Tags};
+use crate::directory::{Attached, Authority, Directory, Tags};
 use crate::session::Tokens;
 use ringfence_keyring::random::Random;
 use ringfence_policy::{
-    AccountId, Context, Decision, Document, PolicySet, Request, ResourcePolicy, decide, message,
+    AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Request, ResourcePolicy,
+    decide, denial, message,
 };
 use ringfence_wire::service::AuthorizationSource;
 use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
@@ -88,6 +89,8 @@ pub struct Decided {
     pub resource: String,
     /// The answer.
     pub decision: Decision,
+    /// The ARN of the managed policy that denies.
+    pub policy: Option<Arc<str>>,
 }
 
 /// A call of the operation `O`.
@@ -308,11 +311,11 @@ impl CallFacts {
         let context = crate::context::of_request(self, resolved.account, &resolved.keys);
         let (session, missing_session) = self.session_policies();
         let policies = PolicySet {
-            identity: self.authority.policies.iter().map(Deref::deref).collect(),
-            boundary: self.authority.boundary.as_deref(),
+            identity: self.authority.policies.iter().map(|policy| &*policy.document).collect(),
+            boundary: self.authority.boundary.as_ref().map(|policy| &*policy.document),
             session: match &session {
                 _ if missing_session => Some(Vec::new()),
-                Some(documents) => Some(documents.iter().map(Deref::deref).collect()),
+                Some(policies) => Some(policies.iter().map(|policy| &*policy.document).collect()),
                 None => None,
             },
             resource: resolved.policy.as_ref().map(|(document, form)| match form {
@@ -330,39 +333,62 @@ impl CallFacts {
             context: &context,
         };
         let decision = decide(&request, &policies);
+        let policy = match decision {
+            Decision::ExplicitDeny(_) => denial(&request, &policies)
+                .and_then(|denial| self.policy_of(&denial, session.as_deref())),
+            _ => None,
+        };
         self.decided.borrow_mut().push(Decided {
             action,
             resource: resolved.arn.clone(),
             decision,
+            policy: policy.clone(),
         });
         if decision.is_allowed() {
             return Ok(());
         }
         let arn = self.caller.identity.arn();
-        Err(ServiceError::access_denied(message::denied(&arn, action, &resolved.arn, decision)))
+        // Which policies an account has is told to itself alone.
+        let policy = policy.filter(|_| self.caller.identity.account() == Some(resolved.account));
+        let words = message::denied(&arn, action, &resolved.arn, decision, policy.as_deref());
+        Err(ServiceError::access_denied(words))
     }
 
-    /// The documents that limit the session, and whether one that it names cannot be read: such a
+    /// The ARN of the managed policy that denies.
+    fn policy_of(&self, denial: &Denial, session: Option<&[Attached]>) -> Option<Arc<str>> {
+        let policy = match denial.layer {
+            Layer::Identity => self.authority.policies.get(denial.policy)?,
+            Layer::Boundary => self.authority.boundary.as_ref()?,
+            Layer::Session => session?.get(denial.policy)?,
+            _ => return None,
+        };
+        policy.arn.clone()
+    }
+
+    /// The policies that limit the session, and whether one that it names cannot be read: such a
     /// session may nothing.
-    fn session_policies(&self) -> (Option<Vec<Arc<Document>>>, bool) {
+    fn session_policies(&self) -> (Option<Vec<Attached>>, bool) {
         let Some(session) = &self.caller.session else { return (None, false) };
         let Some(policies) = &session.policies else { return (None, false) };
-        let mut documents = Vec::new();
+        let mut attached = Vec::new();
         let mut unreadable = false;
         if let Some(text) = &policies.inline {
             match ringfence_policy::parse(text, ringfence_policy::Kind::Identity) {
-                Ok(document) => documents.push(Arc::new(document)),
+                Ok(document) => {
+                    attached.push(Attached { document: Arc::new(document), arn: None });
+                }
                 Err(_) => unreadable = true,
             }
         }
         if let Some(account) = session.identity.account() {
             // A managed policy that was deleted allows nothing; the others still do.
             let managed = policies.managed.iter();
-            documents.extend(
-                managed.filter_map(|arn| self.shared.directory.managed_policy(account, arn)),
-            );
+            attached.extend(managed.filter_map(|arn| {
+                let document = self.shared.directory.managed_policy(account, arn)?;
+                Some(Attached { document, arn: Some(arn.as_str().into()) })
+            }));
         }
-        (Some(documents), unreadable)
+        (Some(attached), unreadable)
     }
 }
 

@@ -22,13 +22,22 @@ pub struct AccessKey {
     pub active: bool,
 }
 
+/// A policy that bears on a principal.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// What it says.
+    pub document: Arc<Document>,
+    /// The ARN of a managed policy; an inline one has none.
+    pub arn: Option<Arc<str>>,
+}
+
 /// What a principal may, and what is known of it when it calls.
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
     /// Identity policies: inline, attached, and those of its groups.
-    pub policies: Vec<Arc<Document>>,
+    pub policies: Vec<Attached>,
     /// The permissions boundary. A boundary whose policy is gone allows nothing: an empty document.
-    pub boundary: Option<Arc<Document>>,
+    pub boundary: Option<Attached>,
     /// The principal's own tags.
     pub tags: Arc<Tags>,
     /// The path of a user, which may have moved since a session of its own was issued.

@@ -168,6 +168,9 @@ impl Event {
             if let Some(layer) = layer {
                 entry.text("layer", message::name(layer));
             }
+            if let Some(policy) = &decided.policy {
+                entry.text("policy", policy);
+            }
             entry.close();
         }
         list.push(']');

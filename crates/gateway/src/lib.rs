@@ -36,7 +36,7 @@ pub use audit::{Audit, SyncRule};
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{Caller, Identity, Session, SessionPolicies};
 pub use dev::{Dev, OpenAccounts};
-pub use directory::{Authority, Directory, Tags};
+pub use directory::{Attached, Authority, Directory, Tags};
 pub use gateway::{Gateway, World};
 pub use ledger::{Batch, Ledger, Ledgers, State};
 pub use server::{Limits, Server};

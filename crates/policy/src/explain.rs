@@ -334,7 +334,7 @@ impl Explanation {
                     "User: {principal_arn} is authorized to perform: {action} on resource: {resource}"
                 )
             }
-            denied => message::denied(principal_arn, action, resource, denied),
+            denied => message::denied(principal_arn, action, resource, denied, None),
         }
     }
 

@@ -4,7 +4,16 @@
 use crate::evaluate::{Decision, Layer};
 
 /// `User: ARN is not authorized to perform: ACTION on resource: ARN because …`
-pub fn denied(principal_arn: &str, action: &str, resource: &str, decision: Decision) -> String {
+///
+/// `policy` is the ARN of the policy that an explicit denial comes from, where it has one and the
+/// caller may know it: AWS tells it where caller and resource are of one account or organization.
+pub fn denied(
+    principal_arn: &str,
+    action: &str,
+    resource: &str,
+    decision: Decision,
+    policy: Option<&str>,
+) -> String {
     let mut out = format!("User: {principal_arn} is not authorized to perform: {action}");
     if resource != "*" {
         out.push_str(" on resource: ");
@@ -15,6 +24,10 @@ pub fn denied(principal_arn: &str, action: &str, resource: &str, decision: Decis
         Decision::ExplicitDeny(layer) => {
             out.push_str(" with an explicit deny in ");
             out.push_str(with_article(layer));
+            if let Some(arn) = policy {
+                out.push_str(": ");
+                out.push_str(arn);
+            }
         }
         Decision::ImplicitDeny(layer) => {
             out.push_str(" because no ");

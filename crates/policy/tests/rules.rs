@@ -1249,10 +1249,17 @@ fn a_denial_names_its_layer_in_awss_words() {
         ),
         (Decision::ExplicitDeny(Layer::Session), "with an explicit deny in a session policy"),
     ] {
-        let found = message::denied(arn, "s3:GetObject", BUCKET, decision);
+        let found = message::denied(arn, "s3:GetObject", BUCKET, decision, None);
         let head = format!("User: {arn} is not authorized to perform: s3:GetObject");
         assert_eq!(found, format!("{head} on resource: {BUCKET} {want}"));
-        let found = message::denied(arn, "s3:GetObject", "*", decision);
+        let found = message::denied(arn, "s3:GetObject", "*", decision, None);
         assert_eq!(found, format!("{head} {want}"));
+        // Only what denies explicitly is a policy that has an ARN.
+        let policy = "arn:aws:iam::123456789012:policy/p";
+        let found = message::denied(arn, "s3:GetObject", "*", decision, Some(policy));
+        match decision {
+            Decision::ExplicitDeny(_) => assert_eq!(found, format!("{head} {want}: {policy}")),
+            _ => assert_eq!(found, format!("{head} {want}")),
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::trust::Accounts;
 use ringfence_gateway::caller::Identity;
 use ringfence_gateway::directory::{AccessKey, MfaCheck, RoleFacts, Use};
 use ringfence_gateway::ids::account_of;
-use ringfence_gateway::{Authority, Directory};
+use ringfence_gateway::{Attached, Authority, Directory};
 use ringfence_policy::document::Version;
 use ringfence_policy::{AccountId, Document};
 use ringfence_wire::Timestamp;
@@ -28,14 +28,22 @@ fn managed<'a>(account: &'a Account, arn: &str) -> Option<&'a Arc<Document>> {
 }
 
 /// Adds what something holds.
-fn gather(account: &Account, permissions: &Permissions, policies: &mut Vec<Arc<Document>>) {
-    policies.extend(permissions.inline.iter().map(|one| one.policy.document().clone()));
-    policies.extend(permissions.attached.iter().filter_map(|arn| managed(account, arn)).cloned());
+fn gather(account: &Account, permissions: &Permissions, policies: &mut Vec<Attached>) {
+    policies.extend(
+        permissions
+            .inline
+            .iter()
+            .map(|one| Attached { document: one.policy.document().clone(), arn: None }),
+    );
+    policies.extend(permissions.attached.iter().filter_map(|arn| {
+        Some(Attached { document: managed(account, arn)?.clone(), arn: Some(arn.clone()) })
+    }));
 }
 
-fn boundary(account: &Account, permissions: &Permissions) -> Option<Arc<Document>> {
+fn boundary(account: &Account, permissions: &Permissions) -> Option<Attached> {
     let arn = permissions.boundary.as_ref()?;
-    Some(managed(account, arn).unwrap_or_else(|| &NOTHING).clone())
+    let document = managed(account, arn).unwrap_or_else(|| &NOTHING).clone();
+    Some(Attached { document, arn: Some(arn.clone()) })
 }
 
 /// What a user may: its own policies and those of its groups.
@@ -97,7 +105,8 @@ impl Directory for Iam {
                 // Root may all, and lends as much as the session's policies let through.
                 Identity::Root { .. } => {
                     let all = aws_managed::find("arn:aws:iam::aws:policy/AdministratorAccess")?;
-                    let policies = vec![all.policy().document().clone()];
+                    let (document, arn) = (all.policy().document().clone(), Some(all.arn.into()));
+                    let policies = vec![Attached { document, arn }];
                     Some(Authority { policies, ..Authority::default() })
                 }
                 _ => None,
@@ -230,7 +239,7 @@ mod tests {
     }
 
     fn actions(authority: &Authority) -> Vec<&str> {
-        let statements = authority.policies.iter().flat_map(|policy| &policy.statements);
+        let statements = authority.policies.iter().flat_map(|policy| &policy.document.statements);
         statements.flat_map(|s| s.action.patterns()).map(String::as_str).collect()
     }
 
@@ -254,7 +263,7 @@ mod tests {
         let authority = iam.authority(&identity("ann", "AIDA1")).unwrap();
         assert_eq!(actions(&authority), ["s3:*", "sts:*", "kms:*"]);
         // The boundary's policy is gone: it allows nothing.
-        assert!(authority.boundary.unwrap().statements.is_empty());
+        assert!(authority.boundary.unwrap().document.statements.is_empty());
     }
 
     #[tokio::test]
