@@ -89,14 +89,14 @@ impl Acls<'_> {
     /// How far the lists reach. What an account is granted is its to give: its principals need an
     /// identity policy beside.
     pub(crate) fn reach(&self, request: &Request<'_>) -> Option<Named> {
-        self.each(request).filter_map(|(_, _, fits)| fits.ok()).max()
+        self.each(request).filter_map(|(_, fits)| fits.ok()).max()
     }
 
     /// Every grant with whether it is the bucket's, and how it names who asks.
     pub(crate) fn each(
         &self,
         request: &Request<'_>,
-    ) -> impl Iterator<Item = (bool, AclGrant, Result<Named, Unfit>)> {
+    ) -> impl Iterator<Item = (bool, Result<Named, Unfit>)> {
         let asked = request.action.split_once(':').and_then(|(service, name)| {
             let mut rows = PERMISSIONS.iter();
             rows.find(|row| service.eq_ignore_ascii_case("s3") && row.0.eq_ignore_ascii_case(name))
@@ -111,8 +111,8 @@ impl Acls<'_> {
             let named = names(grant.grantee, request.principal).filter(|_| owner || !owner_alone);
             named.ok_or(Unfit::Grantee)
         };
-        let bucket = self.bucket.iter().map(move |grant| (true, *grant, fits(Of::Bucket, grant)));
-        bucket.chain(self.object.iter().map(move |grant| (false, *grant, fits(Of::Object, grant))))
+        let bucket = self.bucket.iter().map(move |grant| (true, fits(Of::Bucket, grant)));
+        bucket.chain(self.object.iter().map(move |grant| (false, fits(Of::Object, grant))))
     }
 }
 

@@ -84,6 +84,9 @@ impl Context {
 
 /// Whether two names are one key: without regard to case, but for the key of a tag.
 fn is_same_key(one: &str, other: &str) -> bool {
+    if one == other {
+        return true;
+    }
     let tag = |key: &str| key.find('/').map_or(key.len(), |slash| slash + 1);
     one.eq_ignore_ascii_case(other) && one[tag(one)..] == other[tag(other)..]
 }

@@ -40,15 +40,29 @@ pub(crate) struct Asked<'a> {
     action: Action<'a>,
     account: Option<crate::AccountId>,
     bounded: bool,
+    /// Whether there are service control policies that bind who asks.
+    by_service_control: bool,
+    /// Whether there are resource control policies that bind what is asked.
+    by_resource_control: bool,
 }
 
 impl<'a> Asked<'a> {
     pub fn new(request: &'a Request<'a>, policies: &PolicySet<'_>) -> Self {
+        let PolicySet { service_control, resource_control, management_account, .. } = policies;
+        let account = request.principal.account();
+        let by_service_control = !service_control.is_empty()
+            && organization::binds_principal(account, *management_account);
+        let by_resource_control = !resource_control.is_empty()
+            && organization::binds_resource(request, *management_account);
+        let exempt = (by_service_control || by_resource_control)
+            && organization::is_service_linked(request.principal);
         Self {
             request,
             action: Action::new(request.action),
-            account: request.principal.account(),
+            account,
             bounded: policies.boundary.is_some(),
+            by_service_control: by_service_control && !exempt,
+            by_resource_control: by_resource_control && !exempt,
         }
     }
 
@@ -94,16 +108,12 @@ impl<'a> Asked<'a> {
 
     /// The service control policies that bind who asks.
     pub fn service_control<'p>(&self, policies: &'p PolicySet<'_>) -> &'p [Vec<&'p Document>] {
-        let (levels, management) = (&policies.service_control, policies.management_account);
-        let bound = || organization::binds_principal(self.request.principal, management);
-        if !levels.is_empty() && bound() { levels } else { &[] }
+        if self.by_service_control { &policies.service_control } else { &[] }
     }
 
     /// The resource control policies that bind what is asked.
     pub fn resource_control<'p>(&self, policies: &'p PolicySet<'_>) -> &'p [Vec<&'p Document>] {
-        let (levels, management) = (&policies.resource_control, policies.management_account);
-        let bound = || organization::binds_resource(self.request, management);
-        if !levels.is_empty() && bound() { levels } else { &[] }
+        if self.by_resource_control { &policies.resource_control } else { &[] }
     }
 
     fn explicit_deny(&self, policies: &PolicySet<'_>) -> Option<Denial> {

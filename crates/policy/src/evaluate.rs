@@ -244,7 +244,9 @@ fn service_control<'a>(
     request: &Request<'_>,
     policies: &'a PolicySet<'_>,
 ) -> &'a [Vec<&'a Document>] {
-    let bound = organization::binds_principal(request.principal, policies.management_account);
+    let Request { principal, .. } = *request;
+    let bound = organization::binds_principal(principal.account(), policies.management_account)
+        && !organization::is_service_linked(principal);
     if bound { &policies.service_control } else { &[] }
 }
 
@@ -253,7 +255,8 @@ fn resource_control<'a>(
     request: &Request<'_>,
     policies: &'a PolicySet<'_>,
 ) -> &'a [Vec<&'a Document>] {
-    let bound = organization::binds_resource(request, policies.management_account);
+    let bound = organization::binds_resource(request, policies.management_account)
+        && !organization::is_service_linked(request.principal);
     if bound { &policies.resource_control } else { &[] }
 }
 

@@ -6,7 +6,7 @@
 use crate::compile::{Failed, speaks_of};
 use crate::context::Values;
 use crate::decide::Asked;
-use crate::document::{Document, Effect};
+use crate::document::{Document, Effect, Operator};
 use crate::evaluate::{Decision, Layer, PolicySet, Principal, Request};
 use crate::grant::{self, Constraint, EncryptionContext};
 use crate::source::{Source, Span};
@@ -16,19 +16,19 @@ use std::fmt;
 
 /// A decision and what every policy had to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
+pub struct Explanation<'a> {
     /// The decision.
     pub decision: Decision,
     /// The layers that bear on the request, in the order in which they are asked.
-    pub layers: Vec<LayerReport>,
+    pub layers: Vec<LayerReport<'a>>,
     /// Grants on the KMS key, and of the S3 access control lists.
-    pub grants: Vec<GrantReport>,
+    pub grants: Vec<GrantReport<'a>>,
 }
 
 /// What the policies of one layer said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LayerReport {
+pub struct LayerReport<'a> {
     /// Which.
     #[serde(serialize_with = "layer_name")]
     pub layer: Layer,
@@ -38,20 +38,20 @@ pub struct LayerReport {
     /// What they come to.
     pub says: Says,
     /// Each policy.
-    pub policies: Vec<PolicyReport>,
+    pub policies: Vec<PolicyReport<'a>>,
 }
 
 /// What a grant on a KMS key, or of an S3 access control list, said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GrantReport {
+pub struct GrantReport<'a> {
     /// Where it is from.
     pub of: GrantSource,
     /// Its place there, from 0.
     pub grant: usize,
     /// Whether it applies, or what keeps it from applying.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: Verdict<'a>,
 }
 
 /// What has grants.
@@ -81,31 +81,31 @@ pub enum Says {
 /// What one policy said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PolicyReport {
+pub struct PolicyReport<'a> {
     /// Its place in its layer, from 0.
     pub policy: usize,
     /// Its name, where it has been [located](Explanation::locate): a file, an ARN.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<&'a str>,
     /// Each statement.
-    pub statements: Vec<StatementReport>,
+    pub statements: Vec<StatementReport<'a>>,
 }
 
 /// What one statement said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StatementReport {
+pub struct StatementReport<'a> {
     /// Its place in its policy, from 0.
     pub statement: usize,
     /// Its `Sid`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sid: Option<String>,
+    pub sid: Option<&'a str>,
     /// `Allow` or `Deny`.
     #[serde(serialize_with = "effect_name")]
     pub effect: Effect,
     /// Whether it applies, or what keeps it from applying.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: Verdict<'a>,
     /// Where what the verdict speaks of stands in the policy's text, where that has been
     /// [given](Explanation::locate): the statement, or the element or condition that does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ pub struct StatementReport {
 /// Whether a statement or grant applies; if not, the first of its elements that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "verdict")]
-pub enum Verdict {
+pub enum Verdict<'a> {
     /// It applies.
     Applies,
     /// It speaks of other actions.
@@ -126,17 +126,32 @@ pub enum Verdict {
     OtherResource,
     /// A condition does not hold.
     ConditionFails {
-        /// The operator as it is written.
-        operator: String,
+        /// The operator.
+        #[serde(serialize_with = "as_text")]
+        operator: Operator,
         /// The key as it is written.
-        key: String,
+        key: &'a str,
         /// The policy's values.
-        wanted: Vec<String>,
+        wanted: &'a [String],
         /// The request's values; `None` where the key is absent.
-        found: Option<Vec<String>>,
+        found: Option<&'a [String]>,
         /// Its place among the statement's conditions, from 0.
         #[serde(skip)]
         place: usize,
+    },
+    /// A grant's constraint is not met by the encryption context.
+    EncryptionContextDiffers {
+        /// What the grant asks for.
+        constraint: &'a Constraint,
+        /// That of the request.
+        found: &'a EncryptionContext,
+    },
+    /// A grant is for another source.
+    OtherSource {
+        /// The grant's.
+        wanted: &'a str,
+        /// The request's `aws:SourceArn`.
+        found: Option<&'a [String]>,
     },
 }
 
@@ -153,16 +168,20 @@ fn layer_name<S: serde::Serializer>(layer: &Layer, to: S) -> Result<S::Ok, S::Er
     to.serialize_str(message::name(*layer))
 }
 
+fn as_text<T: fmt::Display, S: serde::Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
 fn effect_name<S: serde::Serializer>(effect: &Effect, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(effect.name())
 }
 
 /// Decides, and says why.
-pub fn explain(request: &Request<'_>, policies: &PolicySet<'_>) -> Explanation {
+pub fn explain<'a>(request: &'a Request<'a>, policies: &'a PolicySet<'a>) -> Explanation<'a> {
     let asked = Asked::new(request, policies);
     let decision = asked.decide(policies);
     let mut layers = Vec::new();
-    let mut add = |layer, level, documents: &[&Document]| {
+    let mut add = |layer, level, documents: &[&'a Document]| {
         layers.push(report(&asked, layer, level, documents));
     };
     for (level, documents) in asked.resource_control(policies).iter().enumerate() {
@@ -192,37 +211,23 @@ pub fn explain(request: &Request<'_>, policies: &PolicySet<'_>) -> Explanation {
 }
 
 /// What each grant said.
-fn grants(request: &Request<'_>, policies: &PolicySet<'_>) -> Vec<GrantReport> {
+fn grants<'a>(request: &'a Request<'a>, policies: &'a PolicySet<'a>) -> Vec<GrantReport<'a>> {
     let of_key = policies.grants.grants.iter().enumerate().map(|(grant, own)| {
         let verdict = match policies.grants.fits(own, request) {
             Ok(_) => Verdict::Applies,
             Err(grant::Unfit::Operation) => Verdict::OtherAction,
             Err(grant::Unfit::Grantee) => Verdict::OtherPrincipal,
-            Err(grant::Unfit::EncryptionContext) => {
-                let words = |pairs: &EncryptionContext| {
-                    pairs.iter().map(|(name, value)| [name, "=", value].concat()).collect()
-                };
-                let constraint = own.encryption_context.as_ref();
-                Verdict::ConditionFails {
-                    operator: constraint.map_or("", Constraint::name).to_owned(),
-                    key: "the encryption context".to_owned(),
-                    wanted: constraint.map(|own| words(own.pairs())).unwrap_or_default(),
-                    found: policies.grants.encryption_context.map(words),
-                    place: 0,
-                }
+            Err(grant::Unfit::EncryptionContext { constraint, found }) => {
+                Verdict::EncryptionContextDiffers { constraint, found }
             }
-            Err(grant::Unfit::SourceArn) => Verdict::ConditionFails {
-                operator: "SourceArn".to_owned(),
-                key: "aws:SourceArn".to_owned(),
-                wanted: own.source_arn.iter().cloned().collect(),
-                found: found(request, "aws:SourceArn"),
-                place: 0,
-            },
+            Err(grant::Unfit::SourceArn { wanted }) => {
+                Verdict::OtherSource { wanted, found: found(request, "aws:SourceArn") }
+            }
         };
         GrantReport { of: GrantSource::Key, grant, verdict }
     });
     let buckets = policies.acls.bucket.len();
-    let of_lists = policies.acls.each(request).enumerate().map(|(at, (of_bucket, _, fits))| {
+    let of_lists = policies.acls.each(request).enumerate().map(|(at, (of_bucket, fits))| {
         let (of, grant) = match of_bucket {
             true => (GrantSource::BucketAcl, at),
             false => (GrantSource::ObjectAcl, at - buckets),
@@ -238,16 +243,16 @@ fn grants(request: &Request<'_>, policies: &PolicySet<'_>) -> Vec<GrantReport> {
 }
 
 /// The request's values of a key.
-fn found(request: &Request<'_>, key: &str) -> Option<Vec<String>> {
-    request.context.get(key).map(Values::as_slice).map(<[String]>::to_vec)
+fn found<'a>(request: &'a Request<'a>, key: &str) -> Option<&'a [String]> {
+    request.context.get(key).map(Values::as_slice)
 }
 
-fn report(
-    asked: &Asked<'_>,
+fn report<'a>(
+    asked: &Asked<'a>,
     layer: Layer,
     level: Option<usize>,
-    documents: &[&Document],
-) -> LayerReport {
+    documents: &[&'a Document],
+) -> LayerReport<'a> {
     let mut says = Says::Nothing;
     let mut policies = Vec::with_capacity(documents.len());
     for (policy, document) in documents.iter().enumerate() {
@@ -260,7 +265,7 @@ fn report(
                     (Effect::Allow, _) => Says::Allows,
                 };
             }
-            let (sid, effect) = (own.sid.clone(), own.effect);
+            let (sid, effect) = (own.sid.as_deref(), own.effect);
             statements.push(StatementReport { statement, sid, effect, verdict, place: None });
         }
         policies.push(PolicyReport { policy, name: None, statements });
@@ -268,7 +273,7 @@ fn report(
     LayerReport { layer, level, says, policies }
 }
 
-fn verdict(asked: &Asked<'_>, document: &Document, index: usize) -> Verdict {
+fn verdict<'a>(asked: &Asked<'a>, document: &'a Document, index: usize) -> Verdict<'a> {
     let Some(statement) = document.statements.get(index) else { return Verdict::OtherAction };
     if !speaks_of(statement, asked.request.action) {
         return Verdict::OtherAction;
@@ -288,9 +293,9 @@ fn verdict(asked: &Asked<'_>, document: &Document, index: usize) -> Verdict {
                 return Verdict::OtherResource;
             };
             Verdict::ConditionFails {
-                operator: condition.operator.to_string(),
-                key: condition.key.clone(),
-                wanted: condition.values.clone(),
+                operator: condition.operator,
+                key: &condition.key,
+                wanted: &condition.values,
                 found: found(asked.request, &condition.key),
                 place: at,
             }
@@ -298,22 +303,25 @@ fn verdict(asked: &Asked<'_>, document: &Document, index: usize) -> Verdict {
     }
 }
 
-impl Explanation {
+impl<'a> Explanation<'a> {
     /// Gives each policy its name, and each verdict its place in the policy's text. `of` knows the
     /// policies by layer, level (0 where the layer has none) and place in it, as
     /// [`PolicySet`] has them.
-    pub fn locate<'n>(&mut self, of: impl Fn(Layer, usize, usize) -> Option<Named<'n>>) {
+    pub fn locate(&mut self, of: impl Fn(Layer, usize, usize) -> Option<Named<'a>>) {
         for layer in &mut self.layers {
             for report in &mut layer.policies {
                 let Some(named) = of(layer.layer, layer.level.unwrap_or(0), report.policy) else {
                     continue;
                 };
-                report.name = Some(named.name.to_owned());
+                report.name = Some(named.name);
                 let Some(source) = Source::read(named.text) else { continue };
                 for own in &mut report.statements {
                     let at = own.statement;
                     own.place = match &own.verdict {
-                        Verdict::Applies => None,
+                        // Grants have no text.
+                        Verdict::Applies
+                        | Verdict::EncryptionContextDiffers { .. }
+                        | Verdict::OtherSource { .. } => None,
                         Verdict::OtherAction => source.element(at, "Action"),
                         Verdict::OtherPrincipal => source.element(at, "Principal"),
                         Verdict::OtherResource => source.element(at, "Resource"),
@@ -356,7 +364,7 @@ impl Explanation {
     }
 
     /// Whether a layer settled the decision.
-    fn settled_by(&self, layer: &LayerReport) -> bool {
+    fn settled_by(&self, layer: &LayerReport<'_>) -> bool {
         match self.decision {
             Decision::Allow => false,
             Decision::ExplicitDeny(by) => by == layer.layer && layer.says == Says::Denies,
@@ -366,7 +374,7 @@ impl Explanation {
 }
 
 /// A tree for a terminal: layers, policies, statements.
-impl fmt::Display for Explanation {
+impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, by) = match self.decision {
             Decision::Allow => ("allowed", None),
@@ -415,7 +423,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-impl fmt::Display for StatementReport {
+impl fmt::Display for StatementReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "statement {}", self.statement)?;
         if let Some(sid) = &self.sid {
@@ -425,7 +433,7 @@ impl fmt::Display for StatementReport {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Applies => f.write_str("applies"),
@@ -442,6 +450,15 @@ impl fmt::Display for Verdict {
                     }
                     None => f.write_str(", the request has no such key"),
                 }
+            }
+            Verdict::EncryptionContextDiffers { constraint, found } => {
+                let name = constraint.name();
+                write!(f, "{name} is not met: it asks for {:?}, the request ", constraint.pairs())?;
+                write!(f, "has {found:?}")
+            }
+            Verdict::OtherSource { wanted, found } => {
+                write!(f, "is for the source `{wanted}`, the request has ")?;
+                listed(f, found.unwrap_or_default())
             }
         }
     }
@@ -497,13 +514,13 @@ mod tests {
         assert_eq!(why.decision, Decision::ImplicitDeny(Layer::Boundary));
         let [identity, boundary] = &why.layers[..] else { panic!("{why}") };
         assert_eq!((identity.says, boundary.says), (Says::Allows, Says::Nothing));
-        let verdicts: Vec<&Verdict> =
+        let verdicts: Vec<&Verdict<'_>> =
             identity.policies[0].statements.iter().map(|s| &s.verdict).collect();
         let failing = Verdict::ConditionFails {
-            operator: "Bool".into(),
-            key: "aws:SecureTransport".into(),
-            wanted: vec!["false".into()],
-            found: Some(vec!["true".into()]),
+            operator: crate::document::Operator::parse("Bool").unwrap(),
+            key: "aws:SecureTransport",
+            wanted: &["false".to_owned()],
+            found: Some(&["true".to_owned()]),
             place: 0,
         };
         let expected =

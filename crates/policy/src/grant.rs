@@ -6,6 +6,7 @@ use crate::context::Values;
 use crate::document::{Comparison, PrincipalPattern, Version};
 use crate::evaluate::{Named, Request, names};
 use crate::variable::Reading;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Pairs of an encryption context. Their order does not matter.
@@ -27,11 +28,13 @@ pub struct Grant {
 /// What a grant asks of the encryption context of a request. The names of pairs compare without regard
 /// to case, their values with it.
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_GrantConstraints.html>
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Constraint {
     /// It is just this.
+    #[serde(rename = "EncryptionContextEquals")]
     Equals(EncryptionContext),
     /// These pairs are in it.
+    #[serde(rename = "EncryptionContextSubset")]
     Subset(EncryptionContext),
 }
 
@@ -47,21 +50,21 @@ pub struct Grants<'a> {
 
 /// What keeps a grant from applying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub(crate) enum Unfit<'a> {
     Operation,
     Grantee,
-    EncryptionContext,
-    SourceArn,
+    EncryptionContext { constraint: &'a Constraint, found: &'a EncryptionContext },
+    SourceArn { wanted: &'a str },
 }
 
-impl Grants<'_> {
+impl<'a> Grants<'a> {
     /// How far the grants reach: as the statement of a key's policy with the grantee as its principal.
     pub(crate) fn reach(&self, request: &Request<'_>) -> Option<Named> {
         self.grants.iter().filter_map(|grant| self.fits(grant, request).ok()).max()
     }
 
     /// How a grant names who asks, or what does not fit.
-    pub(crate) fn fits(&self, grant: &Grant, request: &Request<'_>) -> Result<Named, Unfit> {
+    pub(crate) fn fits(&self, grant: &'a Grant, request: &Request<'_>) -> Result<Named, Unfit<'a>> {
         let operation = match request.action.split_once(':') {
             Some((service, operation)) if service.eq_ignore_ascii_case("kms") => operation,
             _ => return Err(Unfit::Operation),
@@ -71,11 +74,11 @@ impl Grants<'_> {
         }
         let named =
             names(&grant.grantee, request.principal, request.context).ok_or(Unfit::Grantee)?;
-        if let (Some(constraint), Some(context)) =
+        if let (Some(constraint), Some(found)) =
             (&grant.encryption_context, self.encryption_context)
-            && !constraint.holds(context)
+            && !constraint.holds(found)
         {
-            return Err(Unfit::EncryptionContext);
+            return Err(Unfit::EncryptionContext { constraint, found });
         }
         let retires = operation.eq_ignore_ascii_case("RetireGrant");
         if let Some(wanted) = grant.source_arn.as_deref().filter(|_| !retires) {
@@ -87,7 +90,7 @@ impl Grants<'_> {
             };
             if !matches!(request.context.get("aws:SourceArn"), Some(Values::One(own)) if asks_for(own))
             {
-                return Err(Unfit::SourceArn);
+                return Err(Unfit::SourceArn { wanted });
             }
         }
         Ok(named)

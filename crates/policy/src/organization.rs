@@ -75,27 +75,26 @@ pub const RCP_SERVICES: &[&str] = &[
     "xray",
 ];
 
-/// Whether service control policies bind who asks.
-pub(crate) fn binds_principal(principal: &Principal, management: Option<AccountId>) -> bool {
-    principal.account().is_some_and(|own| Some(own) != management) && !is_service_linked(principal)
+/// Whether service control policies bind a principal of an account that is no service-linked role.
+pub(crate) fn binds_principal(own: Option<AccountId>, management: Option<AccountId>) -> bool {
+    own.is_some() && own != management
 }
 
-/// Whether resource control policies bind what is asked. The keys that AWS manages are left out by
-/// whoever knows them: such a key has no such policies.
+/// Whether resource control policies bind what is asked by anyone but a service-linked role. The keys
+/// that AWS manages are left out by whoever knows them: such a key has no such policies.
 pub(crate) fn binds_resource(request: &Request<'_>, management: Option<AccountId>) -> bool {
     let retire = request.action.eq_ignore_ascii_case("kms:RetireGrant");
     let supported = request.action.split_once(':').is_some_and(|(prefix, _)| {
-        RCP_SERVICES.iter().any(|service| service.eq_ignore_ascii_case(prefix))
+        // Most ask in small letters.
+        RCP_SERVICES.binary_search(&prefix).is_ok()
+            || RCP_SERVICES.binary_search(&&*prefix.to_ascii_lowercase()).is_ok()
     });
-    supported
-        && !retire
-        && Some(request.resource_account) != management
-        && !is_service_linked(request.principal)
+    supported && !retire && Some(request.resource_account) != management
 }
 
 /// Whether it is the session of a role that is linked to a service.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create-service-linked-role.html>
-fn is_service_linked(principal: &Principal) -> bool {
+pub(crate) fn is_service_linked(principal: &Principal) -> bool {
     let Principal::AssumedRole { role_arn, .. } = principal else { return false };
     Arn::parse(role_arn).is_ok_and(|arn| arn.resource.starts_with("role/aws-service-role/"))
 }

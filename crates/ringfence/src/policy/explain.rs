@@ -23,7 +23,8 @@ pub fn explain(options: &Options) -> anyhow::Result<ExitCode> {
     let asked = options.asked.read()?;
     let files = Files::read(&options.policies)?;
     let request = asked.request();
-    let why = ringfence_policy::explain(&request, &files.set());
+    let policies = files.set();
+    let why = ringfence_policy::explain(&request, &policies);
     let sentence = why.sentence(&options.asked.principal, &request);
     let mut out = std::io::stdout().lock();
     if options.json {

@@ -1,0 +1,1 @@
+//! Benches of Ringfence's policy engine beside Cedar; see `benches/`.
