@@ -10,7 +10,7 @@
 use libfuzzer_sys::fuzz_target;
 use ringfence_policy::{
     AccountId, Arn, Context, Decision, Document, Kind, PolicySet, Principal, Request,
-    ResourcePolicy, decide, evaluate, message, parse,
+    ResourcePolicy, decide, denial, evaluate, explain, message, parse,
 };
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,13 @@ fuzz_target!(|text: &str| {
         // The fast form decides as the slow one, over rows that are new and over rows that are kept.
         assert_eq!(decision, evaluate::decide(&request, set));
         assert_eq!(decision, decide(&request, set));
+        // What is said of it fits it.
+        let why = explain(&request, set);
+        assert_eq!(why.decision, decision);
+        assert!(!why.to_string().is_empty() && why.json().is_object());
+        let denies = denial(&request, set).map(|denial| Decision::ExplicitDeny(denial.layer));
+        assert_eq!(denies.is_some(), matches!(decision, Decision::ExplicitDeny(_)));
+        assert!(denies.is_none_or(|denies| denies == decision));
         let words = message::denied("arn", action, resource, decision, None);
         assert!(words.contains(action));
         decision

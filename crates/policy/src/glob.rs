@@ -1,5 +1,27 @@
 //! Wildcards: `*` for any run of characters, `?` for one.
 
+/// Steps of matching, counted in tests: what hostile texts may cost is stated in them.
+pub(crate) mod steps {
+    #[cfg(test)]
+    thread_local! {
+        static TAKEN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+
+    #[inline]
+    pub fn add(steps: usize) {
+        #[cfg(test)]
+        TAKEN.set(TAKEN.get() + steps as u64);
+        #[cfg(not(test))]
+        let _ = steps;
+    }
+
+    /// The steps of this thread since the last call.
+    #[cfg(test)]
+    pub fn take() -> u64 {
+        TAKEN.replace(0)
+    }
+}
+
 /// One piece of a pattern. Characters that came out of a variable are literal whatever they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
@@ -79,6 +101,7 @@ fn by_last_star(pattern: &[Token], text: &str, same: impl Fn(char, char) -> bool
     // What follows the last star in the pattern, and the text that it has not taken.
     let mut last: Option<(usize, std::str::Chars<'_>)> = None;
     loop {
+        steps::add(1);
         if pattern.get(at) == Some(&Token::Any) {
             at += 1;
             if at == pattern.len() {
@@ -124,6 +147,7 @@ fn by_reach(pattern: &[Token], text: &str, same: impl Fn(char, char) -> bool + C
     reached[0] = true;
     for c in rest {
         next.fill(false);
+        steps::add(pattern.len());
         for (p, token) in pattern.iter().enumerate() {
             if is_any(token) {
                 // It may match nothing, or this character too.

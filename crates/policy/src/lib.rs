@@ -49,6 +49,8 @@ pub mod evaluate;
 pub mod explain;
 mod glob;
 pub mod grant;
+#[cfg(test)]
+mod hostile;
 pub mod lint;
 pub mod message;
 pub mod organization;

@@ -162,6 +162,11 @@ fn pieces_match(pieces: &[Piece], text: &str, context: &Context) -> bool {
     // What follows the last star, and the text that it has not taken.
     let mut last: Option<(usize, &str)> = None;
     loop {
+        glob::steps::add(match pieces.get(at) {
+            Some(Piece::Text(text)) => text.len().min(rest.len()) + 1,
+            Some(Piece::Variable { .. }) => rest.len() + 1,
+            _ => 1,
+        });
         let after = match pieces.get(at) {
             Some(Piece::Star) => {
                 at += 1;
