@@ -43,7 +43,7 @@ fn a_document_and_its_fast_form_take_a_multiple_of_its_text() {
     let statements = vec![statement; 100 * 1024 / statement.len()].join(",");
     let texts = [
         hostile(actions, "s3:*"),
-        hostile(actions, &"s3:?*".repeat(1)),
+        hostile(actions, &format!("s3:{}", "?*".repeat(20))),
         hostile(resources, "*"),
         hostile(resources, "arn:aws:s3:::*?*?*?*?*?*?*?*?*?*?"),
         hostile(resources, "arn:aws:s3:::${a}${b}${c}${d}${e}"),
