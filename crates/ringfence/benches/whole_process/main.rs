@@ -142,12 +142,29 @@ async fn run(principals: usize) {
     println!("start to first answer, {made} users: {:.0} ms", full_start.as_secs_f64() * 1e3);
     println!("resident, idle and empty: {:.1} MB", idle as f64 / 1e6);
     println!("resident after the load, {made} users: {:.1} MB", full as f64 / 1e6);
-    let loaded = again.resident();
-    println!(
-        "resident after a start with {made} users: {:.1} MB, {:.0} B a user",
-        loaded as f64 / 1e6,
-        loaded.saturating_sub(idle) as f64 / made as f64
-    );
+    let each = |server: &Server, what: &str| {
+        let loaded = server.resident();
+        println!(
+            "resident after a start with {made} users{what}: {:.1} MB, {:.0} B a user",
+            loaded as f64 / 1e6,
+            loaded.saturating_sub(idle) as f64 / made as f64
+        );
+    };
+    each(&again, "");
+    attach(&again, &root, made).await;
+    again.stop();
+    let (attached, _) = Server::ringfence(&data).await;
+    each(&attached, " who have a managed policy attached");
+}
+
+/// Attaches one of AWS's managed policies to every user.
+async fn attach(server: &Server, root: &Signer, users: usize) -> Cost {
+    let requests = (10..users).map(|n| {
+        let policy = signer::encode("arn:aws:iam::aws:policy/job-function/ViewOnlyAccess");
+        let call = format!("Action=AttachUserPolicy&UserName=user-{n}&PolicyArn={policy}");
+        root.post("iam", &format!("{call}&Version=2010-05-08"))
+    });
+    measure(server, requests.collect()).await
 }
 
 async fn hello_again(hello: &Server) -> f64 {
