@@ -144,21 +144,21 @@ pub(crate) struct Inline {
     pub policy: IdentityPolicy,
 }
 
-/// What a user, group or role holds: in a box of its own, for most users hold nothing themselves.
+/// What a user, group or role holds: apart, for most users hold nothing themselves, and many the same.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Held", into = "Held")]
-pub(crate) struct Permissions(Option<Box<Held>>);
+pub(crate) struct Permissions(Option<Arc<Held>>);
 
 impl From<Held> for Permissions {
     fn from(held: Held) -> Self {
         let nothing = held.inline.is_empty() && held.attached.is_empty() && held.boundary.is_none();
-        Self((!nothing).then(|| Box::new(held)))
+        Self((!nothing).then(|| Arc::new(held)))
     }
 }
 
 impl From<Permissions> for Held {
     fn from(permissions: Permissions) -> Self {
-        permissions.0.map(|held| *held).unwrap_or_default()
+        permissions.0.map(Arc::unwrap_or_clone).unwrap_or_default()
     }
 }
 
@@ -173,7 +173,51 @@ impl Deref for Permissions {
 
 impl DerefMut for Permissions {
     fn deref_mut(&mut self) -> &mut Held {
-        self.0.get_or_insert_default()
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl Permissions {
+    /// What can be kept once for all who hold the same: managed policies and a boundary. Inline policies
+    /// are everyone's own.
+    pub fn alike(&self) -> Option<Alike> {
+        self.0.as_ref().filter(|held| held.inline.is_empty()).map(|held| Alike(held.clone()))
+    }
+}
+
+/// What several hold, ordered by what it is.
+#[derive(Clone)]
+pub(crate) struct Alike(Arc<Held>);
+
+impl Alike {
+    fn order(&self) -> (&[Arc<str>], Option<&Arc<str>>) {
+        (&self.0.attached, self.0.boundary.as_ref())
+    }
+}
+
+impl PartialEq for Alike {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Alike {}
+
+impl PartialOrd for Alike {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Alike {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl From<Alike> for Permissions {
+    fn from(alike: Alike) -> Self {
+        Self(Some(alike.0))
     }
 }
 

@@ -13,7 +13,7 @@
 
 use crate::names::folded;
 use crate::records::{
-    Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
+    Alike, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
 };
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::State;
@@ -63,6 +63,9 @@ pub(crate) struct Account {
     members: OrdMap<UniqueId, OrdSet<Arc<str>>>,
     /// Policy's ARN → who uses it.
     uses: OrdMap<Arc<str>, Uses>,
+    /// Managed policies and boundaries that are held → by how many. Whoever holds them has them from
+    /// here, so that they are kept once.
+    held: OrdMap<Alike, usize>,
     /// Role's folded name → its instance profiles' folded names.
     profiles_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Unique ids of users that once had another name → their folded names.
@@ -115,6 +118,30 @@ impl Account {
         self.policies.get(&*folded(name))?.default_version().map(|v| v.policy.document())
     }
 
+    /// Gives out what others hold already in place of the same.
+    fn share(&mut self, permissions: &mut Permissions) {
+        let Some(own) = permissions.alike() else { return };
+        let Some((known, holders)) = self.held.get_key_value(&own) else {
+            self.held.insert(own, 1);
+            return;
+        };
+        let (known, holders) = (known.clone(), holders + 1);
+        *permissions = known.clone().into();
+        self.held.insert(known, holders);
+    }
+
+    /// Takes back what was given out.
+    fn unshare(&mut self, permissions: &Permissions) {
+        let Some(own) = permissions.alike() else { return };
+        match self.held.get(&own) {
+            Some(holders) if *holders > 1 => {
+                let holders = holders - 1;
+                self.held.insert(own, holders);
+            }
+            _ => drop(self.held.remove(&own)),
+        }
+    }
+
     fn index_user(&mut self, key: &Arc<str>, user: &User, on: bool) {
         for access_key in &user.keys {
             set(&mut self.keys, access_key.id, Some(key.clone()), on);
@@ -149,6 +176,9 @@ impl Account {
         on: bool,
         sets: fn(&mut Uses) -> (&mut OrdSet<Arc<str>>, Option<&mut OrdSet<Arc<str>>>),
     ) {
+        if !on {
+            self.unshare(permissions);
+        }
         let mut note = |arn: &Arc<str>, bounds: bool| {
             let uses = self.uses.entry(arn.clone()).or_default();
             let (attached, bounded) = sets(uses);
@@ -250,21 +280,24 @@ impl State for Account {
                 }
                 self.index_root(&root, true);
             }
-            Record::User(user) => {
+            Record::User(mut user) => {
+                self.share(&mut Arc::make_mut(&mut user).permissions);
                 let key = key_of(&user.name);
                 if let Some(old) = self.users.insert(key.clone(), user.clone()) {
                     self.index_user(&key, &old, false);
                 }
                 self.index_user(&key, &user, true);
             }
-            Record::Group(group) => {
+            Record::Group(mut group) => {
+                self.share(&mut Arc::make_mut(&mut group).permissions);
                 let key = key_of(&group.name);
                 if let Some(old) = self.groups.insert(key.clone(), group.clone()) {
                     self.index_group(&key, &old, false);
                 }
                 self.index_group(&key, &group, true);
             }
-            Record::Role(role) => {
+            Record::Role(mut role) => {
+                self.share(&mut Arc::make_mut(&mut role).permissions);
                 let key = key_of(&role.name);
                 if let Some(old) = self.roles.insert(key.clone(), role.clone()) {
                     self.index_role(&key, &old, false);
@@ -376,6 +409,33 @@ mod tests {
         account.delete("iam/user/a");
         account.delete("iam/group/g");
         assert!(account.uses(POLICY).is_none());
+    }
+
+    #[test]
+    fn what_many_hold_is_kept_once_and_until_the_last_lets_go() {
+        let mut account = Account::default();
+        let names = ["a", "b", "c"];
+        for (name, id) in names.iter().zip(["AIDA1", "AIDA2", "AIDA3"]) {
+            let held = permissions(&[POLICY], Some(POLICY));
+            account.put(User::record(Arc::new(User { permissions: held, ..user(name, "/", id) })));
+        }
+        let of =
+            |account: &Account, name: &str| User::get(account, name).unwrap().permissions.clone();
+        let address = |account: &Account, name: &str| std::ptr::from_ref(&*of(account, name));
+        assert_eq!(address(&account, "a"), address(&account, "c"));
+        assert_eq!(account.held.values().copied().collect::<Vec<_>>(), [3]);
+
+        // Who changes what it holds has its own from then on.
+        let mut changed = user("b", "/", "AIDA2");
+        changed.permissions = of(&account, "b");
+        changed.permissions.boundary = None;
+        account.put(User::record(Arc::new(changed)));
+        assert!(of(&account, "b").boundary.is_none() && of(&account, "a").boundary.is_some());
+        assert_eq!(account.held.values().copied().collect::<Vec<_>>(), [1, 2]);
+        for name in names {
+            account.delete(&format!("iam/user/{name}"));
+        }
+        assert!(account.held.is_empty());
     }
 
     #[test]
