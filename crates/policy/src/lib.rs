@@ -7,6 +7,7 @@
 //!   [`evaluate::decide`] does the same in the slow and obvious form, and the two must agree;
 //! - [`explain`](fn@explain) decides, and says what every statement had to do with it;
 //! - [`analyse`] answers questions over all requests: new access, public access, equivalence;
+//! - [`account`] reads the export of a whole account, and says who in it can do what;
 //! - [`message`] words a denial;
 //! - [`lint`] says what is wrong, risky or needless in a policy, as Access Analyzer does;
 //! - [`reference`] holds AWS's actions, resource types, condition keys and managed policies.
@@ -37,6 +38,7 @@
 //! # Ok::<(), ringfence_policy::Malformed>(())
 //! ```
 
+pub mod account;
 pub mod acl;
 pub mod analyse;
 pub mod arn;
