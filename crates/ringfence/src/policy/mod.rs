@@ -1,12 +1,17 @@
-//! `ringfence policy`: the policy engine for people who have nothing but JSON files.
+//! `ringfence policy`: the policy engine for people who have nothing but JSON files: single policies, or
+//! the export of an account.
 //!
 //! Each command is a file with its options. A command that answers a question ends with 0 where the
 //! answer is the one hoped for (allowed, no finding), with [`NO`] where it is not, and with 1 where
 //! there is no answer.
 
+mod account;
 mod explain;
 mod files;
 mod request;
+mod simulate;
+mod table;
+mod who_can;
 
 use std::process::ExitCode;
 
@@ -15,12 +20,21 @@ pub enum Command {
     /// Decide a request, and say what every statement had to do with it; ends with 3 where it is
     /// denied
     Explain(Box<explain::Options>),
+
+    /// Decide many requests, as IAM's policy simulator does; ends with 3 where any is denied
+    Simulate(Box<simulate::Options>),
+
+    /// Say who in an account can do something, or may under conditions; ends with 3 where --expect is
+    /// given and someone else can
+    WhoCan(Box<who_can::Options>),
 }
 
 /// Runs a command on policies.
 pub fn policy(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Explain(options) => explain::explain(options),
+        Command::Simulate(options) => simulate::simulate(options),
+        Command::WhoCan(options) => who_can::who_can(options),
     }
 }
 

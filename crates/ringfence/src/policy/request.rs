@@ -1,7 +1,8 @@
 //! The request that a command line asks about.
 
 use anyhow::bail;
-use ringfence_policy::{AccountId, Arn, Context, Principal, Request};
+use ringfence_policy::account::Known;
+use ringfence_policy::{AccountId, Arn, Principal};
 
 /// Who asks for what.
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,13 @@ pub struct Asked {
     #[arg(long, value_name = "ARN", default_value = "*")]
     pub resource: String,
 
+    #[command(flatten)]
+    pub facts: Facts,
+}
+
+/// What is known of a request beside who asks for what.
+#[derive(Debug, clap::Args)]
+pub struct Facts {
     /// Whose the resource is [default: the account in its ARN, or else the principal's]
     #[arg(long, value_name = "ID")]
     pub resource_account: Option<AccountId>,
@@ -27,39 +35,33 @@ pub struct Asked {
     pub context: Vec<String>,
 }
 
-/// The request, its parts read.
-pub struct Read<'a> {
-    principal: Principal,
-    action: &'a str,
-    resource: &'a str,
-    resource_account: AccountId,
-    context: Context,
-}
-
-impl Asked {
-    /// Reads the parts.
-    pub fn read(&self) -> anyhow::Result<Read<'_>> {
-        let principal = principal(&self.principal)?;
-        let named = Arn::parse(&self.resource).ok().and_then(|arn| arn.account_id());
-        let Some(resource_account) = self.resource_account.or(named).or(principal.account()) else {
+impl Facts {
+    /// Whose a resource is; `own` is the account that it belongs to where nothing else says so.
+    pub fn resource_account(
+        &self,
+        resource: &str,
+        own: Option<AccountId>,
+    ) -> anyhow::Result<AccountId> {
+        let named = Arn::parse(resource).ok().and_then(|arn| arn.account_id());
+        let Some(account) = self.resource_account.or(named).or(own) else {
             bail!("whose is the resource? name its account with --resource-account");
         };
-        let context = context(self, &principal)?;
-        let (action, resource) = (&self.action, &self.resource);
-        Ok(Read { principal, action, resource, resource_account, context })
+        Ok(account)
     }
-}
 
-impl Read<'_> {
-    /// As the engine takes it.
-    pub fn request(&self) -> Request<'_> {
-        Request {
-            principal: &self.principal,
-            action: self.action,
-            resource: self.resource,
-            resource_account: self.resource_account,
-            context: &self.context,
+    /// The condition keys of the command line. One that is given more than once holds a set.
+    pub fn given(&self) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+        let mut out: Vec<(String, Vec<String>)> = Vec::new();
+        for pair in &self.context {
+            let Some((key, value)) = pair.split_once('=') else {
+                bail!("`{pair}` is no condition key: give KEY=VALUE");
+            };
+            match out.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(key)) {
+                Some((_, values)) => values.push(value.to_owned()),
+                None => out.push((key.to_owned(), vec![value.to_owned()])),
+            }
         }
+        Ok(out)
     }
 }
 
@@ -100,18 +102,23 @@ pub fn principal(text: &str) -> anyhow::Result<Principal> {
     })
 }
 
-/// The condition keys of the command line, and those that follow from the principal where it names
-/// none. A key that is given more than once holds a set.
-fn context(options: &Asked, principal: &Principal) -> anyhow::Result<Context> {
-    let mut out = Context::default();
+/// The condition keys that follow from a principal.
+pub fn known(principal: &Principal) -> Known {
+    let mut out = Known::default();
     if let Some(account) = principal.account() {
         out.set("aws:PrincipalAccount", account.to_string());
+        out.set("aws:PrincipalIsAWSService", "false");
     }
     let (arn, kind) = match principal {
         Principal::Root(account) => (Some(account.root_arn()), "Account"),
         Principal::User { arn } => (Some(arn.clone()), "User"),
         Principal::AssumedRole { role_arn, .. } => (Some(role_arn.clone()), "AssumedRole"),
         Principal::FederatedUser { arn, .. } => (Some(arn.clone()), "FederatedUser"),
+        Principal::Service(name) => {
+            out.set("aws:PrincipalIsAWSService", "true");
+            out.set("aws:PrincipalServiceName", name.as_str());
+            return out;
+        }
         _ => (None, "Anonymous"),
     };
     out.set("aws:PrincipalType", kind);
@@ -121,23 +128,7 @@ fn context(options: &Asked, principal: &Principal) -> anyhow::Result<Context> {
     if let Some(arn) = arn {
         out.set("aws:PrincipalArn", arn);
     }
-    let mut given: Vec<(&str, Vec<String>)> = Vec::new();
-    for pair in &options.context {
-        let Some((key, value)) = pair.split_once('=') else {
-            bail!("`{pair}` is no condition key: give KEY=VALUE");
-        };
-        match given.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(key)) {
-            Some((_, values)) => values.push(value.to_owned()),
-            None => given.push((key, vec![value.to_owned()])),
-        }
-    }
-    for (key, mut values) in given {
-        match values.len() {
-            1 => out.set(key.to_owned(), values.swap_remove(0)),
-            _ => out.set_many(key.to_owned(), values),
-        }
-    }
-    Ok(out)
+    out
 }
 
 #[cfg(test)]
