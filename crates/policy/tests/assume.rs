@@ -43,6 +43,9 @@ const OPERATORS: &[&str] = &[
 const POLICY_VALUES: &[&str] = &[
     "a",
     "*",
+    "a*",
+    "b*",
+    "a/?",
     "10",
     "true",
     "10.0.0.0/8",
@@ -129,6 +132,7 @@ enum State {
     Known(&'static str),
     Given(&'static str),
     Likely(&'static str),
+    Begins(&'static str),
     Absent,
     Unknown,
 }
@@ -139,6 +143,7 @@ fn state() -> impl Strategy<Value = State> {
         2 => value().prop_map(State::Known),
         1 => value().prop_map(State::Given),
         1 => value().prop_map(State::Likely),
+        1 => select(vec!["a", "a/", "1"]).prop_map(State::Begins),
         1 => Just(State::Absent),
         3 => Just(State::Unknown),
     ]
@@ -161,6 +166,7 @@ fn facts() -> impl Strategy<Value = (Known, Vec<Context>)> {
                 State::Known(value) => known.set(key, *value),
                 State::Given(value) => known.give(key, vec![(*value).to_owned()]),
                 State::Likely(value) => known.set_likely(key, *value),
+                State::Begins(text) => known.set_beginning(key, (*text).to_owned(), "k"),
                 State::Absent => known.close(key),
                 State::Unknown => {}
             }
@@ -183,8 +189,12 @@ fn facts() -> impl Strategy<Value = (Known, Vec<Context>)> {
         let contexts = completions.into_iter().map(|(values, set)| {
             let mut context = known.context().clone();
             for ((key, state), value) in SINGLE.into_iter().zip(&single).zip(&values) {
-                if let (State::Unknown | State::Likely(_), Some(value)) = (state, value) {
-                    context.set(key, *value);
+                match (state, value) {
+                    (State::Unknown | State::Likely(_), Some(value)) => context.set(key, *value),
+                    (State::Begins(text), Some(value)) => {
+                        context.set(key, [*text, *value].concat());
+                    }
+                    _ => {}
                 }
             }
             for (key, value) in TAGS.into_iter().zip(values.iter().skip(2)) {

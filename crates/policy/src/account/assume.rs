@@ -163,14 +163,43 @@ fn places(statement: &Statement, version: Version, known: &Known) -> Vec<Place> 
         out.push(Place::Resource);
     }
     let conditions = statement.conditions.iter().enumerate();
-    let hang = conditions.filter(|(_, condition)| {
-        // Of a key that is absent the policy's values are not looked at.
-        !known.is_known(&condition.key)
-            || known.is_present(&condition.key)
-                && condition.values.iter().any(|v| is_open_value(condition, v, version, known))
-    });
+    let hang = conditions.filter(|(_, condition)| is_open_condition(condition, version, known));
     out.extend(hang.map(|(index, _)| Place::Condition(index)));
     out
+}
+
+fn is_open_condition(condition: &Condition, version: Version, known: &Known) -> bool {
+    let Condition { operator, key, values } = condition;
+    if known.is_known(key) {
+        // Of a key that is absent the policy's values are not looked at.
+        return known.is_present(key)
+            && values.iter().any(|value| is_open_value(condition, value, version, known));
+    }
+    let is_settled = |beginning: &str| {
+        let mut values = values.iter();
+        values.all(|value| is_settled_by(beginning, operator.comparison, value, version))
+    };
+    !known.beginning(key).is_some_and(is_settled)
+}
+
+/// Whether all texts that begin so compare alike with a policy's value: none matches one that begins
+/// otherwise, and all match one of a shorter beginning and a wildcard.
+fn is_settled_by(beginning: &str, comparison: C, value: &str, version: Version) -> bool {
+    let wildcards = match comparison {
+        C::Null => return true,
+        C::StringEquals | C::StringNotEquals => false,
+        C::StringLike | C::StringNotLike => true,
+        _ => return false,
+    };
+    let has_variables = version >= Version::V2012 && value.contains("${");
+    let cut = value.find(['*', '?']).filter(|_| wildcards).unwrap_or(value.len());
+    let Some((literal, pattern)) = value.split_at_checked(cut).filter(|_| !has_variables) else {
+        return false;
+    };
+    let differs = !literal.starts_with(beginning) && !beginning.starts_with(literal);
+    differs
+        || beginning.starts_with(literal)
+            && (pattern == "*" || pattern.is_empty() && literal.len() < beginning.len())
 }
 
 /// A statement in which each open element is assumed to be satisfied or not; `None` where it can be
@@ -364,4 +393,51 @@ fn widened(pattern: &str, version: Version, known: &Known) -> Option<String> {
         }
     }
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Context;
+    use crate::condition;
+    use crate::document::Operator;
+
+    /// Every text of these letters up to a length.
+    fn texts(letters: &str, length: usize) -> Vec<String> {
+        let mut out = vec![String::new()];
+        let mut last = out.clone();
+        for _ in 0..length {
+            let longer = |text: &String| letters.chars().map(|c| format!("{text}{c}")).collect();
+            last = last.iter().flat_map(|text| -> Vec<String> { longer(text) }).collect();
+            out.extend(last.clone());
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_settled_by_the_beginning_of_a_text_is_so_for_every_text_that_begins_so() {
+        let mut settled = [0, 0];
+        for comparison in [C::StringEquals, C::StringNotEquals, C::StringLike, C::StringNotLike] {
+            let operator = Operator { set: None, comparison, if_exists: false };
+            for value in texts("ab*?", 3) {
+                let condition =
+                    Condition { operator, key: "x:a".into(), values: vec![value.clone()] };
+                for beginning in texts("ab", 2).iter().filter(|text| !text.is_empty()) {
+                    if !is_settled_by(beginning, comparison, &value, Version::V2012) {
+                        continue;
+                    }
+                    let holds = |rest: &String| {
+                        let mut context = Context::default();
+                        context.set("x:a", [beginning.as_str(), rest].concat());
+                        condition::holds(&condition, Version::V2012, &context)
+                    };
+                    let each: Vec<bool> = texts("ab", 3).iter().map(holds).collect();
+                    let alike = each.iter().all(|holds| *holds == each[0]);
+                    assert!(alike, "{comparison:?} `{value}` `{beginning}`");
+                    settled[usize::from(each[0])] += 1;
+                }
+            }
+        }
+        assert!(settled.iter().all(|count| *count > 500), "{settled:?}");
+    }
 }

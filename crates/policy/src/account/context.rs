@@ -46,10 +46,9 @@ impl Account {
                 known.set("aws:PrincipalType", "AssumedRole");
                 known.close("aws:username");
                 let name = session_arn.rsplit('/').next().unwrap_or_default();
-                let id = role.id.as_ref().map(|id| format!("{id}:{name}"));
-                match id {
-                    Some(id) if session => known.set("aws:userid", id),
-                    Some(id) => known.set_likely("aws:userid", id),
+                match &role.id {
+                    Some(id) if session => known.set("aws:userid", format!("{id}:{name}")),
+                    Some(id) => known.set_beginning("aws:userid", format!("{id}:"), name),
                     None => {}
                 }
                 if !session {

@@ -11,6 +11,8 @@ pub struct Known {
     given: Vec<String>,
     /// Keys, or beginnings of keys that end in `/`, whose values in the context are only likely ones.
     likely: Vec<&'static str>,
+    /// Keys that have one value each, of which it is known how they begin.
+    beginnings: Vec<(&'static str, String)>,
     /// Keys, or beginnings of keys that end in `/`, of which there are no more than those set.
     closed: Vec<&'static str>,
     /// The session that stands for any session of its role.
@@ -37,6 +39,12 @@ impl Known {
     pub fn set_likely(&mut self, key: &'static str, value: impl Into<String>) {
         self.context.set(key, value);
         self.likely.push(key);
+    }
+
+    /// Sets a key of whose value only the beginning is known, and what may follow it.
+    pub fn set_beginning(&mut self, key: &'static str, beginning: String, likely: &str) {
+        self.set_likely(key, [&beginning, likely].concat());
+        self.beginnings.push((key, beginning));
     }
 
     /// Says of the keys that begin so that their values are only likely.
@@ -72,6 +80,12 @@ impl Known {
         !self.likely.iter().any(|likely| covers(likely, key))
             && (self.closed.iter().any(|closed| covers(closed, key))
                 || self.context.iter().any(|(known, _)| is_same_key(known, key)))
+    }
+
+    /// How the value of a key begins that is not known whole.
+    pub(super) fn beginning(&self, key: &str) -> Option<&str> {
+        let (_, beginning) = self.beginnings.iter().find(|(known, _)| is_same_key(known, key))?;
+        Some(beginning)
     }
 
     /// Whether a key has a value in the context.

@@ -85,15 +85,16 @@ fn bind<'a>(
     }
 }
 
-/// Whom the statements of a resource's policy let do something.
+/// Whom the statements of a resource's policy let do something; and whom they spare where they deny
+/// all others, since what is for anyone may be left to these.
 fn named(document: &Document, action: &str) -> BTreeSet<Someone> {
     let mut out = BTreeSet::new();
-    let allowing = document.statements.iter().filter(|s| s.effect == Effect::Allow);
-    for statement in allowing.filter(|statement| speaks_of(statement, action)) {
-        let patterns = match &statement.principal {
-            Some(Matching::These(patterns)) => patterns.as_slice(),
-            Some(Matching::AllBut(_)) => &[PrincipalPattern::Anyone],
-            None => &[],
+    for statement in document.statements.iter().filter(|own| speaks_of(own, action)) {
+        let patterns = match (&statement.principal, statement.effect) {
+            (Some(Matching::These(patterns)), Effect::Allow)
+            | (Some(Matching::AllBut(patterns)), Effect::Deny) => patterns.as_slice(),
+            (Some(Matching::AllBut(_)), Effect::Allow) => &[PrincipalPattern::Anyone],
+            (Some(Matching::These(_)), Effect::Deny) | (None, _) => &[],
         };
         out.extend(patterns.iter().filter_map(|pattern| {
             let (kind, text) = match pattern {

@@ -303,6 +303,57 @@ fn a_denial_that_spares_one_session_is_a_dependence_of_its_role_alone() {
 }
 
 #[test]
+fn whom_a_denial_of_all_others_spares_is_asked_for() {
+    let spared = r#"{"AWS": ["210987654321", "arn:aws:iam::210987654321:user/guest"]}"#;
+    let around = Around {
+        resources: vec![(
+            "arn:aws:s3:::reports".into(),
+            given(
+                &document(&format!(
+                    r#"{{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}},
+                       {{"Effect": "Deny", "NotPrincipal": {spared}, "Action": "s3:*", "Resource": "*"}}"#
+                )),
+                Kind::Resource,
+            ),
+        )],
+        ..Around::default()
+    };
+    let answers = ask(&account(), &around, &question("s3:GetObject", REPORT));
+    for said in ["*: explicit deny, Resource", "guest: depends | OwnPolicies"] {
+        assert!(answers.contains(&said.into()), "{said}: {answers:?}");
+    }
+}
+
+#[test]
+fn a_role_is_told_by_the_beginning_of_its_sessions_ids() {
+    // As AWS shows it for buckets that only a role may use.
+    // https://aws.amazon.com/blogs/security/how-to-restrict-amazon-s3-bucket-access-to-a-specific-iam-role/
+    let account = account();
+    let ops = account.roles["arn:aws:iam::123456789012:role/ops"].id.clone().unwrap();
+    let asked = |pattern: &str| {
+        let around = Around {
+            resources: vec![(
+                "arn:aws:s3:::reports".into(),
+                given(
+                    &document(&format!(
+                        r#"{{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*",
+                            "Condition": {{"StringNotLike": {{"aws:userId": ["{pattern}", "AIDAX"]}}}}}}"#
+                    )),
+                    Kind::Resource,
+                ),
+            )],
+            ..Around::default()
+        };
+        let answers = ask(&account, &around, &question("s3:GetObject", REPORT));
+        let is = |name: &&String| name.starts_with("ops: ") || name.starts_with("worker: ");
+        answers.iter().filter(is).map(|one| one[..14].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&format!("{ops}:*")), ["ops: allowed b", "worker: explic"]);
+    assert_eq!(asked(&format!("{ops}:a*")), ["ops: depends |", "worker: explic"]);
+    assert_eq!(asked("*"), ["ops: allowed b", "worker: allowe"]);
+}
+
+#[test]
 fn policies_are_named_by_where_they_come_from() {
     let account = account();
     let who = account.who(BEN).unwrap();
