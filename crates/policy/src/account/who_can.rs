@@ -8,6 +8,7 @@ use crate::document::{Effect, Matching, Statement};
 use crate::evaluate::{self, Decision, Layer, Principal, Request};
 use crate::{AccountId, Arn, Document, decide, organization};
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 /// What is asked.
@@ -209,8 +210,11 @@ pub fn hinges<'a>(
     principal: &Principal,
     question: &Question,
 ) -> Vec<Hinge<'a>> {
-    Case { principal, question, known, policies }.hinges(|_, _, _| true)
+    Case { principal, question, known, policies }.hinges(|_, _, _, _| true)
 }
+
+/// How far a layer certainly allows, looked for once.
+type Certain = OnceCell<Option<evaluate::Named>>;
 
 /// One principal's part of a question.
 pub(super) struct Case<'q, 'a> {
@@ -256,20 +260,14 @@ impl<'q, 'a> Case<'q, 'a> {
     /// The policy that grants what is certainly allowed: the resource's, where it names who asks and not
     /// merely the account, or else an identity policy.
     fn granting(&self) -> Option<Source<'a>> {
-        let named = |policy: &Sourced<'a>| {
-            let document = policy.document;
-            let speaking = document.statements.iter().filter(|statement| {
-                statement.effect == Effect::Allow && speaks_of(statement, &self.question.action)
-            });
-            speaking.filter_map(|s| self.named(document, s, Satisfied::None)).max()
-        };
         let least = match self.principal.account() {
             Some(_) => evaluate::Named::Role,
             None => evaluate::Named::Account,
         };
         let of_resource = self.policies.resource.as_ref().map(|(_, policy)| policy);
-        let by_resource = of_resource.filter(|policy| named(policy) >= Some(least));
-        let by_identity = || self.policies.identity.iter().find(|policy| named(policy).is_some());
+        let by_resource = of_resource.filter(|policy| self.certain(policy) >= Some(least));
+        let by_identity =
+            || self.policies.identity.iter().find(|policy| self.certain(policy).is_some());
         by_resource.or_else(by_identity).map(|policy| policy.source)
     }
 
@@ -278,15 +276,21 @@ impl<'q, 'a> Case<'q, 'a> {
         // Where all that is certain to be allowed is enough, what else may be allowed is beside the
         // point, and only what may be denied counts.
         let (enough, _) = self.decide(Assumption::Silent);
-        self.hinges(|layer, document, statement| {
+        self.hinges(|certain, layer, document, statement| {
             statement.effect == Effect::Deny
-                || !enough.is_allowed() && !self.is_settled(layer, document, statement)
+                || !enough.is_allowed() && !self.is_settled(certain, layer, document, statement)
         })
     }
 
     /// Whether a layer certainly allows as much as a statement of it may.
-    fn is_settled(&self, layer: OfLayer<'_, 'a>, own: &Document, statement: &Statement) -> bool {
-        let most = self.named(own, statement, Satisfied::All);
+    fn is_settled(
+        &self,
+        certain: &Certain,
+        layer: OfLayer<'_, 'a>,
+        document: &Document,
+        statement: &Statement,
+    ) -> bool {
+        let most = self.named(document, statement, Satisfied::All);
         // In one account a grant to the account is no more than its identity policies grant.
         let ordinary = matches!(self.policies.resource, Some((OfResource::Ordinary, _)));
         let same_account = self.principal.account() == Some(self.question.resource_account);
@@ -297,15 +301,17 @@ impl<'q, 'a> Case<'q, 'a> {
         {
             return true;
         }
-        layer.policies.iter().any(|policy| {
-            policy.document.statements.iter().any(|other| {
-                other.effect == Effect::Allow
-                    && speaks_of(other, &self.question.action)
-                    && self
-                        .named(policy.document, other, Satisfied::None)
-                        .is_some_and(|certain| Some(certain) >= most)
-            })
-        })
+        let of_all = || layer.policies.iter().filter_map(|policy| self.certain(policy)).max();
+        *certain.get_or_init(of_all) >= most
+    }
+
+    /// How far a policy certainly allows.
+    fn certain(&self, policy: &Sourced<'a>) -> Option<evaluate::Named> {
+        let document = policy.document;
+        let speaking = document.statements.iter().filter(|statement| {
+            statement.effect == Effect::Allow && speaks_of(statement, &self.question.action)
+        });
+        speaking.filter_map(|s| self.named(document, s, Satisfied::None)).max()
     }
 
     /// How a statement names who asks where it applies, its open elements being satisfied or not.
@@ -322,18 +328,19 @@ impl<'q, 'a> Case<'q, 'a> {
     /// The statements that may apply or not, of those that `counts`.
     fn hinges(
         &self,
-        counts: impl Fn(OfLayer<'_, 'a>, &Document, &Statement) -> bool,
+        counts: impl Fn(&Certain, OfLayer<'_, 'a>, &Document, &Statement) -> bool,
     ) -> Vec<Hinge<'a>> {
         let mut out = Vec::new();
         for layer in self.policies.layers() {
             if !self.binds(layer.layer) {
                 continue;
             }
+            let certain = Certain::new();
             for policy in layer.policies {
                 let document: &'a Document = policy.document;
                 for (index, statement) in document.statements.iter().enumerate() {
                     let open = self.open(document, statement);
-                    if open.is_empty() || !counts(layer, document, statement) {
+                    if open.is_empty() || !counts(&certain, layer, document, statement) {
                         continue;
                     }
                     out.push(Hinge {
