@@ -1,6 +1,7 @@
 //! Generators and chores of this repository: `cargo xtask --help`.
 
 mod models;
+mod operations;
 mod reference;
 mod sources;
 

