@@ -30,13 +30,19 @@ const PASSED_OVER: &[(&str, &str)] = &[
     ("iam-simulate/core/discoveryMode/ignoredConditions/scp/1/", STRICT),
     ("iam-simulate/core/discoveryMode/ignoredConditions/strictPatterns/0/", STRICT),
     ("iam-simulate/core/s3/abac/14/", STRICT),
-    ("iam-simulate/core/discoveryMode/roleVsSession/", "a role stands for any session of it"),
+    ("iam-simulate/core/discoveryMode/roleVsSession/0/", ANY_SESSION),
+    ("iam-simulate/core/discoveryMode/roleVsSession/1/", ANY_SESSION),
+    ("iam-simulate/core/discoveryMode/roleVsSession/2/", ANY_SESSION),
+    ("iam-simulate/core/discoveryMode/roleVsSession/3/", ANY_SESSION),
+    ("iam-simulate/core/discoveryMode/roleVsSession/4/", ANY_SESSION),
+    ("iam-simulate/core/discoveryMode/roleVsSession/5/", ANY_SESSION),
     (
         "iam-simulate/core/discoveryMode/ignoredConditions/rcp/2/",
         "a resource control policy without a principal, which AWS refuses",
     ),
 ];
 const STRICT: &str = "some keys are known after all";
+const ANY_SESSION: &str = "a role stands for any session of it";
 
 /// Stands for the account `aws`, which no number is.
 const AWS: AccountId = AccountId::new(0).unwrap();
