@@ -3,7 +3,7 @@
 use crate::Iam;
 use crate::entity::{Entity, resolve};
 use crate::errors;
-use crate::records::{AccessKey, KeyId, Record, Root, User};
+use crate::records::{AccessKey, KeyId, Record, User};
 use crate::state::Account;
 use crate::users::{Whom, forget_use, named_or_caller};
 use ringfence_gateway::ids::{IdKind, access_key_id, account_of, secret_access_key};
@@ -50,11 +50,15 @@ impl Owner {
     /// The keys as they are now.
     fn keys<'a>(&self, account: &'a Account) -> Result<&'a [AccessKey], ServiceError> {
         match (&self.user, &*self.permit) {
-            (None, _) => Ok(account.root.as_ref().map_or(&[], |root| &root.keys)),
+            (None, _) => Ok(account.root.as_ref().map_or(&[], |root| &root.credentials.keys)),
             (Some(name), Some(allowed)) => {
                 let user = User::get(account, name)?;
                 // Made anew under the same name since the caller was allowed: another user.
-                if user.id == allowed.id { Ok(&user.keys) } else { Err(User::missing(name)) }
+                if user.id == allowed.id {
+                    Ok(&user.credentials.keys)
+                } else {
+                    Err(User::missing(name))
+                }
             }
             (Some(name), None) => Err(User::missing(name)),
         }
@@ -65,13 +69,15 @@ impl Owner {
         let keys = keys.into_boxed_slice();
         match &self.user {
             Some(name) => {
-                let user = User::clone(User::get(account, name)?);
-                Ok(Record::User(Arc::new(User { keys, ..user })))
+                let mut user = User::clone(User::get(account, name)?);
+                user.credentials.keys = keys;
+                Ok(Record::User(Arc::new(user)))
             }
             None => {
                 let root = account.root.as_deref().cloned();
-                let root = root.ok_or_else(|| errors::failed("an account without a record"))?;
-                Ok(Record::Account(Arc::new(Root { keys, ..root })))
+                let mut root = root.ok_or_else(|| errors::failed("an account without a record"))?;
+                root.credentials.keys = keys;
+                Ok(Record::Account(Arc::new(root)))
             }
         }
     }

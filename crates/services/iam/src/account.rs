@@ -25,7 +25,7 @@ pub(crate) async fn get_account_summary(
 fn summary(iam: &Iam, account: &Account) -> Map<i32> {
     let quotas = &iam.quotas;
     let versions = account.policies.values().map(|policy| policy.versions.len()).sum();
-    let root_keys = account.root.as_ref().map_or(0, |root| root.keys.len());
+    let root_keys = account.root.as_ref().map_or(0, |root| root.credentials.keys.len());
     [
         ("Users", account.users.len()),
         ("UsersQuota", quotas.users),

@@ -76,7 +76,7 @@ impl Directory for Iam {
         let account = ledger.for_deciding();
         let (keys, identity) = match account.key_owner(&key_id)? {
             Some(user) => (
-                &user.keys,
+                &user.credentials.keys,
                 Identity::User {
                     account: owner,
                     name: user.name.to_string(),
@@ -84,7 +84,7 @@ impl Directory for Iam {
                     id: user.id.to_string(),
                 },
             ),
-            None => (&account.root.as_ref()?.keys, Identity::Root { account: owner }),
+            None => (&account.root.as_ref()?.credentials.keys, Identity::Root { account: owner }),
         };
         let key = keys.iter().find(|key| key.id == key_id)?;
         Some(AccessKey { secret: key.secret.clone(), owner: identity, active: key.active })

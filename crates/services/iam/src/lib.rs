@@ -59,7 +59,7 @@ mod users;
 pub use quotas::Quotas;
 
 use crate::last_used::LastUsed;
-use crate::records::{AccessKey, Record, Root};
+use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
 use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted};
@@ -125,7 +125,8 @@ impl Iam {
     ) -> Result<RootCredentials, ServiceError> {
         let created = self.clock.now().seconds;
         let key = self.draw_key(id, created)?;
-        let root = Root { name: name.to_owned(), created, keys: [key.clone()].into() };
+        let proofs = Proofs { keys: [key.clone()].into() };
+        let root = Root { name: name.to_owned(), created, credentials: proofs.into() };
         let root = Arc::new(root);
         self.make_ledger(id)?
             .write_unasked(|account, batch| {
@@ -153,7 +154,8 @@ impl Iam {
         ledger
             .write_unasked(|account, batch| {
                 if account.root.is_none() {
-                    let root = Root { name: id.to_string(), created, keys: Box::default() };
+                    let credentials = Credentials::default();
+                    let root = Root { name: id.to_string(), created, credentials };
                     batch.put(Record::Account(Arc::new(root)));
                 }
                 Ok(())
@@ -181,7 +183,7 @@ impl Iam {
     pub fn root_credentials(&self, id: AccountId) -> Option<RootCredentials> {
         let ledger = self.ledgers.get(id)?;
         let account = ledger.for_deciding();
-        let key = account.root.as_ref()?.keys.iter().find(|key| key.active)?;
+        let key = account.root.as_ref()?.credentials.keys.iter().find(|key| key.active)?;
         Some(credentials(id, key))
     }
 

@@ -128,13 +128,53 @@ fn read_secret<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<SecretString>, 
     sealed_only::deserialize::<SecretString, D>(from).map(Arc::new)
 }
 
-/// The account itself.
+/// The account itself and its root user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Root {
     pub name: String,
     pub created: i64,
-    #[serde(default)]
+    #[serde(flatten)]
+    pub credentials: Credentials,
+}
+
+/// What a user or root proves itself by: apart, for most users have none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Proofs", into = "Proofs")]
+pub(crate) struct Credentials(Option<Box<Proofs>>);
+
+/// Credentials of every kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Proofs {
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub keys: Box<[AccessKey]>,
+}
+
+impl From<Proofs> for Credentials {
+    fn from(proofs: Proofs) -> Self {
+        let nothing = proofs.keys.is_empty();
+        Self((!nothing).then(|| Box::new(proofs)))
+    }
+}
+
+impl From<Credentials> for Proofs {
+    fn from(credentials: Credentials) -> Self {
+        credentials.0.map(|proofs| *proofs).unwrap_or_default()
+    }
+}
+
+impl Deref for Credentials {
+    type Target = Proofs;
+
+    fn deref(&self) -> &Proofs {
+        static NOTHING: LazyLock<Proofs> = LazyLock::new(Proofs::default);
+        self.0.as_deref().unwrap_or_else(|| &NOTHING)
+    }
+}
+
+impl DerefMut for Credentials {
+    fn deref_mut(&mut self) -> &mut Proofs {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// An inline policy.
@@ -237,28 +277,61 @@ pub(crate) struct Held {
 
 /// A user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "StoredUser", into = "StoredUser")]
 pub(crate) struct User {
     pub name: Arc<str>,
-    #[serde(deserialize_with = "read_path")]
     pub path: Arc<str>,
     pub id: UniqueId,
     pub created: i64,
+    pub tags: Arc<Tags>,
+    pub permissions: Permissions,
+    /// Unique ids of its groups.
+    pub groups: Box<[UniqueId]>,
+    pub credentials: Credentials,
+    /// It once had another name: trust policies may still name it by that.
+    pub renamed: bool,
+}
+
+/// A user as it is stored: its credentials beside the rest.
+#[derive(Serialize, Deserialize)]
+struct StoredUser {
+    name: Arc<str>,
+    #[serde(deserialize_with = "read_path")]
+    path: Arc<str>,
+    id: UniqueId,
+    created: i64,
     #[serde(
         default = "no_tags",
         deserialize_with = "read_tags",
         skip_serializing_if = "is_untagged"
     )]
-    pub tags: Arc<Tags>,
+    tags: Arc<Tags>,
     #[serde(default)]
-    pub permissions: Permissions,
-    /// Unique ids of its groups.
+    permissions: Permissions,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub groups: Box<[UniqueId]>,
+    groups: Box<[UniqueId]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub keys: Box<[AccessKey]>,
-    /// It once had another name: trust policies may still name it by that.
+    keys: Box<[AccessKey]>,
     #[serde(default)]
-    pub renamed: bool,
+    renamed: bool,
+}
+
+impl From<StoredUser> for User {
+    fn from(stored: StoredUser) -> Self {
+        let StoredUser { name, path, id, created, tags, permissions, groups, keys, renamed } =
+            stored;
+        let credentials = Proofs { keys }.into();
+        Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
+    }
+}
+
+impl From<User> for StoredUser {
+    fn from(user: User) -> Self {
+        let User { name, path, id, created, tags, permissions, groups, credentials, renamed } =
+            user;
+        let Proofs { keys } = credentials.into();
+        Self { name, path, id, created, tags, permissions, groups, keys, renamed }
+    }
 }
 
 /// A group.

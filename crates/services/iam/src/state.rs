@@ -143,7 +143,7 @@ impl Account {
     }
 
     fn index_user(&mut self, key: &Arc<str>, user: &User, on: bool) {
-        for access_key in &user.keys {
+        for access_key in &user.credentials.keys {
             set(&mut self.keys, access_key.id, Some(key.clone()), on);
         }
         for group in &user.groups {
@@ -202,7 +202,7 @@ impl Account {
     }
 
     fn index_root(&mut self, root: &Root, on: bool) {
-        for key in &root.keys {
+        for key in &root.credentials.keys {
             set(&mut self.keys, key.id, None, on);
         }
     }
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
     use crate::entity::Entity;
     use crate::records::Held;
-    use crate::testing::{ID, group, key, policy, role, unique, user};
+    use crate::testing::{ID, group, holding, key, policy, role, unique, user};
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 
@@ -444,7 +444,7 @@ mod tests {
         account.put(Group::record(Arc::new(group("g", "AGPA1"))));
         let ann = User {
             groups: [unique("AGPA1")].into(),
-            keys: [key(1)].into(),
+            credentials: holding([key(1)]),
             ..user("ann", "/", "AIDA1")
         };
         account.put(User::record(Arc::new(ann.clone())));
@@ -463,10 +463,10 @@ mod tests {
     #[test]
     fn a_key_that_is_removed_is_nobodys() {
         let mut account = Account::default();
-        let root = Root { name: "a".into(), created: 0, keys: [key(1), key(2)].into() };
+        let root = Root { name: "a".into(), created: 0, credentials: holding([key(1), key(2)]) };
         account.put(Record::Account(Arc::new(root.clone())));
         assert!(matches!(account.key_owner(&key(1).id), Some(None)));
-        account.put(Record::Account(Arc::new(Root { keys: [key(2)].into(), ..root })));
+        account.put(Record::Account(Arc::new(Root { credentials: holding([key(2)]), ..root })));
         assert!(account.key_owner(&key(1).id).is_none());
         assert!(account.key_owner(&key(2).id).is_some());
     }
@@ -492,7 +492,7 @@ mod tests {
     fn every_record_reads_back_what_it_wrote() {
         let mut tagged = user("Ann", "/dev/", "AIDA1");
         tagged.tags = Arc::new([("k".to_owned(), "v".to_owned())].into());
-        tagged.keys = [key(1)].into();
+        tagged.credentials = holding([key(1)]);
         tagged.permissions = permissions(&[POLICY], Some(POLICY));
         let used = Used {
             id: "AROA1".into(),
@@ -506,7 +506,11 @@ mod tests {
             Group::record(Arc::new(group("g", "AGPA1"))),
             Role::record(Arc::new(role("r", "/", "AROA1"))),
             Policy::record(Arc::new(policy("p"))),
-            Record::Account(Arc::new(Root { name: "a".into(), created: 0, keys: [key(1)].into() })),
+            Record::Account(Arc::new(Root {
+                name: "a".into(),
+                created: 0,
+                credentials: holding([key(1)]),
+            })),
             Record::Used(Arc::new(used)),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();
@@ -518,8 +522,8 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_the_debug_of_a_record() {
-        let user = User { keys: [key(1)].into(), ..user("ann", "/", "AIDA1") };
-        let secret = user.keys[0].secret.expose().to_owned();
+        let user = User { credentials: holding([key(1)]), ..user("ann", "/", "AIDA1") };
+        let secret = user.credentials.keys[0].secret.expose().to_owned();
         assert!(!format!("{:?}", User::record(Arc::new(user))).contains(&secret));
     }
 

@@ -2,8 +2,8 @@
 
 use crate::documents::IdentityPolicy;
 use crate::records::{
-    AccessKey, Group, KeyId, Permissions, Policy, PolicyVersion, Role, UniqueId, User, no_tags,
-    shared_path,
+    AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
+    UniqueId, User, no_tags, shared_path,
 };
 use crate::trust::TrustPolicy;
 use crate::{Iam, Quotas};
@@ -85,9 +85,14 @@ pub fn user(name: &str, path: &str, id: &str) -> User {
         tags: no_tags(),
         permissions: Permissions::default(),
         groups: Box::default(),
-        keys: Box::default(),
+        credentials: Credentials::default(),
         renamed: false,
     }
+}
+
+/// These access keys and nothing else.
+pub fn holding<const N: usize>(keys: [AccessKey; N]) -> Credentials {
+    Proofs { keys: keys.into() }.into()
 }
 
 pub fn group(name: &str, id: &str) -> Group {

@@ -4,7 +4,7 @@ use crate::boundaries;
 use crate::entity::{Entity, allow_list, resolve_at};
 use crate::errors;
 use crate::names::{self, folded};
-use crate::records::{Held, Record, UniqueId, User, shared_path, shared_tags};
+use crate::records::{Credentials, Held, Record, UniqueId, User, shared_path, shared_tags};
 use crate::state::{Account, used_key};
 use crate::tags::{self, pairs};
 use crate::{Iam, arn};
@@ -93,7 +93,7 @@ pub(crate) async fn create_user(
         tags: shared_tags(tags),
         permissions: Held { boundary: boundary.map(Into::into), ..Held::default() }.into(),
         groups: Box::default(),
-        keys: Box::default(),
+        credentials: Credentials::default(),
         renamed: false,
     });
     ledger
@@ -219,7 +219,7 @@ fn deletable(user: &User) -> Result<(), ServiceError> {
         "delete policies"
     } else if !user.groups.is_empty() {
         "remove users from group"
-    } else if !user.keys.is_empty() {
+    } else if !user.credentials.keys.is_empty() {
         "delete access keys"
     } else {
         return Ok(());
@@ -279,7 +279,7 @@ mod tests {
     fn a_user_is_deleted_when_nothing_hangs_on_it() {
         let mut ann = user("ann", "/", "AIDA1");
         assert!(deletable(&ann).is_ok());
-        ann.keys = [key(1)].into();
+        ann.credentials.keys = [key(1)].into();
         assert!(deletable(&ann).unwrap_err().message.contains("delete access keys first"));
         ann.groups = [unique("AGPA1")].into();
         assert!(deletable(&ann).unwrap_err().message.contains("remove users from group first"));
