@@ -1,6 +1,7 @@
 //! A policy document as a tree.
 
 use crate::compile::Compiled;
+use crate::variable::{self, Named, Part};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -31,6 +32,32 @@ impl Document {
     /// A document of these statements.
     pub fn new(version: Version, id: Option<String>, statements: Vec<Statement>) -> Self {
         Self { version, id, statements, compiled: Lazily::default() }
+    }
+
+    /// The condition keys that its conditions and variables name, as they are written, each once.
+    pub fn context_keys(&self) -> Vec<&str> {
+        let mut out: Vec<&str> = Vec::new();
+        let mut note = |key| {
+            if !out.iter().any(|known: &&str| known.eq_ignore_ascii_case(key)) {
+                out.push(key);
+            }
+        };
+        for statement in &self.statements {
+            let resources = statement.resource.iter().flat_map(|resource| resource.patterns());
+            for condition in &statement.conditions {
+                note(&condition.key);
+            }
+            let values = statement.conditions.iter().flat_map(|condition| &condition.values);
+            for text in resources.chain(values) {
+                for part in variable::parts(text, self.version) {
+                    let Part::Variable(name) = part else { continue };
+                    if let Some(Named::Key { key, .. }) = variable::named(name) {
+                        note(key);
+                    }
+                }
+            }
+        }
+        out
     }
 
     /// The form for deciding.

@@ -77,6 +77,11 @@ pub(crate) fn template(format: &str) -> Vec<Token> {
     out
 }
 
+/// Whether a text is of a pattern in which `*` stands for any run of characters, and `?` for one.
+pub fn is_like(pattern: &str, text: &str) -> bool {
+    matches(&wildcards(pattern), text, false)
+}
+
 /// Whether the whole text matches. Time is at most the product of the lengths; a pattern that needs
 /// more characters than there are costs nothing.
 pub(crate) fn matches(pattern: &[Token], text: &str, ignore_case: bool) -> bool {

@@ -68,4 +68,5 @@ pub use decide::{Denial, decide, denial};
 pub use document::Document;
 pub use evaluate::{Decision, Layer, PolicySet, Principal, Request, ResourcePolicy};
 pub use explain::{Explanation, explain};
+pub use glob::is_like;
 pub use parse::{Kind, Malformed, parse};

@@ -70,7 +70,7 @@ pub static ATTACHED_PERMISSIONS_BOUNDARY: Shape = Shape::structure("AttachedPerm
 pub static ATTACHED_POLICY: Shape = Shape::structure("AttachedPolicy", &[
     Member::new("PolicyName", &POLICY_NAME_TYPE),
     Member::new("PolicyArn", &ARN_TYPE),]);
-pub static ATTACHMENT_NAME: Shape = Shape::string("AttachmentName").min(1).max(128).pattern("[\\w+=,.@-]+", Some("[0-9A-Za-z_+=,.@\\-]+"));
+pub static ATTACHMENT_NAME: Shape = Shape::string("AttachmentName").min(1).max(128).pattern("[\\w+=,.@*?-]+", Some("[0-9A-Za-z_+=,.@*?\\-]+"));
 pub static ATTACHMENT_TYPE: Shape = Shape::string("AttachmentType").values(&["user","group","role"]);
 pub static BOOTSTRAP_DATUM: Shape = Shape::blob("BootstrapDatum").sensitive();
 pub static CALLER_IS_NOT_MANAGEMENT_ACCOUNT_EXCEPTION: Shape = Shape::structure("CallerIsNotManagementAccountException", &[]).error("CallerIsNotManagementAccountException", 400, true);

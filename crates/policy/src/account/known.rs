@@ -67,6 +67,12 @@ impl Known {
         self.given.push(key.to_owned());
     }
 
+    /// Gives a key that holds a set, however many values that has.
+    pub fn give_set(&mut self, key: &str, values: Vec<String>) {
+        self.context.set_many(key.to_owned(), values);
+        self.given.push(key.to_owned());
+    }
+
     /// Says that this session of a role, by ARN, stands for all of them.
     pub(super) fn any_session_as(&mut self, arn: &str) {
         self.session = Some(arn.to_owned());

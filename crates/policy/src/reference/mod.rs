@@ -139,6 +139,11 @@ pub fn actions_matching(pattern: &str) -> impl Iterator<Item = &'static Action> 
         .filter(move |action| glob::action(name, action.name))
 }
 
+/// Whether an ARN is of a format of the reference, whose placeholders stand for one character or more.
+pub fn is_of_format(arn: &str, format: &str) -> bool {
+    glob::matches(&glob::template(format), arn, false)
+}
+
 impl Service {
     /// Its actions, by name without regard to case.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {

@@ -49,6 +49,8 @@ mod pages;
 mod quotas;
 mod records;
 mod roles;
+mod simulate;
+mod simulation;
 mod state;
 mod tags;
 #[cfg(test)]
@@ -266,6 +268,14 @@ impl Iam {
                 boundaries::delete_role_permissions_boundary,
             )
             // Access keys.
+            .on::<ops::SimulateCustomPolicy, _>(simulate::simulate_custom_policy)
+            .on::<ops::SimulatePrincipalPolicy, _>(simulate::simulate_principal_policy)
+            .on::<ops::GetContextKeysForCustomPolicy, _>(
+                simulate::get_context_keys_for_custom_policy,
+            )
+            .on::<ops::GetContextKeysForPrincipalPolicy, _>(
+                simulate::get_context_keys_for_principal_policy,
+            )
             .on::<ops::CreateAccessKey, _>(access_keys::create_access_key)
             .on::<ops::UpdateAccessKey, _>(access_keys::update_access_key)
             .on::<ops::DeleteAccessKey, _>(access_keys::delete_access_key)

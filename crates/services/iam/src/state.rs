@@ -11,6 +11,7 @@
 //! attachment by the policy's ARN, so that neither follows a rename. The indexes below are derived
 //! when a record comes in, and never stored.
 
+use crate::documents::IdentityPolicy;
 use crate::names::folded;
 use crate::records::{
     Alike, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
@@ -114,8 +115,13 @@ impl Account {
     /// The document of a policy's default version. `arn` is one that this account attached, so
     /// its owner is this account.
     pub(crate) fn managed(&self, arn: &str) -> Option<&Arc<Document>> {
+        Some(self.managed_policy(arn)?.document())
+    }
+
+    /// As [`Account::managed`], with its text.
+    pub(crate) fn managed_policy(&self, arn: &str) -> Option<&IdentityPolicy> {
         let name = arn.rsplit('/').next()?;
-        self.policies.get(&*folded(name))?.default_version().map(|v| v.policy.document())
+        Some(&self.policies.get(&*folded(name))?.default_version()?.policy)
     }
 
     /// Gives out what others hold already in place of the same.
