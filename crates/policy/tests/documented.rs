@@ -41,7 +41,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Fewer rules than this, and some went missing.
-const AT_LEAST: usize = 300;
+const AT_LEAST: usize = 900;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
