@@ -366,6 +366,7 @@ impl Prepared {
             service_control: by_level(&self.scps),
             resource_control: by_level(&self.rcps),
             endpoint: self.endpoint.as_ref(),
+            ..PolicySet::default()
         };
         let fast = ringfence_policy::decide(&request, &policies);
         let slow = ringfence_policy::evaluate::decide(&request, &policies);
