@@ -2,11 +2,13 @@
 
 use super::Class::Error;
 use super::PolicyKind::{Identity, Resource, Trust};
-use super::facts::{GLOBAL_KEYS, any_of};
+use super::facts::any_of;
+use super::keys::has_key;
 use super::tree::Place;
 use super::view::{Policy, ResourceKind};
 use super::{ALL, Check, NAMING_PRINCIPALS, Sink, nearest};
 use crate::glob;
+use crate::reference;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -68,9 +70,6 @@ fn is_pattern(text: &str) -> bool {
 }
 
 fn invalid_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    if policy.data.is_none() {
-        return;
-    }
     for action in policy.actions() {
         let text = action.text;
         if text == "*" || text.contains("${") {
@@ -80,14 +79,14 @@ fn invalid_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
             sink.add(action.node, format_args!("The action {text} does not exist."));
             continue;
         };
-        let Some(service) = policy.service(prefix) else { continue };
-        if service.has_action(name) {
+        let Some(service) = reference::service(prefix) else { continue };
+        if service.action(name).is_some() {
             continue;
         }
-        if !policy.spend(service.actions.len() * (1 + name.len())) || sink.is_full() {
+        if !policy.spend(service.actions().count() * (1 + name.len())) || sink.is_full() {
             return;
         }
-        let mut names = service.actions.iter().map(String::as_str);
+        let mut names = service.actions().map(|action| action.name);
         if is_pattern(name) {
             if !names.any(|known| glob::action(name, known)) {
                 sink.add(action.node, format_args!("The action {text} does not exist."));
@@ -96,9 +95,7 @@ fn invalid_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
         }
         let api = API_NAMES.iter().find(|(api, _)| api.eq_ignore_ascii_case(text));
         let place = action.node;
-        match api.filter(|(_, action)| {
-            action.split_once(':').is_some_and(|(_, name)| service.has_action(name))
-        }) {
+        match api.filter(|(_, action)| reference::action(action).is_some()) {
             Some((api, meant)) => {
                 let api = api.split_once(':').map_or(*api, |(_, name)| name);
                 sink.add(
@@ -124,11 +121,10 @@ fn invalid_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 fn invalid_service_in_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    let Some(data) = policy.data else { return };
-    let prefixes = data.prefixes();
+    let prefixes: Vec<&str> = reference::services().map(|service| service.prefix).collect();
     for action in policy.actions() {
         let Some((prefix, _)) = action.text.split_once(':') else { continue };
-        if is_pattern(prefix) || policy.service(prefix).is_some() {
+        if is_pattern(prefix) || reference::service(prefix).is_some() {
             continue;
         }
         if !policy.spend(prefixes.len() * (1 + prefix.len())) || sink.is_full() {
@@ -181,10 +177,10 @@ fn unsupported_action_in_policy(policy: &Policy<'_>, sink: &mut Sink<'_>) {
         Some(resource) => {
             let (own, types) = actions_of(resource);
             let Some((prefix, _)) = text.split_once(':') else { return true };
-            let action = policy.data.filter(|_| !types.is_empty() && !is_pattern(text));
-            let action = action.and_then(|data| data.action(text));
+            let named = !types.is_empty() && !is_pattern(text);
+            let action = named.then(|| reference::action(text)).flatten();
             let acts_on_it = action.is_none_or(|action| {
-                action.resource_types.iter().any(|on| types.contains(&on.resource_type))
+                action.resource_types().any(|on| types.contains(&on.resource_type.name))
             });
             is_pattern(prefix) || (prefix.eq_ignore_ascii_case(own) && acts_on_it)
         }
@@ -205,23 +201,21 @@ fn unsupported_action_in_policy(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 fn unsupported_action_for_condition_key(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    let Some(data) = policy.data else { return };
     for statement in &policy.statements {
         let actions = statement.actions().iter().filter(|action| !is_pattern(action.text));
         let actions: Vec<_> =
-            actions.filter_map(|text| Some((text, data.action(text.text)?))).collect();
+            actions.filter_map(|text| Some((text, reference::action(text.text)?))).collect();
         for condition in &statement.conditions {
             let key = condition.key;
-            let everywhere = key.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("aws:"))
-                || GLOBAL_KEYS.iter().any(|(known, _)| known.eq_ignore_ascii_case(key));
-            if everywhere || data.condition_key(key).is_none() {
+            let Some(known) = condition.known else { continue };
+            if reference::global_condition_keys().any(|global| global == known) {
                 continue;
             }
             if !policy.spend(actions.len() * 50) {
                 return;
             }
             let without: Vec<_> =
-                actions.iter().filter(|(_, action)| !policy.action_has_key(action, key)).collect();
+                actions.iter().filter(|(_, action)| !has_key(action, key)).collect();
             if without.is_empty() {
                 continue;
             }
@@ -337,6 +331,17 @@ pub(super) mod tests {
         .but(
             r#""Action": ["sts:AssumeRoleWithWebIdentity", "sts:Tag*"], "Condition":
                {"StringEquals": {"cognito-identity.amazonaws.com:aud": "us-east-1:a"}}"#,
+        ),
+        case(
+            "UNSUPPORTED_ACTION_FOR_CONDITION_KEY",
+            "identity",
+            r#""Action": ["aws-marketplace:Subscribe", "aws-marketplace:ViewSubscriptions"],
+               "Condition": {"StringEquals": {"aws-marketplace:ProductId": "a"}}"#,
+            r#""aws-marketplace:ViewSubscriptions""#,
+        )
+        .but(
+            r#""Action": ["aws-marketplace:Subscribe"],
+               "Condition": {"StringEquals": {"aws-marketplace:ProductId": "a"}}"#,
         ),
         case(
             "MISSING_ACTION_FOR_CONDITION_KEY",

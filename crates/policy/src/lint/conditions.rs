@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 
 use super::Class::{Error, SecurityWarning, Suggestion, Warning};
-use super::facts::Family;
+use super::facts::{Arity, Family};
 use super::tree::{Entry, Place, Value};
 use super::view::{Condition, Policy};
 use super::{ALL, Check, Sink};
@@ -185,7 +185,7 @@ fn missing_qualifier(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (_, condition) in policy.conditions() {
         let Some(operator) = condition.operator else { continue };
         let plain = operator.set.is_none() && operator.comparison != Comparison::Null;
-        if plain && policy.key_type(condition.key).is_some_and(|key| key.many) {
+        if plain && condition.key_type().is_some_and(|key| key.arity == Arity::Several) {
             sink.add(
                 &condition.entry.node,
                 format_args!(
@@ -201,7 +201,7 @@ fn missing_qualifier(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 fn forallvalues_with_single_valued_key(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (_, condition) in policy.conditions() {
         let for_all = condition.operator.is_some_and(|o| o.set == Some(SetPrefix::ForAllValues));
-        if for_all && policy.key_type(condition.key).is_some_and(|key| !key.many) {
+        if for_all && condition.key_type().is_some_and(|key| key.arity == Arity::One) {
             sink.add(
                 &condition.entry.node,
                 format_args!(
@@ -219,7 +219,7 @@ fn families<'a>(
     policy: &'a Policy<'a>,
 ) -> impl Iterator<Item = (&'a Condition<'a>, Family, Family)> {
     policy.conditions().filter_map(|(_, condition)| {
-        Some((condition, condition.family()?, policy.key_type(condition.key)?.family))
+        Some((condition, condition.family()?, condition.key_type()?.family))
     })
 }
 
@@ -331,7 +331,9 @@ pub(super) mod tests {
             "The request context key aws:TagKeys has multiple values. Use the ForAllValues or \
              ForAnyValue condition key qualifiers in your policy.",
         )
-        .but(r#""Condition": {"Null": {"aws:TagKeys": true}}"#),
+        .but(
+            r#""Condition": {"Null": {"aws:TagKeys": true}, "StringEquals": {"events:detail-type": "a"}}"#,
+        ),
         case(
             "FORALLVALUES_WITH_SINGLE_VALUED_KEY",
             "identity",
@@ -342,7 +344,10 @@ pub(super) mod tests {
             "Using ForAllValues qualifier with the single-valued condition key aws:ResourceTag/env \
              can be overly permissive. We recommend that you remove ForAllValues:.",
         )
-        .but(r#""Condition": {"ForAllValues:StringEquals": {"dynamodb:Attributes": "a"}}"#),
+        .but(
+            r#""Condition": {"ForAllValues:StringEquals":
+               {"dynamodb:Attributes": "a", "events:source": "a"}}"#,
+        ),
         case(
             "TYPE_MISMATCH",
             "identity",

@@ -1,7 +1,9 @@
-//! AWS's published lists: partitions, Regions, global condition keys, services of resource control
-//! policies.
+//! AWS's published lists: partitions, Regions, sensitive condition keys, services of resource control
+//! policies; and the types of condition keys.
 
 use crate::document::Comparison;
+use crate::reference::{self, ConditionKey};
+use std::sync::LazyLock;
 
 /// Partitions with their Regions.
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
@@ -107,14 +109,13 @@ impl Family {
 
     /// The family of a type of the service reference.
     pub fn of_type(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "string" => Self::Text,
-            "arn" => Self::Arn,
-            "bool" | "boolean" => Self::Boolean,
-            "date" => Self::Date,
-            "numeric" | "long" => Self::Number,
-            "ipaddress" => Self::Address,
-            "binary" => Self::Binary,
+        Some(match name {
+            "String" => Self::Text,
+            "ARN" => Self::Arn,
+            "Bool" => Self::Boolean,
+            "Date" => Self::Date,
+            "Numeric" => Self::Number,
+            "IPAddress" => Self::Address,
             _ => return None,
         })
     }
@@ -135,87 +136,64 @@ impl Family {
     }
 }
 
+/// How many values a condition key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arity {
+    One,
+    Several,
+    /// One for some actions, several for others.
+    Either,
+}
+
 /// What is known of a condition key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyType {
     pub family: Family,
-    /// Whether it holds several values.
-    pub many: bool,
+    pub arity: Arity,
 }
 
-const fn one(name: &'static str, family: Family) -> (&'static str, KeyType) {
-    (name, KeyType { family, many: false })
+/// Keys that one of their actions fills with one value, and another with several: `events:PutRule` has
+/// the one type of its rule's pattern, `events:PutEvents` that of each event. Amazon Q and IAM Identity
+/// Center fill the user's id differently.
+const OF_EITHER_ARITY: &[&str] = &["events:detail-type", "events:source", "identitystore:UserId"];
+
+/// What the reference has under the name of a condition key. Some services list keys that begin with
+/// the prefix of another, or with none that a service has: `catalog:ChangeType` is AWS Marketplace's.
+pub(super) fn condition_key(name: &str) -> Option<ConditionKey> {
+    static FOREIGN: LazyLock<Vec<ConditionKey>> = LazyLock::new(|| {
+        let own = |prefix: &str, key: &ConditionKey| {
+            key.name.split_once(':').is_some_and(|(own, _)| own == prefix || own == "aws")
+        };
+        let of = |service: &'static reference::Service| {
+            service.condition_keys().copied().filter(move |key| !own(service.prefix, key))
+        };
+        reference::services().flat_map(of).collect()
+    });
+    let foreign = || FOREIGN.iter().copied().find(|key| key.is_called(name));
+    reference::condition_key(name).or_else(foreign)
 }
 
-const fn many(name: &'static str) -> (&'static str, KeyType) {
-    (name, KeyType { family: Family::Text, many: true })
-}
+/// Condition keys that the reference does not list with their actions, though AWS says that they have
+/// them.
+/// <https://docs.aws.amazon.com/marketplace/latest/buyerguide/buyer-iam-users-groups-policies.html>
+pub(super) const UNLISTED_KEYS: &[(&str, &[&str])] =
+    &[("aws-marketplace:ProductId", &["aws-marketplace:Subscribe", "aws-marketplace:Unsubscribe"])];
 
-/// The condition keys of all services, and those that a service sets on calls to others.
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
-pub(super) const GLOBAL_KEYS: &[(&str, KeyType)] = &[
-    one("aws:PrincipalAccount", Family::Text),
-    one("aws:PrincipalOrgID", Family::Text),
-    one("aws:PrincipalTag/${TagKey}", Family::Text),
-    one("aws:PrincipalServiceName", Family::Text),
-    one("aws:PrincipalType", Family::Text),
-    one("aws:userid", Family::Text),
-    one("aws:username", Family::Text),
-    one("aws:FederatedProvider", Family::Text),
-    one("aws:Ec2InstanceSourceVpc", Family::Text),
-    one("aws:SourceIdentity", Family::Text),
-    one("aws:SourceVpc", Family::Text),
-    one("aws:SourceVpce", Family::Text),
-    one("aws:VpceAccount", Family::Text),
-    one("aws:VpceOrgID", Family::Text),
-    one("aws:ResourceAccount", Family::Text),
-    one("aws:ResourceOrgID", Family::Text),
-    one("aws:ResourceTag/${TagKey}", Family::Text),
-    one("aws:CalledViaFirst", Family::Text),
-    one("aws:CalledViaLast", Family::Text),
-    one("aws:CalledViaAWSMCP", Family::Text),
-    one("aws:referer", Family::Text),
-    one("aws:RequestedRegion", Family::Text),
-    one("aws:RequestTag/${TagKey}", Family::Text),
-    one("aws:SourceAccount", Family::Text),
-    one("aws:SourceOrgID", Family::Text),
-    one("aws:UserAgent", Family::Text),
-    one("identitystore:UserId", Family::Text),
-    one("glue:RoleAssumedBy", Family::Text),
-    one("glue:CredentialIssuingService", Family::Text),
-    many("aws:PrincipalOrgPaths"),
-    many("aws:PrincipalServiceNamesList"),
-    many("aws:VpceOrgPaths"),
-    many("aws:ResourceOrgPaths"),
-    many("aws:CalledVia"),
-    many("aws:TagKeys"),
-    many("aws:SourceOrgPaths"),
-    one("aws:PrincipalArn", Family::Arn),
-    one("aws:SignInSessionArn", Family::Arn),
-    one("aws:ChatbotSourceArn", Family::Arn),
-    one("aws:SourceVpcArn", Family::Arn),
-    one("aws:SourceArn", Family::Arn),
-    one("ec2:SourceInstanceArn", Family::Arn),
-    one("codebuild:BuildArn", Family::Arn),
-    one("codebuild:ProjectArn", Family::Arn),
-    one("lambda:SourceFunctionArn", Family::Arn),
-    one("ssm:SourceInstanceArn", Family::Arn),
-    one("aws:PrincipalIsAWSService", Family::Boolean),
-    one("aws:AssumedRoot", Family::Boolean),
-    one("aws:MultiFactorAuthPresent", Family::Boolean),
-    one("aws:ViaAWSService", Family::Boolean),
-    one("aws:ViaAWSMCPService", Family::Boolean),
-    one("aws:SecureTransport", Family::Boolean),
-    one("aws:IsMcpServiceAction", Family::Boolean),
-    one("aws:TokenIssueTime", Family::Date),
-    one("aws:CurrentTime", Family::Date),
-    one("aws:EpochTime", Family::DateOrNumber),
-    one("aws:MultiFactorAuthAge", Family::Number),
-    one("ec2:RoleDelivery", Family::Number),
-    one("aws:SourceIp", Family::Address),
-    one("aws:VpcSourceIp", Family::Address),
-    one("aws:Ec2InstanceSourcePrivateIPv4", Family::Address),
-];
+impl KeyType {
+    /// What a key of the reference holds.
+    pub fn of(key: &ConditionKey) -> Option<Self> {
+        if key.name == "aws:EpochTime" {
+            return Some(Self { family: Family::DateOrNumber, arity: Arity::One });
+        }
+        let arity = match key.is_set() {
+            _ if OF_EITHER_ARITY.contains(&key.name) => Arity::Either,
+            true => Arity::Several,
+            false => Arity::One,
+        };
+        let item = key.value_type.strip_prefix("ArrayOf").unwrap_or(key.value_type);
+        Some(Self { family: Family::of_type(item)?, arity })
+    }
+}
 
 /// Keys whose values decide between organizations, accounts or networks: a pattern in their values
 /// opens more than it seems to.

@@ -3,12 +3,12 @@
 
 use super::Class::{Error, SecurityWarning, Suggestion, Warning};
 use super::PolicyKind::Resource;
-use super::data::{before_placeholder, key_matches};
-use super::facts::{GLOBAL_KEYS, any_of, sets_key};
+use super::facts::{UNLISTED_KEYS, any_of, sets_key};
 use super::tree::Place;
 use super::view::{Condition, Policy, ResourceKind, Statement};
 use super::{ALL, Check, Sink};
 use crate::Arn;
+use crate::reference::{self, Action, ConditionKey};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -97,29 +97,39 @@ fn invalid_condition_key_format(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// What a key of tags that names no tag would begin with, if it is one.
-fn tagless<'a>(policy: &Policy<'_>, key: &'a str) -> Option<&'a str> {
+/// Whether an action, or a resource that it acts on, has a condition key.
+pub(super) fn has_key(action: &Action, key: &str) -> bool {
+    let is_it = |known: ConditionKey| known.is_called(key);
+    let unlisted = UNLISTED_KEYS.iter().find(|(unlisted, _)| unlisted.eq_ignore_ascii_case(key));
+    action.condition_keys().any(is_it)
+        || action.resource_types().any(|on| {
+            on.condition_keys().any(is_it) || on.resource_type.condition_keys().any(is_it)
+        })
+        || unlisted.is_some_and(|(_, actions)| actions.contains(&&*action.full_name()))
+}
+
+/// What a key of tags that names no tag would begin with, if it is one. A key that is known by the very
+/// name is no key of tags.
+fn tagless<'a>(condition: &Condition<'a>) -> Option<&'a str> {
+    let key = condition.key;
     let bare = key.strip_suffix('/').unwrap_or(key);
     let (prefix, name) = split(bare)?;
     if !name.get(name.len().wrapping_sub(3)..)?.eq_ignore_ascii_case("tag") {
         return None;
     }
-    let same = |name: &str| {
-        let known = before_placeholder(name).and_then(|known| known.strip_suffix('/'));
+    let same = |known: &ConditionKey| {
+        let known = known.before_placeholder().and_then(|known| known.strip_suffix('/'));
         known.is_some_and(|known| known.eq_ignore_ascii_case(bare))
     };
-    if GLOBAL_KEYS.iter().any(|(name, _)| same(name)) {
-        return Some(bare);
-    }
-    let service = policy.service(prefix)?;
-    // A key of the very name is no key of tags.
-    let found = service.condition_keys.iter().any(|name| same(name));
-    (found && !service.has_key(key)).then_some(bare)
+    let own = reference::service(prefix).into_iter().flat_map(|service| service.condition_keys());
+    let found =
+        reference::global_condition_keys().any(|known| same(&known)) || own.into_iter().any(same);
+    (found && condition.known.is_none()).then_some(bare)
 }
 
 fn missing_tag_key_in_condition(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (_, condition) in policy.conditions() {
-        if let Some(name) = tagless(policy, condition.key) {
+        if let Some(name) = tagless(condition) {
             sink.add(
                 Place::Key(condition.entry),
                 format_args!(
@@ -136,13 +146,10 @@ fn is_global(key: &str) -> bool {
 }
 
 fn invalid_global_condition_key(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    let more = policy.data.map(|data| data.global_condition_keys()).unwrap_or_default();
     for (_, condition) in policy.conditions() {
         let key = condition.key;
-        let known = GLOBAL_KEYS.iter().any(|(known, _)| key_matches(known, key))
-            || more.iter().any(|known| key_matches(known.name, key))
-            || condition.is("aws:ARN");
-        if is_global(key) && split(key).is_some() && !known && tagless(policy, key).is_none() {
+        let known = condition.known.is_some() || condition.is("aws:ARN");
+        if is_global(key) && split(key).is_some() && !known && tagless(condition).is_none() {
             sink.add(
                 Place::Key(condition.entry),
                 format_args!("The condition key {key} does not exist. Use a valid condition key."),
@@ -151,22 +158,19 @@ fn invalid_global_condition_key(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// Keys that are not `aws:` ones, with what stands before their colon.
+/// Keys that are neither known nor `aws:` ones, with what stands before their colon.
 fn service_keys<'a>(policy: &'a Policy<'a>) -> impl Iterator<Item = (&'a Condition<'a>, &'a str)> {
-    let of_service = |condition: &'a Condition<'a>| {
-        let (prefix, _) = split(condition.key)?;
-        let known = GLOBAL_KEYS.iter().any(|(known, _)| key_matches(known, condition.key))
-            || policy.data?.condition_key(condition.key).is_some();
-        (!is_global(condition.key) && !known).then_some((condition, prefix))
-    };
-    policy.conditions().filter_map(move |(_, condition)| of_service(condition))
+    let unknown = policy.conditions().map(|(_, c)| c).filter(|c| c.known.is_none());
+    unknown
+        .filter(|condition| !is_global(condition.key))
+        .filter_map(|condition| Some((condition, split(condition.key)?.0)))
 }
 
 fn invalid_service(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (condition, prefix) in service_keys(policy) {
         // Identity providers' keys begin with their host, or with SAML's name.
         let provider = prefix.contains(['.', '/']) || any_of(&["saml", "ldap"], prefix);
-        if !provider && policy.service(prefix).is_none() {
+        if !provider && reference::service(prefix).is_none() {
             sink.add(
                 Place::Key(condition.entry),
                 format_args!("The service {prefix} does not exist. Use a valid service name."),
@@ -177,9 +181,8 @@ fn invalid_service(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 
 fn invalid_service_condition_key(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (condition, prefix) in service_keys(policy) {
-        let Some(service) = policy.service(prefix) else { continue };
         let key = condition.key;
-        if !service.has_key(key) && tagless(policy, key).is_none() {
+        if reference::service(prefix).is_some() && tagless(condition).is_none() {
             sink.add(
                 Place::Key(condition.entry),
                 format_args!(
@@ -338,7 +341,8 @@ pub(super) mod tests {
         .says("The service s4 does not exist. Use a valid service name.")
         .but(
             r#""Condition": {"StringEquals": {"S3:prefix": "a", "SAML:sub": "a",
-               "oidc.eks.eu-west-1.amazonaws.com/id/ABC:sub": "a", "codebuild:BuildArn": "a"}}"#,
+               "oidc.eks.eu-west-1.amazonaws.com/id/ABC:sub": "a", "codebuild:BuildArn": "a",
+               "catalog:ChangeType": "a"}}"#,
         ),
         case(
             "INVALID_SERVICE_CONDITION_KEY",

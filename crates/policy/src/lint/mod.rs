@@ -4,11 +4,13 @@
 //! A document is read into a tree that knows where each part stands ([`tree`]), seen as a policy
 //! ([`view`]), and handed to every check of its kind. A check is a function in a row of its family's
 //! table, with its code and its rule; [`implemented`] lists the rows, [`NOT_BUILT`] what AWS has
-//! beside them, and why it is not here. What AWS knows of its services comes through [`ServiceData`].
+//! beside them, and why it is not here. What AWS's services have comes from the [reference].
 //!
 //! AWS publishes what its checks report, but not how they find it. Where its page leaves that open,
 //! a check stays silent rather than call a working policy an error.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html>
+//!
+//! [reference]: crate::reference
 //!
 //! ```
 //! use ringfence_policy::lint::{PolicyKind, lint};
@@ -26,10 +28,10 @@
 mod actions;
 mod addresses;
 mod conditions;
-pub mod data;
 mod empty;
 mod facts;
 mod finding;
+mod formats;
 mod grammar;
 mod keys;
 mod not_built;
@@ -51,7 +53,6 @@ mod variables;
 mod view;
 mod wildcards;
 
-pub use data::ServiceData;
 pub use finding::{Class, Finding, Location, PathElement, Position, Span, response};
 pub use not_built::NOT_BUILT;
 
@@ -162,33 +163,11 @@ pub fn implemented() -> impl Iterator<Item = Implemented> {
     std::iter::once(json).chain(checks().map(row))
 }
 
-/// Checks a policy without service data: the checks of names of actions, services, service condition
-/// keys and ARN formats find nothing.
+/// Checks a policy. Findings come in the order of the text.
 ///
 /// `resource_type` is that of the API (`AWS::S3::Bucket`), for resource policies; with
 /// `AWS::IAM::AssumeRolePolicyDocument` the policy is a trust policy.
 pub fn lint(text: &str, kind: PolicyKind, resource_type: Option<&str>) -> Vec<Finding> {
-    run(text, kind, resource_type, None)
-}
-
-/// Checks a policy against the data of AWS's services. Findings come in the order of the text.
-///
-/// `resource_type` is as for [`lint`].
-pub fn lint_with(
-    text: &str,
-    kind: PolicyKind,
-    resource_type: Option<&str>,
-    data: &dyn ServiceData,
-) -> Vec<Finding> {
-    run(text, kind, resource_type, Some(data))
-}
-
-fn run(
-    text: &str,
-    kind: PolicyKind,
-    resource_type: Option<&str>,
-    data: Option<&dyn ServiceData>,
-) -> Vec<Finding> {
     let role = kind == Resource && resource_type == Some("AWS::IAM::AssumeRolePolicyDocument");
     let kind = if role { Trust } else { kind };
     let lines = Lines::new(text);
@@ -201,7 +180,7 @@ fn run(
             return sink.findings;
         }
     };
-    let policy = Policy::new(text, &root, kind, resource_type, data);
+    let policy = Policy::new(text, &root, kind, resource_type);
     let mut sink = Sink::new(&root, &lines);
     grammar::duplicate_keys(&policy, &mut sink, &lines);
     for check in checks().filter(|check| check.kinds.contains(&kind)) {

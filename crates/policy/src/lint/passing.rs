@@ -10,6 +10,7 @@ use super::view::{Policy, Statement, Text, split_arn};
 use super::{Check, PolicyKind, Sink};
 use crate::glob;
 use crate::glob::template;
+use crate::reference;
 
 const KINDS: &[PolicyKind] = &[Identity];
 
@@ -157,12 +158,7 @@ fn by<'a>(statement: &'a Statement<'a>, by: By, action: &str) -> Option<Place<'a
 }
 
 /// Where a statement's resources are a pattern of roles, or all but some.
-fn on<'a>(
-    policy: &Policy<'_>,
-    statement: &'a Statement<'a>,
-    on: On,
-    deed: Deed,
-) -> Option<Place<'a>> {
+fn on<'a>(statement: &'a Statement<'a>, on: On, deed: Deed) -> Option<Place<'a>> {
     let element = statement.resource.as_ref()?;
     if element.negated {
         return (on == On::NotResource).then_some(Place::Key(element.entry));
@@ -171,11 +167,11 @@ fn on<'a>(
         return None;
     }
     let mut texts = element.texts.iter();
-    texts.find(|text| is_wide(policy, text.text, deed)).map(|text| Place::Node(text.node))
+    texts.find(|text| is_wide(text.text, deed)).map(|text| Place::Node(text.node))
 }
 
 /// Whether a resource stands for more roles than one service's.
-fn is_wide(policy: &Policy<'_>, resource: &str, deed: Deed) -> bool {
+fn is_wide(resource: &str, deed: Deed) -> bool {
     if resource == "*" {
         return true;
     }
@@ -190,8 +186,7 @@ fn is_wide(policy: &Policy<'_>, resource: &str, deed: Deed) -> bool {
         Deed::PassRole => {
             let name = fixed.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
             let name = name.strip_prefix("aws").or(name.strip_prefix("amazon")).unwrap_or(&name);
-            let prefixes = policy.data.map(|data| data.prefixes()).unwrap_or_default();
-            prefixes.iter().any(|prefix| name.starts_with(prefix))
+            reference::services().any(|service| name.starts_with(service.prefix))
         }
         Deed::CreateServiceLinkedRole => {
             let path = fixed.strip_prefix("role/aws-service-role/");
@@ -205,7 +200,7 @@ fn report(policy: &Policy<'_>, sink: &mut Sink<'_>, how: (By, On), deed: Deed, m
     for statement in policy.statements.iter().filter(|s| s.allows()) {
         let Some(action) = by(statement, how.0, deed.action()) else { continue };
         let excused = how.1 == On::Pattern && statement.has_key(&[deed.key()]);
-        if !excused && let Some(resource) = on(policy, statement, how.1, deed) {
+        if !excused && let Some(resource) = on(statement, how.1, deed) {
             sink.add_all([action, resource], message);
         }
     }

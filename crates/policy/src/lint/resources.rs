@@ -4,10 +4,10 @@
 use super::Class::{Error, Suggestion};
 use super::PolicyKind::Resource;
 use super::facts::PARTITIONS;
+use super::formats::{self, Format};
 use super::pattern::{overlap, tokens};
-use super::view::{KnownService, Policy, ResourceKind, Text, split_arn};
+use super::view::{Policy, ResourceKind, Text, split_arn};
 use super::{Check, Sink, WITH_RESOURCES};
-use crate::glob::template;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -198,11 +198,9 @@ fn invalid_arn_region(policy: &Policy<'_>, sink: &mut Sink<'_>) {
             Some((_, regions)) => regions.contains(&region),
             None => super::facts::is_region(region) || !is_open(partition),
         };
-        if region.is_empty() || is_open(region) || valid {
-            continue;
-        }
-        let service = policy.service(arn.parts[2]);
-        if service.is_none_or(|service| !literal(&service, 3, region)) {
+        // A format may have another word there.
+        let valid = valid || formats::of(arn.parts[2]).iter().any(|format| format.region == region);
+        if !region.is_empty() && !is_open(region) && !valid {
             sink.add(
                 arn.text.node,
                 format_args!(
@@ -214,65 +212,17 @@ fn invalid_arn_region(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// Whether an ARN format of a service has this very text in a part.
-fn literal(service: &KnownService, part: usize, text: &str) -> bool {
-    let mut formats = service.resource_types.iter().flat_map(|known| &known.formats);
-    formats.any(|format| format.get(part).is_some_and(|own| own == text))
-}
-
-/// A type of resource, by its name, and an ARN format that an ARN fits.
-struct Fit {
-    name: String,
-    region: bool,
-    account: bool,
-}
-
-/// The ARN formats of an ARN's service whose resource part it may fit; `None` where the service, or
-/// none of its formats, is known, or the lint's effort is spent.
-fn fits(policy: &Policy<'_>, arn: &Arn<'_>) -> Option<Vec<Fit>> {
-    let prefix = arn.parts.get(2)?;
-    let service = policy.service(prefix).filter(|_| !is_open(prefix))?;
-    fits_of(policy, arn, &service)
-}
-
-/// As [`fits`], with the formats of a service that may not be the ARN's.
-fn fits_of(policy: &Policy<'_>, arn: &Arn<'_>, service: &KnownService) -> Option<Vec<Fit>> {
-    let [_, _, prefix, _, _, resource] = arn.parts.as_slice() else { return None };
-    let resource = tokens(resource);
-    let mut known = false;
-    let mut out = Vec::new();
-    for kind in &service.resource_types {
-        for format in &kind.formats {
-            let [_, _, own, region, account, rest] = format.as_slice() else { continue };
-            // A service may have ARNs of others: AWS Backup's recovery points are of any.
-            if own != prefix && !(own.contains("${") && service.prefix == **prefix) {
-                continue;
-            }
-            known = true;
-            let format = template(rest);
-            if !policy.spend(format.len() * resource.len() / 8 + 1) {
-                return None;
-            }
-            if overlap(&format, &resource, false) {
-                let name = kind.name.clone();
-                out.push(Fit { name, region: !region.is_empty(), account: !account.is_empty() });
-            }
-        }
-    }
-    known.then_some(out)
-}
-
 /// ARNs of six parts with the formats that they fit, of which there are some.
-fn fitting<'a>(policy: &'a Policy<'a>) -> impl Iterator<Item = (Arn<'a>, Vec<Fit>)> {
+fn fitting<'a>(policy: &'a Policy<'a>) -> impl Iterator<Item = (Arn<'a>, Vec<&'static Format>)> {
     arns(policy).filter_map(|arn| {
-        let fits = fits(policy, &arn)?;
+        let fits = formats::fitting(policy, &arn.parts)?;
         (!fits.is_empty()).then_some((arn, fits))
     })
 }
 
 fn missing_arn_region(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (arn, fits) in fitting(policy) {
-        if arn.parts[3].is_empty() && fits.iter().all(|fit| fit.region) {
+        if arn.parts[3].is_empty() && fits.iter().all(|format| !format.region.is_empty()) {
             sink.add(
                 arn.text.node,
                 format_args!("Add a Region to the {} resource ARN.", arn.parts[2]),
@@ -284,7 +234,8 @@ fn missing_arn_region(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 fn arn_region_not_allowed(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (arn, fits) in fitting(policy) {
         let region = arn.parts[3];
-        if !region.is_empty() && region != "*" && fits.iter().all(|fit| !fit.region) {
+        if !region.is_empty() && region != "*" && fits.iter().all(|format| format.region.is_empty())
+        {
             sink.add(
                 arn.text.node,
                 format_args!(
@@ -303,7 +254,7 @@ fn invalid_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (arn, account) in part(policy, 4) {
         let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
         let word = ACCOUNT_WORDS.contains(&account)
-            || policy.service(arn.parts[2]).is_some_and(|known| literal(&known, 4, account));
+            || formats::of(arn.parts[2]).iter().any(|format| format.account == account);
         if !account.is_empty() && !digits && !word && !is_open(account) {
             sink.add(
                 arn.text.node,
@@ -328,7 +279,10 @@ fn is_of_aws(arn: &Arn<'_>) -> bool {
 fn missing_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (arn, fits) in fitting(policy) {
         let Some(first) = fits.first() else { continue };
-        if arn.parts[4].is_empty() && fits.iter().all(|fit| fit.account) && !is_of_aws(&arn) {
+        if arn.parts[4].is_empty()
+            && fits.iter().all(|format| !format.account.is_empty())
+            && !is_of_aws(&arn)
+        {
             sink.add(
                 arn.text.node,
                 format_args!(
@@ -344,7 +298,10 @@ fn missing_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 fn arn_account_not_allowed(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for (arn, fits) in fitting(policy) {
         let account = arn.parts[4];
-        if !account.is_empty() && account != "*" && fits.iter().all(|fit| !fit.account) {
+        if !account.is_empty()
+            && account != "*"
+            && fits.iter().all(|format| format.account.is_empty())
+        {
             sink.add(
                 arn.text.node,
                 format_args!(
@@ -357,18 +314,8 @@ fn arn_account_not_allowed(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 fn invalid_arn_resource(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    // An ARN may be of a type that another service has: `sts` has accounts' roots, which are `iam`'s.
-    let elsewhere = |arn: &Arn<'_>| {
-        let prefixes = policy.data.map(|data| data.prefixes()).unwrap_or_default();
-        prefixes.iter().any(|prefix| {
-            let service = policy.service(prefix);
-            let fits = service.and_then(|service| fits_of(policy, arn, &service));
-            fits.is_some_and(|fits| !fits.is_empty())
-        })
-    };
     for arn in arns(policy) {
-        let none = fits(policy, &arn).is_some_and(|fits| fits.is_empty());
-        if none && !elsewhere(&arn) && policy.spend(1) {
+        if formats::fitting(policy, &arn.parts).is_some_and(|fits| fits.is_empty()) {
             sink.add(
                 arn.text.node,
                 "Resource ARN does not match the expected ARN format. Update the resource portion of \
@@ -516,9 +463,11 @@ pub(super) mod tests {
             r#""Resource": "arn:aws:iam::123456789012:roles/a""#,
             r#""arn:aws:iam::123456789012:roles/a""#,
         )
-        .but(r#""Resource": ["arn:aws:iam::123456789012:ro*", "arn:aws:ec2:us-east-1::x",
+        .but(r#""Resource": ["arn:aws:iam::123456789012:ro*", "arn:aws:nothing:us-east-1::x",
                "arn:aws:iam::123456789012:root",
-               "arn:aws:backup:eu-west-1:123456789012:recovery-point:a"]"#),
+               "arn:aws:backup:eu-west-1:123456789012:recovery-point:a",
+               "arn:aws:apigateway:eu-west-1::/tags", "arn:aws:apigateway:*::/v2/apis/*",
+               "arn:aws:cloudformation:eu-west-1:aws:transform/Serverless-2016-10-31"]"#),
         case("UNSUPPORTED_RESOURCE_ARN_IN_POLICY", "AWS::S3::Bucket", r#""Resource": "*""#, r#""*""#)
             .says(
                 "The resource ARN is not supported for the resource-based policy attached to the \

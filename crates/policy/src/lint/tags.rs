@@ -2,10 +2,12 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_tags.html>
 
 use super::Class::{SecurityWarning, Suggestion};
+use super::keys::has_key;
 use super::tree::Place;
 use super::view::{Condition, Policy, Statement};
 use super::{ALL, Check, Sink};
 use crate::document::{Comparison, Effect};
+use crate::reference::{self, Action};
 use std::collections::BTreeMap;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -65,23 +67,22 @@ fn on_tags<'a>(
 }
 
 /// The services of a statement's actions of which none has a key. Patterns of services are passed over.
-fn without_key(policy: &Policy<'_>, statement: &Statement<'_>, key: &str) -> Vec<String> {
-    let Some(data) = policy.data else { return Vec::new() };
-    let mut services: BTreeMap<String, bool> = BTreeMap::new();
+fn without_key(policy: &Policy<'_>, statement: &Statement<'_>, key: &str) -> Vec<&'static str> {
+    let mut services: BTreeMap<&str, bool> = BTreeMap::new();
     for action in statement.actions() {
         let Some((prefix, name)) = action.text.split_once(':') else { continue };
-        let Some(service) = policy.service(prefix) else { continue };
+        let Some(service) = reference::service(prefix) else { continue };
         if !policy.spend(1_000) {
             return Vec::new();
         }
-        let found = if name.contains(['*', '?']) {
-            data.actions_matching(action.text)
+        let found: Vec<&Action> = if name.contains(['*', '?']) {
+            reference::actions_matching(action.text).collect()
         } else {
-            data.action(action.text).into_iter().collect()
+            service.action(name).into_iter().collect()
         };
         if !found.is_empty() {
-            let has = found.iter().any(|action| policy.action_has_key(action, key));
-            *services.entry(service.prefix.clone()).or_default() |= has;
+            let has = found.iter().any(|action| has_key(action, key));
+            *services.entry(service.prefix).or_default() |= has;
         }
     }
     services.into_iter().filter(|(_, has)| !has).map(|(prefix, _)| prefix).collect()
@@ -172,18 +173,18 @@ pub(super) mod tests {
         case(
             "DENY_WITH_UNSUPPORTED_TAG_CONDITION_KEY_FOR_SERVICE",
             "scp",
-            r#""Effect": "Deny", "Action": ["s3:*", "sqs:SendMessage", "dynamodb:GetItem"],
+            r#""Effect": "Deny", "Action": ["polly:*", "sqs:SendMessage", "sts:GetCallerIdentity"],
                "Condition": {"StringEquals": {"aws:ResourceTag/env": "prod"}}"#,
             r#""prod""#,
         )
         .says(
             "Using the effect Deny with the tag condition key aws:ResourceTag/env and actions for \
-             services with the following prefixes can be overly permissive: dynamodb, s3. Actions for \
+             services with the following prefixes can be overly permissive: polly, sts. Actions for \
              the listed services are not denied by this statement. We recommend that you move these \
              actions to a different statement without this condition key.",
         )
         .but(
-            r#""Effect": "Deny", "Action": ["s3:*", "sqs:SendMessage"],
+            r#""Effect": "Deny", "Action": ["polly:*", "sqs:SendMessage"],
                "Condition": {"StringNotEquals": {"aws:ResourceTag/env": "prod"}}"#,
         ),
         case(

@@ -349,7 +349,7 @@ fn foranyvalue_with_audience_claim_type(policy: &Policy<'_>, sink: &mut Sink<'_>
 fn confirm_audience_claim_type(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for condition in audiences(policy, SetPrefix::ForAllValues) {
         // A key that is known to have one value has a finding of its own.
-        if policy.key_type(condition.key).is_none() {
+        if condition.key_type().is_none() {
             sink.add(
                 &condition.entry.node,
                 format_args!(

@@ -1,16 +1,14 @@
-//! A document seen as a policy: statements, their elements, and what the service data says of them.
+//! A document seen as a policy: statements, their elements, and what the reference says of them.
 //! What is not of the grammar is left out here; the grammar's own checks speak of it.
 
 use super::PolicyKind;
-use super::data::{Action, ServiceData, key_matches};
-use super::facts::{Family, GLOBAL_KEYS, KeyType};
+use super::facts::{Family, KeyType, condition_key};
 use super::tree::{Entry, Node, Value};
 use crate::document::{Comparison, Effect, Operator};
 use crate::glob;
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use crate::reference::ConditionKey;
+use std::cell::Cell;
 use std::ops::Range;
-use std::rc::Rc;
 
 /// How many steps of comparing patterns one lint may take: a policy of AWS's greatest size stays far
 /// below, and a document that was made to take long is looked at in part.
@@ -25,10 +23,8 @@ pub(super) struct Policy<'a> {
     pub root: &'a Node,
     pub kind: PolicyKind,
     pub resource: Option<ResourceKind>,
-    pub data: Option<&'a dyn ServiceData>,
     pub statements: Vec<Statement<'a>>,
     effort: Cell<u64>,
-    services: RefCell<HashMap<String, Option<Rc<KnownService>>>>,
 }
 
 /// The resources that `ValidatePolicy` knows by their type.
@@ -117,33 +113,9 @@ pub(super) struct Condition<'a> {
     /// The entry of the key.
     pub entry: &'a Entry,
     pub key: &'a str,
+    /// What the reference has under that key.
+    pub known: Option<ConditionKey>,
     pub values: Vec<&'a Node>,
-}
-
-/// A service, and its actions' names in lower case.
-pub(super) struct KnownService {
-    pub prefix: String,
-    pub actions: Vec<String>,
-    names: HashSet<String>,
-    pub condition_keys: Vec<String>,
-    pub resource_types: Vec<KnownType>,
-}
-
-/// A type of resource with its ARN formats, each cut into its six parts.
-pub(super) struct KnownType {
-    pub name: String,
-    pub formats: Vec<Vec<String>>,
-    pub condition_keys: Vec<String>,
-}
-
-impl KnownService {
-    pub fn has_action(&self, name: &str) -> bool {
-        self.names.contains(&name.to_ascii_lowercase())
-    }
-
-    pub fn has_key(&self, key: &str) -> bool {
-        self.condition_keys.iter().any(|template| key_matches(template, key))
-    }
 }
 
 impl<'a> Policy<'a> {
@@ -152,7 +124,6 @@ impl<'a> Policy<'a> {
         root: &'a Node,
         kind: PolicyKind,
         resource_type: Option<&str>,
-        data: Option<&'a dyn ServiceData>,
     ) -> Self {
         let statements = root.entries().iter().filter(|entry| entry.key == "Statement");
         let statements = statements.flat_map(|entry| entry.node.items());
@@ -162,10 +133,8 @@ impl<'a> Policy<'a> {
             root,
             kind,
             resource: resource_type.and_then(ResourceKind::parse),
-            data,
             statements: statements.filter(is_map).map(Statement::new).collect(),
             effort: Cell::new(EFFORT),
-            services: RefCell::default(),
         }
     }
 
@@ -195,60 +164,6 @@ impl<'a> Policy<'a> {
         self.effort.set(left);
         left > 0
     }
-
-    /// What is known of a service; `None` without service data too.
-    pub fn service(&self, prefix: &str) -> Option<Rc<KnownService>> {
-        let data = self.data?;
-        let prefix = prefix.to_ascii_lowercase();
-        if let Some(known) = self.services.borrow().get(&prefix) {
-            return known.clone();
-        }
-        let known = data.service(&prefix).map(|service| {
-            let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-            let parts = |format: &&str| split_arn(format).into_iter().map(str::to_owned).collect();
-            Rc::new(KnownService {
-                prefix: service.prefix.to_owned(),
-                actions: own(&service.actions),
-                names: service.actions.iter().map(|name| name.to_ascii_lowercase()).collect(),
-                condition_keys: own(&service.condition_keys),
-                resource_types: service
-                    .resource_types
-                    .iter()
-                    .map(|known| KnownType {
-                        name: known.name.to_owned(),
-                        formats: known.arn_formats.iter().map(parts).collect(),
-                        condition_keys: own(&known.condition_keys),
-                    })
-                    .collect(),
-            })
-        });
-        self.services.borrow_mut().insert(prefix, known.clone());
-        known
-    }
-
-    /// Whether an action, or a resource that it acts on, has a condition key.
-    pub fn action_has_key(&self, action: &Action<'_>, key: &str) -> bool {
-        let has = |keys: &[&str]| keys.iter().any(|template| key_matches(template, key));
-        let service = self.service(action.service);
-        has(&action.condition_keys)
-            || action.resource_types.iter().any(|on| {
-                let types = service.iter().flat_map(|service| &service.resource_types);
-                let mut keys =
-                    types.filter(|t| t.name == on.resource_type).flat_map(|t| &t.condition_keys);
-                has(&on.condition_keys) || keys.any(|template| key_matches(template, key))
-            })
-    }
-
-    /// What is known of a condition key.
-    pub fn key_type(&self, key: &str) -> Option<KeyType> {
-        if let Some((_, known)) = GLOBAL_KEYS.iter().find(|(name, _)| key_matches(name, key)) {
-            return Some(*known);
-        }
-        let name = self.data?.condition_key(key)?.value_type;
-        let item = name.strip_prefix("ArrayOf");
-        let family = Family::of_type(item.unwrap_or(name))?;
-        Some(KeyType { family, many: item.is_some() })
-    }
 }
 
 impl<'a> Statement<'a> {
@@ -277,6 +192,7 @@ impl<'a> Statement<'a> {
                 operator,
                 entry,
                 key: &entry.key,
+                known: condition_key(&entry.key),
                 values: entry.node.items().iter().collect(),
             })
         });
@@ -334,6 +250,11 @@ impl<'a> Condition<'a> {
 
     pub fn is(&self, key: &str) -> bool {
         self.key.eq_ignore_ascii_case(key)
+    }
+
+    /// What its key holds, where that is known.
+    pub fn key_type(&self) -> Option<KeyType> {
+        KeyType::of(self.known.as_ref()?)
     }
 
     /// Its values as text, with their places.

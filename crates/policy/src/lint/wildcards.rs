@@ -451,7 +451,7 @@ pub(super) mod tests {
                     );
                     let root = super::super::tree::read(&document).unwrap();
                     let kind = super::super::PolicyKind::Identity;
-                    let policy = Policy::new(&document, &root, kind, None, None);
+                    let policy = Policy::new(&document, &root, kind, None);
                     let want = match (holds(true), holds(false)) {
                         (true, true) => Meaning::Always,
                         (true, false) => Meaning::Present,
