@@ -6,7 +6,7 @@ use super::facts::any_of;
 use super::keys::has_key;
 use super::tree::Place;
 use super::view::{Policy, ResourceKind};
-use super::{ALL, Check, NAMING_PRINCIPALS, Sink, nearest};
+use super::{ALL, Check, NAMING_PRINCIPALS, Sink, count, nearest};
 use crate::glob;
 use crate::reference;
 
@@ -83,12 +83,15 @@ fn invalid_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
         if service.action(name).is_some() {
             continue;
         }
-        if !policy.spend(service.actions().count() * (1 + name.len())) || sink.is_full() {
+        let steps = service.actions().count() * (4 + name.len());
+        if !policy.spend(steps) || sink.is_full() {
             return;
         }
+        count(steps);
         let mut names = service.actions().map(|action| action.name);
         if is_pattern(name) {
-            if !names.any(|known| glob::action(name, known)) {
+            let pattern = glob::wildcards(name);
+            if !names.any(|known| glob::matches(&pattern, known, true)) {
                 sink.add(action.node, format_args!("The action {text} does not exist."));
             }
             continue;

@@ -216,7 +216,7 @@ fn forallvalues_with_single_valued_key(policy: &Policy<'_>, sink: &mut Sink<'_>)
 
 /// Keys with the family of the operator and that of the key.
 fn families<'a>(
-    policy: &'a Policy<'a>,
+    policy: &'a Policy<'_>,
 ) -> impl Iterator<Item = (&'a Condition<'a>, Family, Family)> {
     policy.conditions().filter_map(|(_, condition)| {
         Some((condition, condition.family()?, condition.key_type()?.family))

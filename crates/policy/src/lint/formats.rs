@@ -64,9 +64,12 @@ pub(super) fn fitting(policy: &Policy<'_>, parts: &[&str]) -> Option<Vec<&'stati
     let [_, _, service, _, _, resource] = *parts else { return None };
     let known = of(service);
     let resource = tokens(resource);
-    let steps = known.iter().map(|format| format.resource.len() * resource.len() / 8 + 1).sum();
-    if known.is_empty() || !policy.spend(steps) {
+    if known.is_empty() {
         return None;
     }
-    Some(known.iter().filter(|format| overlap(&format.resource, &resource, false)).collect())
+    let fits = |format: &&Format| {
+        policy.spend(1) && overlap(&format.resource, &resource, false, |steps| policy.spend(steps))
+    };
+    let found = known.iter().filter(fits).collect();
+    policy.spend(1).then_some(found)
 }

@@ -6,7 +6,7 @@ use super::PolicyKind::Resource;
 use super::facts::{UNLISTED_KEYS, any_of, sets_key};
 use super::tree::Place;
 use super::view::{Condition, Policy, ResourceKind, Statement};
-use super::{ALL, Check, Sink};
+use super::{ALL, Check, Sink, count};
 use crate::Arn;
 use crate::reference::{self, Action, ConditionKey};
 
@@ -99,7 +99,10 @@ fn invalid_condition_key_format(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 
 /// Whether an action, or a resource that it acts on, has a condition key.
 pub(super) fn has_key(action: &Action, key: &str) -> bool {
-    let is_it = |known: ConditionKey| known.is_called(key);
+    let is_it = |known: ConditionKey| {
+        count(1);
+        known.is_called(key)
+    };
     let unlisted = UNLISTED_KEYS.iter().find(|(unlisted, _)| unlisted.eq_ignore_ascii_case(key));
     action.condition_keys().any(is_it)
         || action.resource_types().any(|on| {
@@ -159,7 +162,7 @@ fn invalid_global_condition_key(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Keys that are neither known nor `aws:` ones, with what stands before their colon.
-fn service_keys<'a>(policy: &'a Policy<'a>) -> impl Iterator<Item = (&'a Condition<'a>, &'a str)> {
+fn service_keys<'a>(policy: &'a Policy<'_>) -> impl Iterator<Item = (&'a Condition<'a>, &'a str)> {
     let unknown = policy.conditions().map(|(_, c)| c).filter(|c| c.known.is_none());
     unknown
         .filter(|condition| !is_global(condition.key))

@@ -258,11 +258,23 @@ impl Location {
     }
 }
 
+/// Counts steps of the loops that a document could make long, for the test that bounds them.
+#[inline]
+fn count(steps: usize) {
+    #[cfg(test)]
+    tests::STEPS.with(|sum| sum.set(sum.get() + steps as u64));
+    #[cfg(not(test))]
+    let _ = steps;
+}
+
 /// The same name, but for some letters: what a misspelt name was likely meant to be.
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
     let near = 1 + name.len() / 5;
-    let distance = |other: &&str| strsim::osa_distance(&name, &other.to_ascii_lowercase());
+    let distance = |other: &&str| {
+        count(name.len() * other.len());
+        strsim::osa_distance(&name, &other.to_ascii_lowercase())
+    };
     known
         .into_iter()
         .filter(|other| other.len().abs_diff(name.len()) <= near)

@@ -9,7 +9,7 @@ use super::tree::Place;
 use super::view::{Policy, Statement, Text, split_arn};
 use super::{Check, PolicyKind, Sink};
 use crate::glob;
-use crate::glob::template;
+use crate::glob::{Token, template};
 use crate::reference;
 
 const KINDS: &[PolicyKind] = &[Identity];
@@ -177,8 +177,10 @@ fn is_wide(resource: &str, deed: Deed) -> bool {
     }
     let parts = split_arn(resource);
     let [_, _, service, _, _, role] = parts.as_slice() else { return false };
-    let iam = overlap(&tokens("iam"), &tokens(service), false);
-    let is_role = overlap(&template("role/${Name}"), &tokens(role), false);
+    // The formats are short, and each resource is looked at once for each check.
+    let meets = |format: &[Token], text: &str| overlap(format, &tokens(text), false, |_| true);
+    let iam = meets(&tokens("iam"), service);
+    let is_role = meets(&template("role/${Name}"), role);
     let Some(at) = role.find(['*', '?']) else { return false };
     let fixed = &role[..at];
     let of_service = match deed {

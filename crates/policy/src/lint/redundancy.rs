@@ -4,7 +4,7 @@ use super::Class::Suggestion;
 use super::pattern::{covers, tokens};
 use super::tree::{Node, Place, Value};
 use super::view::{Policy, Text, split_arn};
-use super::{ALL, Check, Sink, WITH_RESOURCES};
+use super::{ALL, Check, Sink, WITH_RESOURCES, count};
 use crate::document::Comparison;
 use crate::glob::Token;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -55,9 +55,9 @@ fn redundant<'a, P>(
     let is_pattern = |at: &usize| !repeated[*at] && texts[*at].text.contains(['*', '?']);
     let patterns: Vec<usize> = (0..texts.len()).filter(is_pattern).collect();
     let covered = |at: usize| {
-        let mut within_effort =
-            patterns.iter().take_while(|_| policy.spend(texts[at].text.len() + 1));
+        let mut within_effort = patterns.iter().take_while(|_| policy.spend(1));
         within_effort.any(|other| {
+            count(1);
             let (one, pattern) = (&prepared[at], &prepared[*other]);
             *other != at && within(pattern, one) && !(at < *other && within(one, pattern))
         })
@@ -67,7 +67,9 @@ fn redundant<'a, P>(
 }
 
 fn redundant_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    let within = |pattern: &Vec<Token>, action: &Vec<Token>| covers(pattern, action, true);
+    let within = |pattern: &Vec<Token>, action: &Vec<Token>| {
+        covers(pattern, action, true, |steps| policy.spend(steps))
+    };
     for element in policy.statements.iter().filter_map(|s| s.action.as_ref()) {
         let found = redundant(policy, &element.texts, tokens, str::to_ascii_lowercase, within);
         if let Some(first) = found.first() {
@@ -87,11 +89,14 @@ fn redundant_action(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 fn redundant_resource(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     // A wildcard stays within its part, so each part must cover its like; a lone `*` covers all.
     let prepare = |text: &str| split_arn(text).into_iter().map(literal).collect();
+    let part_within = |(pattern, part): (&Vec<Token>, &Vec<Token>)| {
+        covers(pattern, part, false, |s| policy.spend(s))
+    };
     let within = |pattern: &Vec<Vec<Token>>, resource: &Vec<Vec<Token>>| {
         let all = matches!(pattern.as_slice(), [one] if matches!(one.as_slice(), [Token::Any]));
         all || (pattern.len() == 6
             && resource.len() == 6
-            && pattern.iter().zip(resource).all(|(pattern, part)| covers(pattern, part, false)))
+            && pattern.iter().zip(resource).all(part_within))
     };
     for element in policy.statements.iter().filter_map(|s| s.resource.as_ref()) {
         let found = redundant(policy, &element.texts, prepare, str::to_owned, within);

@@ -6,7 +6,7 @@ use super::PolicyKind::Resource;
 use super::facts::PARTITIONS;
 use super::formats::{self, Format};
 use super::pattern::{overlap, tokens};
-use super::view::{Policy, ResourceKind, Text, split_arn};
+use super::view::{Policy, ResourceArn, ResourceKind, split_arn};
 use super::{Check, Sink, WITH_RESOURCES};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -108,23 +108,12 @@ fn is_open(text: &str) -> bool {
     text.contains(['*', '?']) || text.contains("${")
 }
 
-/// A resource ARN with its parts.
-struct Arn<'a> {
-    text: Text<'a>,
-    parts: Vec<&'a str>,
-}
-
-/// The resources that begin as ARNs do, however many parts they have.
-fn arns<'a>(policy: &'a Policy<'_>) -> impl Iterator<Item = Arn<'a>> {
-    let all = policy.resources().map(|text| Arn { text, parts: split_arn(text.text) });
-    all.filter(|arn| arn.parts.len() > 1 && arn.parts[0] == "arn")
-}
-
-fn part<'a>(policy: &'a Policy<'_>, at: usize) -> impl Iterator<Item = (Arn<'a>, &'a str)> {
-    arns(policy).filter_map(move |arn| {
-        let part = *arn.parts.get(at)?;
-        Some((arn, part))
-    })
+/// The ARNs that have a part.
+fn part<'a>(
+    policy: &'a Policy<'_>,
+    at: usize,
+) -> impl Iterator<Item = (&'a ResourceArn<'a>, &'a str)> {
+    policy.arns.iter().filter_map(move |arn| Some((arn, *arn.parts.get(at)?)))
 }
 
 fn invalid_arn_prefix(policy: &Policy<'_>, sink: &mut Sink<'_>) {
@@ -138,7 +127,7 @@ fn invalid_arn_prefix(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 fn missing_arn_field(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    for arn in arns(policy).filter(|arn| arn.parts.len() < 6) {
+    for arn in policy.arns.iter().filter(|arn| arn.parts.len() < 6) {
         sink.add(
             arn.text.node,
             "Resource ARNs must include at least 6 fields in the following structure: \
@@ -213,10 +202,12 @@ fn invalid_arn_region(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 /// ARNs of six parts with the formats that they fit, of which there are some.
-fn fitting<'a>(policy: &'a Policy<'a>) -> impl Iterator<Item = (Arn<'a>, Vec<&'static Format>)> {
-    arns(policy).filter_map(|arn| {
-        let fits = formats::fitting(policy, &arn.parts)?;
-        (!fits.is_empty()).then_some((arn, fits))
+fn fitting<'a>(
+    policy: &'a Policy<'_>,
+) -> impl Iterator<Item = (&'a ResourceArn<'a>, &'a [&'static Format])> {
+    policy.arns.iter().filter_map(|arn| {
+        let formats = arn.formats.as_deref()?;
+        (!formats.is_empty()).then_some((arn, formats))
     })
 }
 
@@ -269,7 +260,7 @@ fn invalid_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 
 /// Whether a resource is, by its name, one of those that AWS shares with every account, whose ARNs have
 /// none: `document/AWS-RunShellScript`, `parameter/aws/service/…`, and all such documents.
-fn is_of_aws(arn: &Arn<'_>) -> bool {
+fn is_of_aws(arn: &ResourceArn<'_>) -> bool {
     let name = arn.parts[5].split_once(['/', ':']).map_or("", |(_, name)| name);
     let begins =
         |word: &str| name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
@@ -281,7 +272,7 @@ fn missing_arn_account(policy: &Policy<'_>, sink: &mut Sink<'_>) {
         let Some(first) = fits.first() else { continue };
         if arn.parts[4].is_empty()
             && fits.iter().all(|format| !format.account.is_empty())
-            && !is_of_aws(&arn)
+            && !is_of_aws(arn)
         {
             sink.add(
                 arn.text.node,
@@ -314,8 +305,8 @@ fn arn_account_not_allowed(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 fn invalid_arn_resource(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    for arn in arns(policy) {
-        if formats::fitting(policy, &arn.parts).is_some_and(|fits| fits.is_empty()) {
+    for arn in &policy.arns {
+        if arn.formats.as_ref().is_some_and(Vec::is_empty) {
             sink.add(
                 arn.text.node,
                 "Resource ARN does not match the expected ARN format. Update the resource portion of \
@@ -343,12 +334,10 @@ fn unsupported_resource_arn_in_policy(policy: &Policy<'_>, sink: &mut Sink<'_>) 
         // A lone `*`, which is every resource, is none of them for a bucket.
         let supported = formats_of(resource).iter().any(|format| {
             let format: Vec<&str> = format.split(':').collect();
-            parts.len() == 6
-                && policy.spend(text.text.len())
-                && parts
-                    .iter()
-                    .zip(&format)
-                    .all(|(own, format)| overlap(&tokens(format), &tokens(own), false))
+            let meets = |(own, format): (&&str, &&str)| {
+                overlap(&tokens(format), &tokens(own), false, |steps| policy.spend(steps))
+            };
+            parts.len() == 6 && parts.iter().zip(&format).all(meets)
         });
         if !supported {
             sink.add(

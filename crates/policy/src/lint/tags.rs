@@ -5,10 +5,11 @@ use super::Class::{SecurityWarning, Suggestion};
 use super::keys::has_key;
 use super::tree::Place;
 use super::view::{Condition, Policy, Statement};
-use super::{ALL, Check, Sink};
+use super::{ALL, Check, Sink, count};
 use crate::document::{Comparison, Effect};
+use crate::glob;
 use crate::reference::{self, Action};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -53,88 +54,114 @@ fn needs_key(condition: &Condition<'_>) -> bool {
     if null { present } else { !holds_without }
 }
 
-/// Conditions on a resource's tag that need it, in statements of an effect.
+/// A statement's conditions on a resource's tag that need it, where it has an effect.
 fn on_tags<'a>(
-    policy: &'a Policy<'a>,
+    statement: &'a Statement<'a>,
     effect: Effect,
-) -> impl Iterator<Item = (&'a Statement<'a>, &'a Condition<'a>)> {
+) -> impl Iterator<Item = &'a Condition<'a>> {
     let tag = |key: &str| {
         key.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("aws:ResourceTag/"))
     };
-    policy.conditions().filter(move |(statement, condition)| {
+    let conditions = statement.conditions.iter();
+    conditions.filter(move |condition| {
         statement.effect == Some(effect) && tag(condition.key) && needs_key(condition)
     })
 }
 
-/// The services of a statement's actions of which none has a key. Patterns of services are passed over.
-fn without_key(policy: &Policy<'_>, statement: &Statement<'_>, key: &str) -> Vec<&'static str> {
-    let mut services: BTreeMap<&str, bool> = BTreeMap::new();
-    for action in statement.actions() {
+/// A statement's conditions on tags, each with the services of the statement's actions none of which has
+/// the key. Patterns of services are passed over.
+fn without_key<'a>(
+    policy: &'a Policy<'_>,
+    effect: Effect,
+) -> impl Iterator<Item = (&'a Condition<'a>, String)> {
+    policy.statements.iter().flat_map(move |statement| {
+        let conditions: Vec<_> = on_tags(statement, effect).collect();
+        let services = if conditions.is_empty() { None } else { services(policy, statement) };
+        let services = services.unwrap_or_default();
+        conditions.into_iter().filter_map(move |condition| {
+            let without = |actions: &Vec<&Action>| {
+                let mut within_effort = actions.iter().take_while(|_| policy.spend(50));
+                actions.len() > 0 && !within_effort.any(|action| has_key(action, condition.key))
+            };
+            let found = services.iter().filter(|(_, actions)| without(actions));
+            let prefixes: Vec<&str> = found.map(|(prefix, _)| *prefix).collect();
+            (!prefixes.is_empty() && policy.spend(1)).then(|| (condition, prefixes.join(", ")))
+        })
+    })
+}
+
+/// The services that a statement's actions name, with the actions that there are; `None` where the
+/// lint's effort is spent.
+fn services(
+    policy: &Policy<'_>,
+    statement: &Statement<'_>,
+) -> Option<BTreeMap<&'static str, Vec<&'static Action>>> {
+    let mut seen = HashSet::new();
+    let mut out: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for action in statement.actions().iter().filter(|action| seen.insert(action.text)) {
         let Some((prefix, name)) = action.text.split_once(':') else { continue };
         let Some(service) = reference::service(prefix) else { continue };
-        if !policy.spend(1_000) {
-            return Vec::new();
-        }
-        let found: Vec<&Action> = if name.contains(['*', '?']) {
-            reference::actions_matching(action.text).collect()
+        let actions = out.entry(service.prefix).or_default();
+        if name.contains(['*', '?']) {
+            let steps = service.actions().count() * (4 + name.len());
+            if !policy.spend(steps) {
+                return None;
+            }
+            count(steps);
+            let pattern = glob::wildcards(name);
+            let matches = |action: &&Action| glob::matches(&pattern, action.name, true);
+            actions.extend(service.actions().filter(matches));
         } else {
-            service.action(name).into_iter().collect()
-        };
-        if !found.is_empty() {
-            let has = found.iter().any(|action| has_key(action, key));
-            *services.entry(service.prefix).or_default() |= has;
+            actions.extend(service.action(name));
         }
     }
-    services.into_iter().filter(|(_, has)| !has).map(|(prefix, _)| prefix).collect()
+    Some(out)
 }
 
 fn deny_with_unsupported_tag_condition_key_for_service(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    for (statement, condition) in on_tags(policy, Effect::Deny) {
-        let services = without_key(policy, statement, condition.key);
-        if !services.is_empty() {
-            sink.add(
-                Place::Node(&condition.entry.node),
-                format_args!(
-                    "Using the effect Deny with the tag condition key {} and actions for services \
-                     with the following prefixes can be overly permissive: {}. Actions for the \
-                     listed services are not denied by this statement. We recommend that you move \
-                     these actions to a different statement without this condition key.",
-                    condition.key,
-                    services.join(", ")
-                ),
-            );
-        }
+    for (condition, services) in without_key(policy, Effect::Deny) {
+        sink.add(
+            Place::Node(&condition.entry.node),
+            format_args!(
+                "Using the effect Deny with the tag condition key {} and actions for services with \
+                 the following prefixes can be overly permissive: {services}. Actions for the listed \
+                 services are not denied by this statement. We recommend that you move these actions \
+                 to a different statement without this condition key.",
+                condition.key
+            ),
+        );
     }
 }
 
 fn allow_with_unsupported_tag_condition_key_for_service(policy: &Policy<'_>, sink: &mut Sink<'_>) {
-    for (statement, condition) in on_tags(policy, Effect::Allow) {
-        let services = without_key(policy, statement, condition.key);
-        if !services.is_empty() {
-            sink.add(
-                Place::Node(&condition.entry.node),
-                format_args!(
-                    "Using the effect Allow with the tag condition key {} and actions for services \
-                     with the following prefixes does not affect the policy: {}. Actions for the \
-                     listed service are not allowed by this statement. We recommend that you move \
-                     these actions to a different statement without this condition key.",
-                    condition.key,
-                    services.join(", ")
-                ),
-            );
-        }
+    for (condition, services) in without_key(policy, Effect::Allow) {
+        sink.add(
+            Place::Node(&condition.entry.node),
+            format_args!(
+                "Using the effect Allow with the tag condition key {} and actions for services with \
+                 the following prefixes does not affect the policy: {services}. Actions for the \
+                 listed service are not allowed by this statement. We recommend that you move these \
+                 actions to a different statement without this condition key.",
+                condition.key
+            ),
+        );
     }
 }
 
-fn is_not_action(statement: &Statement<'_>) -> bool {
-    statement.action.as_ref().is_some_and(|element| element.negated)
+/// Conditions on a resource's tag in statements of an effect that have `NotAction`.
+fn with_not_action<'a>(
+    policy: &'a Policy<'_>,
+    effect: Effect,
+) -> impl Iterator<Item = &'a Condition<'a>> {
+    let negated = |s: &&Statement<'_>| s.action.as_ref().is_some_and(|element| element.negated);
+    policy.statements.iter().filter(negated).flat_map(move |s| on_tags(s, effect))
 }
 
 fn deny_notaction_with_unsupported_tag_condition_key_for_service(
     policy: &Policy<'_>,
     sink: &mut Sink<'_>,
 ) {
-    for (_, condition) in on_tags(policy, Effect::Deny).filter(|(s, _)| is_not_action(s)) {
+    for condition in with_not_action(policy, Effect::Deny) {
         sink.add(
             Place::Node(&condition.entry.node),
             format_args!(
@@ -152,7 +179,7 @@ fn allow_notaction_with_unsupported_tag_condition_key_for_service(
     policy: &Policy<'_>,
     sink: &mut Sink<'_>,
 ) {
-    for (_, condition) in on_tags(policy, Effect::Allow).filter(|(s, _)| is_not_action(s)) {
+    for condition in with_not_action(policy, Effect::Allow) {
         sink.add(
             Place::Node(&condition.entry.node),
             format_args!(

@@ -97,7 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// Values without variables under operators of a family.
 fn under<'a>(
-    policy: &'a Policy<'a>,
+    policy: &'a Policy<'_>,
     families: &'a [Family],
 ) -> impl Iterator<Item = (&'a Condition<'a>, Text<'a>)> {
     let conditions = policy.conditions().map(|(_, condition)| condition);
@@ -209,7 +209,7 @@ fn wildcard_without_like_operator(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Values of keys that stand for themselves alone, under operators of text or ARNs.
-fn of<'a>(policy: &'a Policy<'a>, keys: &'a [&str]) -> impl Iterator<Item = (&'a str, Text<'a>)> {
+fn of<'a>(policy: &'a Policy<'_>, keys: &'a [&str]) -> impl Iterator<Item = (&'a str, Text<'a>)> {
     under(policy, &[Family::Text, Family::Arn])
         .filter(|(condition, _)| any_of(keys, condition.key))
         .filter(|(_, text)| !text.text.contains(['*', '?']))

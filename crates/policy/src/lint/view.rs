@@ -3,6 +3,7 @@
 
 use super::PolicyKind;
 use super::facts::{Family, KeyType, condition_key};
+use super::formats::{self, Format};
 use super::tree::{Entry, Node, Value};
 use crate::document::{Comparison, Effect, Operator};
 use crate::glob;
@@ -12,7 +13,7 @@ use std::ops::Range;
 
 /// How many steps of comparing patterns one lint may take: a policy of AWS's greatest size stays far
 /// below, and a document that was made to take long is looked at in part.
-const EFFORT: u64 = 20_000_000;
+const EFFORT: u64 = 10_000_000;
 
 /// How many conditions of a statement are looked at.
 const CONDITIONS: usize = 5_000;
@@ -24,6 +25,8 @@ pub(super) struct Policy<'a> {
     pub kind: PolicyKind,
     pub resource: Option<ResourceKind>,
     pub statements: Vec<Statement<'a>>,
+    /// The resources that begin as ARNs do, however many parts they have.
+    pub arns: Vec<ResourceArn<'a>>,
     effort: Cell<u64>,
 }
 
@@ -89,6 +92,15 @@ pub(super) struct Text<'a> {
     pub text: &'a str,
 }
 
+/// A resource ARN.
+pub(super) struct ResourceArn<'a> {
+    pub text: Text<'a>,
+    /// Six, where it is whole.
+    pub parts: Vec<&'a str>,
+    /// The formats of its service that it may be of; `None` where that is not known.
+    pub formats: Option<Vec<&'static Format>>,
+}
+
 /// A value under a key of `Principal`.
 #[derive(Clone, Copy)]
 pub(super) struct PrincipalValue<'a> {
@@ -128,14 +140,17 @@ impl<'a> Policy<'a> {
         let statements = root.entries().iter().filter(|entry| entry.key == "Statement");
         let statements = statements.flat_map(|entry| entry.node.items());
         let is_map = |node: &&Node| matches!(node.value, Value::Map(_));
-        Self {
+        let mut policy = Self {
             text,
             root,
             kind,
             resource: resource_type.and_then(ResourceKind::parse),
             statements: statements.filter(is_map).map(Statement::new).collect(),
+            arns: Vec::new(),
             effort: Cell::new(EFFORT),
-        }
+        };
+        policy.arns = policy.read_arns();
+        policy
     }
 
     /// The entry of a top-level element.
@@ -156,6 +171,16 @@ impl<'a> Policy<'a> {
     /// Every entry of `Resource` and `NotResource`.
     pub fn resources(&self) -> impl Iterator<Item = Text<'a>> {
         self.statements.iter().flat_map(|s| s.resource.iter()).flat_map(|e| e.texts.iter().copied())
+    }
+
+    fn read_arns(&self) -> Vec<ResourceArn<'a>> {
+        let all = self.resources().map(|text| (text, split_arn(text.text)));
+        all.filter(|(_, parts)| parts.len() > 1 && parts.first() == Some(&"arn"))
+            .map(|(text, parts)| {
+                let formats = formats::fitting(self, &parts);
+                ResourceArn { text, parts, formats }
+            })
+            .collect()
     }
 
     /// Takes steps of the effort that the lint has; false where it is spent.

@@ -138,7 +138,7 @@ fn wildcard_usage_too_permissive(policy: &Policy<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Values in which wildcards are wildcards.
-fn patterns<'a>(policy: &'a Policy<'a>) -> impl Iterator<Item = (&'a Condition<'a>, Text<'a>)> {
+fn patterns<'a>(policy: &'a Policy<'_>) -> impl Iterator<Item = (&'a Condition<'a>, Text<'a>)> {
     let conditions = policy.conditions().map(|(_, condition)| condition);
     let conditions = conditions.filter(|condition| condition.has_wildcards());
     conditions.flat_map(|condition| condition.texts().map(move |text| (condition, text)))
@@ -241,7 +241,7 @@ fn meaning(condition: &Condition<'_>) -> Option<Meaning> {
 }
 
 fn meaning_is<'a>(
-    policy: &'a Policy<'a>,
+    policy: &'a Policy<'_>,
     wanted: Meaning,
 ) -> impl Iterator<Item = &'a Condition<'a>> {
     let conditions = policy.conditions().map(|(_, condition)| condition);
