@@ -52,8 +52,6 @@ pub struct Finding {
     pub code: &'static str,
     /// AWS's words, with what was found filled in.
     pub message: String,
-    /// The section of AWS's page that explains the check.
-    pub learn_more: String,
     /// The places of the document that it speaks of; at least one.
     pub locations: Vec<Location>,
 }
@@ -85,20 +83,25 @@ pub enum PathElement {
     Value(String),
 }
 
-/// The anchor of a check: its class, and its code with hyphens.
-pub(super) fn anchor(class: Class, code: &str) -> String {
+/// The section of a check: its class, and its code with hyphens, make its anchor.
+pub(super) fn link(class: Class, code: &str) -> String {
     let code = code.to_ascii_lowercase().replace('_', "-");
-    format!("access-analyzer-reference-policy-checks-{}-{code}", class.anchor())
+    format!("{CHECKS_PAGE}#access-analyzer-reference-policy-checks-{}-{code}", class.anchor())
 }
 
 impl Finding {
+    /// The section of AWS's page that explains the check.
+    pub fn link(&self) -> String {
+        link(self.class, self.code)
+    }
+
     /// A `ValidatePolicyFinding`.
     pub fn to_json(&self) -> Value {
         json!({
             "findingDetails": self.message,
             "findingType": self.class.name(),
             "issueCode": self.code,
-            "learnMoreLink": format!("{CHECKS_PAGE}#{}", self.learn_more),
+            "learnMoreLink": self.link(),
             "locations": self.locations.iter().map(Location::to_json).collect::<Vec<_>>(),
         })
     }

@@ -40,6 +40,7 @@ mod passing;
 mod pattern;
 mod principals;
 mod redundancy;
+pub mod report;
 mod resources;
 mod security;
 mod size;
@@ -148,6 +149,13 @@ pub struct Implemented {
     pub rule: &'static str,
 }
 
+impl Implemented {
+    /// The section of AWS's page that explains it.
+    pub fn link(&self) -> String {
+        finding::link(self.class, self.code)
+    }
+}
+
 /// Every check, in the order in which they run.
 pub fn implemented() -> impl Iterator<Item = Implemented> {
     let json = Implemented {
@@ -242,8 +250,7 @@ impl<'a> Sink<'a> {
                 break;
             }
         }
-        let learn_more = finding::anchor(class, code);
-        self.findings.push(Finding { class, code, message, learn_more, locations });
+        self.findings.push(Finding { class, code, message, locations });
     }
 }
 

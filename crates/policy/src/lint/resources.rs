@@ -120,7 +120,14 @@ fn invalid_arn_prefix(policy: &Policy<'_>, sink: &mut Sink<'_>) {
     for resource in policy.resources() {
         let first = split_arn(resource.text).first().copied().unwrap_or_default();
         let whole = first.len() == resource.text.len();
-        if resource.text != "*" && (first != "arn" || whole) && (whole || !is_open(first)) {
+        // API Gateway completes the ARN of its API itself.
+        // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies-examples.html
+        let of_api = policy.kind == Resource && first == "execute-api";
+        if resource.text != "*"
+            && !of_api
+            && (first != "arn" || whole)
+            && (whole || !is_open(first))
+        {
             sink.add(resource.node, "Add the required prefix (arn) to the resource ARN.");
         }
     }
@@ -361,6 +368,13 @@ pub(super) mod tests {
             .but(r#""Resource": ["*", "arn:aws:s3:::bucket"]"#),
         case("INVALID_ARN_PREFIX", "identity", r#""Resource": "urn:aws:s3:::b""#, r#""urn:aws:s3:::b""#)
             .but(r#""Resource": "a*n:aws:s3:::b""#),
+        case(
+            "INVALID_ARN_PREFIX",
+            "identity",
+            r#""Resource": "execute-api:/*""#,
+            r#""execute-api:/*""#,
+        )
+        .but(r#""Resource": "arn:aws:execute-api:*:*:*/*""#),
         case("MISSING_ARN_FIELD", "identity", r#""Resource": "arn:aws:sqs:*""#, r#""arn:aws:sqs:*""#)
             .but(r#""Resource": "arn:aws:sqs:*:*:*""#),
         case(

@@ -28,6 +28,17 @@ pub(super) const fn case(
     Case { code, on, bad, at, message: "", good: "" }
 }
 
+fn kind(name: &str) -> Option<PolicyKind> {
+    Some(match name {
+        "identity" => Identity,
+        "resource" => Resource,
+        "scp" => ServiceControl,
+        "rcp" => ResourceControl,
+        "trust" => Trust,
+        _ => return None,
+    })
+}
+
 impl Case {
     /// In these words.
     pub const fn says(self, message: &'static str) -> Self {
@@ -40,14 +51,9 @@ impl Case {
     }
 
     fn lint(&self, document: &str) -> Vec<Finding> {
-        let (kind, resource_type) = match self.on {
-            "identity" => (Identity, None),
-            "resource" => (Resource, None),
-            "scp" => (ServiceControl, None),
-            "rcp" => (ResourceControl, None),
-            "trust" => (Trust, None),
-            resource_type => (Resource, Some(resource_type)),
-        };
+        let kind = kind(self.on);
+        let resource_type = kind.is_none().then_some(self.on);
+        let kind = kind.unwrap_or(Resource);
         lint(document, kind, resource_type)
     }
 
@@ -164,6 +170,53 @@ fn every_code_of_aws_is_built_or_has_its_reason() {
     assert!(implemented().all(|c| c.rule.ends_with('.') && !c.kinds.is_empty()));
 }
 
+/// The text of a document with what stands between two of its marks replaced.
+fn between(text: &str, mark: &str, new: &str) -> String {
+    let (before, rest) = text.split_once(mark).unwrap();
+    let (_, after) = rest.split_once("<!-- end -->").unwrap();
+    format!("{before}{mark}\n{new}<!-- end -->{after}")
+}
+
+/// With `UPDATE_DOCS=1` in its environment it writes the tables anew.
+#[test]
+fn the_users_page_lists_every_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy-lint.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let short = |kind: &PolicyKind| match kind {
+        Identity => "identity",
+        Resource => "resource",
+        ServiceControl => "scp",
+        ResourceControl => "rcp",
+        Trust => "trust",
+    };
+    let mut checks: Vec<_> = implemented().collect();
+    checks.sort_by_key(|check| (check.class, check.code));
+    let mut codes =
+        String::from("| code | class | policies | reported when |\n|---|---|---|---|\n");
+    for check in checks {
+        let kinds = if check.kinds == ALL {
+            "all".to_owned()
+        } else {
+            check.kinds.iter().map(short).collect::<Vec<_>>().join(", ")
+        };
+        let Implemented { code, class, rule, .. } = check;
+        codes += &format!("| `{code}` | {} | {kinds} | {rule} |\n", class.name());
+    }
+    let mut missing = String::from("| code | why |\n|---|---|\n");
+    for (code, reason) in NOT_BUILT.iter().filter(|(_, reason)| !reason.starts_with("retired")) {
+        missing += &format!("| `{code}` | {reason} |\n");
+    }
+    let current = between(&text, "<!-- not built -->", &missing);
+    let current = between(&current, "<!-- codes -->", &codes);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        return std::fs::write(path, &current).unwrap();
+    }
+    assert!(
+        text == current,
+        "run this test with UPDATE_DOCS=1 to bring docs/policy-lint.md up to date"
+    );
+}
+
 /// A policy that is as AWS recommends has no findings.
 #[test]
 fn plain_policies_have_no_findings() {
@@ -249,6 +302,92 @@ fn the_policies_of_aws_have_few_errors_and_none_of_their_form() {
     let most: HashMap<&str, usize> = OF_AWS.iter().copied().collect();
     counts.retain(|code, count| most.get(code).is_none_or(|most| *count > *most));
     assert!(counts.is_empty(), "{counts:?}");
+}
+
+/// Policies as AWS's guides show them, each behind its kind: of S3, SQS, SNS, KMS, roles, organizations.
+const EXAMPLES: &str = include_str!("examples.txt");
+
+#[test]
+fn policies_that_the_guides_of_aws_show_have_no_errors() {
+    for line in EXAMPLES.lines() {
+        let (kind_name, document) = line.split_once(' ').unwrap();
+        let findings = lint(document, kind(kind_name).unwrap(), None);
+        let errors: Vec<_> = findings.iter().filter(|f| f.class == Class::Error).collect();
+        assert!(errors.is_empty(), "{document}: {errors:#?}");
+    }
+}
+
+/// What `ValidatePolicy` is shown to answer, with the places. The page's last one ends two characters
+/// further on: the value that it shows is shorter than the one that was asked about.
+/// <https://docs.aws.amazon.com/cli/latest/reference/accessanalyzer/validate-policy.html>
+#[test]
+fn the_findings_of_the_command_lines_example_are_those_of_aws() {
+    let document = r#"{
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "",
+            "Effect": "Allow",
+            "Principal": {
+                "Federated": "cognito-identity.amazonaws.com"
+            },
+            "Action": [
+                "sts:AssumeRole",
+                "sts:TagSession"
+            ],
+            "Condition": {
+                "StringEquals": {
+                    "cognito-identity.amazonaws.com:aud": "us-west-2_EXAMPLE"
+                }
+            }
+        }
+    ]
+}"#;
+    let place = |location: &Location| {
+        let path = location.path.iter().map(|element| match element {
+            PathElement::Index(index) => index.to_string(),
+            PathElement::Value(key) => key.clone(),
+            other => panic!("{other:?}"),
+        });
+        let (start, end) = (location.span.start, location.span.end);
+        let path = path.collect::<Vec<_>>().join(" ");
+        (path, (start.line, start.column, start.offset), (end.line, end.column, end.offset))
+    };
+    let of = |path: &str, start, end| (path.to_owned(), start, end);
+    let found: Vec<_> = lint(document, Resource, None)
+        .iter()
+        .map(|f| (f.class.name(), f.code, f.locations.iter().map(place).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (
+                "SUGGESTION",
+                "EMPTY_SID_VALUE",
+                vec![of("Statement 0 Sid", (5, 19, 79), (5, 21, 81))],
+            ),
+            (
+                "ERROR",
+                "MISMATCHED_ACTION_FOR_PRINCIPAL",
+                vec![
+                    of("Statement 0 Action 0", (11, 16, 258), (11, 32, 274)),
+                    of("Statement 0 Principal Federated", (8, 29, 170), (8, 61, 202)),
+                ],
+            ),
+            (
+                "ERROR",
+                "UNSUPPORTED_ACTION_FOR_CONDITION_KEY",
+                vec![
+                    of("Statement 0 Action 1", (12, 16, 292), (12, 32, 308)),
+                    of(
+                        "Statement 0 Condition StringEquals cognito-identity.amazonaws.com:aud",
+                        (16, 58, 443),
+                        (16, 77, 462),
+                    ),
+                ],
+            ),
+        ]
+    );
 }
 
 #[test]
