@@ -8,6 +8,7 @@
 mod account;
 mod explain;
 mod files;
+mod lint;
 mod request;
 mod simulate;
 mod table;
@@ -27,6 +28,9 @@ pub enum Command {
     /// Say who in an account can do something, or may under conditions; ends with 3 where --expect is
     /// given and someone else can
     WhoCan(Box<who_can::Options>),
+    /// Say what is wrong, risky or needless in policies, as IAM Access Analyzer does; ends with 3
+    /// where that includes an error or a security warning
+    Lint(lint::Options),
 }
 
 /// Runs a command on policies.
@@ -35,6 +39,7 @@ pub fn policy(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Explain(options) => explain::explain(options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::WhoCan(options) => who_can::who_can(options),
+        Command::Lint(options) => lint::lint(options),
     }
 }
 
