@@ -81,7 +81,7 @@ fn without_key<'a>(
         conditions.into_iter().filter_map(move |condition| {
             let without = |actions: &Vec<&Action>| {
                 let mut within_effort = actions.iter().take_while(|_| policy.spend(50));
-                actions.len() > 0 && !within_effort.any(|action| has_key(action, condition.key))
+                !actions.is_empty() && !within_effort.any(|action| has_key(action, condition.key))
             };
             let found = services.iter().filter(|(_, actions)| without(actions));
             let prefixes: Vec<&str> = found.map(|(prefix, _)| *prefix).collect();
