@@ -1,8 +1,8 @@
 //! IAM Access Analyzer's `ValidatePolicy`: what is wrong, risky or needless in a policy, with AWS's
 //! codes and words, and the place in the text.
 //!
-//! A document is read into a tree that knows where each part stands ([`tree`]), seen as a policy
-//! ([`view`]), and handed to every check of its kind. A check is a function in a row of its family's
+//! A document is read into a tree that knows where each part stands (`tree`), seen as a policy
+//! (`view`), and handed to every check of its kind. A check is a function in a row of its family's
 //! table, with its code and its rule; [`implemented`] lists the rows, [`NOT_BUILT`] what AWS has
 //! beside them, and why it is not here. What AWS's services have comes from the [reference].
 //!
