@@ -34,8 +34,7 @@ fn kind(line: &str) -> Option<(PolicyKind, Option<&str>)> {
 
 fuzz_target!(|text: &str| {
     let headed = text.split_once('\n').and_then(|(line, rest)| Some((kind(line)?, rest)));
-    let ((kind, resource_type), document) =
-        headed.unwrap_or(((PolicyKind::Identity, None), text));
+    let ((kind, resource_type), document) = headed.unwrap_or(((PolicyKind::Identity, None), text));
     // The reference is read at its first use, and that is not the document's fault.
     LazyLock::force(&CODES);
     let started = Instant::now();
