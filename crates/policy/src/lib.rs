@@ -10,7 +10,7 @@
 //! - [`account`] reads the export of a whole account, and says who in it can do what;
 //! - [`message`] words a denial;
 //! - [`lint`] says what is wrong, risky or needless in a policy, as Access Analyzer does;
-//! - [`reference`] holds AWS's actions, resource types, condition keys and managed policies.
+//! - [`mod@reference`] holds AWS's actions, resource types, condition keys and managed policies.
 //!
 //! ```
 //! use ringfence_policy::{Context, Decision, Kind, Layer, PolicySet, Principal, Request, decide, parse};

@@ -282,6 +282,12 @@ const IAM_PATHS: [&str; 13] = [
     "access-report/",
 ];
 
+/// What may stand there too, though that message does not say so.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html>
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html>
+const MORE_IAM_PATHS: [&str; 5] =
+    ["root", "assumed-role/", "contextProvider/", "delegation-request/", "role-template/"];
+
 fn wild(text: &str) -> bool {
     text.contains(['*', '?', '$'])
 }
@@ -317,7 +323,8 @@ fn check_resource(pattern: &str, kind: Kind) -> Result<()> {
             malformed(format!("IAM resource {pattern} cannot contain region information."))
         }
         ["iam", _, _, path]
-            if !path.starts_with('*') && !IAM_PATHS.iter().any(|p| path.starts_with(p)) =>
+            if !path.starts_with('*')
+                && !IAM_PATHS.iter().chain(&MORE_IAM_PATHS).any(|p| path.starts_with(p)) =>
         {
             malformed(format!(
                 "IAM resource path must either be \"*\" or start with {}.",
@@ -377,7 +384,15 @@ fn aws_principal(value: String) -> Result<PrincipalPattern> {
         return Ok(PrincipalPattern::UniqueId(value));
     }
     let Ok(arn) = crate::Arn::parse(&value) else { return invalid_principal("AWS", &value) };
-    let Some(account) = arn.account_id() else { return invalid_principal("AWS", &value) };
+    let Some(account) = arn.account_id() else {
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-bucket-policies.html#example-bucket-policies-cloudfront
+        let is_origin = (arn.service, arn.account) == ("iam", "cloudfront")
+            && arn.resource.starts_with("user/CloudFront Origin Access Identity ");
+        return match is_origin {
+            true => Ok(PrincipalPattern::Arn(value)),
+            false => invalid_principal("AWS", &value),
+        };
+    };
     let named =
         |prefix: &str| arn.resource.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
     // A wildcard stands for all principals or none: it cannot be part of a name.

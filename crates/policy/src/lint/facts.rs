@@ -1,5 +1,5 @@
-//! AWS's published lists: partitions, Regions, sensitive condition keys, services of resource control
-//! policies; and the types of condition keys.
+//! AWS's published lists: partitions, Regions, sensitive condition keys; and the types of
+//! condition keys.
 
 use crate::document::Comparison;
 use crate::reference::{self, ConditionKey};
@@ -214,73 +214,6 @@ pub(super) const SENSITIVE_KEYS: &[&str] = &[
 pub(super) fn any_of(list: &[&str], key: &str) -> bool {
     list.iter().any(|known| known.eq_ignore_ascii_case(key))
 }
-
-/// The services that have resource control policies.
-/// <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_rcps.html>
-pub(super) const RCP_SERVICES: &[&str] = &[
-    "appstream",
-    "dsql",
-    "clouddirectory",
-    "cloudfront",
-    "cloudsearch",
-    "logs",
-    "networkmonitor",
-    "cognito-identity",
-    "cognito-idp",
-    "comprehend",
-    "comprehendmedical",
-    "firehose",
-    "dynamodb",
-    "dax",
-    "autoscaling",
-    "ecr",
-    "ecr-public",
-    "gamelift",
-    "inspector-scan",
-    "kendra",
-    "kinesisvideo",
-    "memorydb",
-    "aoss",
-    "personalize",
-    "polly",
-    "s3",
-    "swf",
-    "sqs",
-    "textract",
-    "timestream-influxdb",
-    "transcribe",
-    "translate",
-    "workspaces",
-    "appconfig",
-    "autoscaling-plans",
-    "budgets",
-    "servicediscovery",
-    "cloudtrail-data",
-    "codeartifact",
-    "codebuild",
-    "codecommit",
-    "codepipeline",
-    "compute-optimizer",
-    "cost-optimization-hub",
-    "events",
-    "fms",
-    "fis",
-    "health",
-    "rolesanywhere",
-    "kms",
-    "opensearch",
-    "pricing",
-    "pca-connector-ad",
-    "resource-groups",
-    "secretsmanager",
-    "sts",
-    "signin",
-    "support",
-    "transfer",
-    "notifications",
-    "wafv2",
-    "xray",
-];
 
 /// The services that set `aws:VpceAccount`, `aws:VpceOrgID` and `aws:VpceOrgPaths`, all three.
 const VPCE_SERVICES: &[&str] = &[

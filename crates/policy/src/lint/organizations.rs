@@ -3,11 +3,12 @@
 
 use super::Class::{Error, Warning};
 use super::PolicyKind::{ResourceControl, ServiceControl};
-use super::facts::{RCP_SERVICES, any_of};
+use super::facts::any_of;
 use super::tree::{Node, Place};
 use super::view::{Condition, Policy, Statement};
 use super::{Check, PolicyKind, Sink};
 use crate::document::Comparison;
+use crate::organization::RCP_SERVICES;
 
 const RCP: &[PolicyKind] = &[ResourceControl];
 
