@@ -8,8 +8,9 @@
 //! and the text that it finds first is among the shortest.
 
 use super::bits::Bits;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use super::budget::{Budget, Spent};
+use std::collections::HashSet;
+use std::rc::Rc;
 
 /// One piece of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +57,9 @@ pub(super) type Language = Vec<Pattern>;
 /// How many states a search may see before it ends without having seen all.
 const STATES: usize = 40_000;
 
+/// How much work one search may take.
+const WORK: usize = 1 << 24;
+
 /// Texts that stand for all others.
 #[derive(Debug, Clone)]
 pub(super) struct Samples {
@@ -85,9 +89,11 @@ struct Machine {
     /// Which places are in the state that is being made.
     marks: Vec<u32>,
     mark: u32,
+    /// For each language, the state that was made last in which it is settled, and by which place.
+    settled: Vec<(u32, u32)>,
 }
 
-type State = Box<[u32]>;
+type State = Rc<[u32]>;
 
 impl Machine {
     fn new(languages: &[&Language]) -> Self {
@@ -98,6 +104,7 @@ impl Machine {
             case_matters: false,
             marks: Vec::new(),
             mark: 0,
+            settled: vec![(0, 0); languages.len()],
         };
         for (language, patterns) in languages.iter().enumerate() {
             let language = language as u32;
@@ -135,20 +142,20 @@ impl Machine {
 
     /// Brings a state into the one form that it has: in order, and where a language is settled,
     /// without what else it waits for.
-    fn finish(&self, mut state: Vec<u32>) -> State {
-        let settles = |at: &u32| self.places[*at as usize].0.as_ref().is_some_and(|p| p.settled);
-        if state.iter().any(settles) {
-            let mut settled: Vec<(u32, u32)> = Vec::new();
-            for at in state.iter().filter(|at| settles(at)) {
-                let language = self.places[*at as usize].1;
-                match settled.iter_mut().find(|(l, _)| *l == language) {
-                    Some((_, first)) => *first = (*first).min(*at),
-                    None => settled.push((language, *at)),
-                }
+    fn finish(&mut self, mut state: Vec<u32>) -> State {
+        let mut any = false;
+        for &at in &state {
+            if self.places[at as usize].0.as_ref().is_some_and(|place| place.settled) {
+                any = true;
+                let (mark, first) = &mut self.settled[self.places[at as usize].1 as usize];
+                *first = if *mark == self.mark { at.min(*first) } else { at };
+                *mark = self.mark;
             }
+        }
+        if any {
             state.retain(|at| {
-                let language = self.places[*at as usize].1;
-                settled.iter().find(|(l, _)| *l == language).is_none_or(|(_, first)| first == at)
+                let (mark, first) = self.settled[self.places[*at as usize].1 as usize];
+                mark != self.mark || first == *at
             });
         }
         state.sort_unstable();
@@ -220,79 +227,124 @@ impl Machine {
         }
         into.sort_unstable();
         into.dedup();
-        // A capital is the same as its small letter to a machine that ignores case.
-        let same = |a: char, b: char| a == b || (!self.case_matters && a.eq_ignore_ascii_case(&b));
+        // To a machine that ignores case a capital is its small letter, and none is in the list.
         let rest = ('a'..='z')
             .rev()
             .chain('0'..='9')
             .chain('\u{4e00}'..='\u{9fff}')
-            .find(|c| !into.iter().any(|known| same(*known, *c)));
+            .chain('\u{a0}'..=char::MAX)
+            .find(|c| into.binary_search(c).is_err());
         into.extend(rest);
     }
 }
 
+/// The first text of each combination of languages.
+#[derive(Default)]
+struct Found {
+    known: HashSet<Bits>,
+    texts: Vec<(Bits, String)>,
+}
+
+impl Found {
+    /// Notes a text of the universe, the first language, if it is the first of its combination.
+    fn add(
+        &mut self,
+        accepted: Bits,
+        budget: &Budget,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Spent> {
+        if accepted.contains(0) && !self.known.contains(&accepted) {
+            // Each language will be asked of it.
+            budget.take(accepted.words() * 64)?;
+            self.texts.push((accepted.clone(), text()));
+            self.known.insert(accepted);
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// Notes the seeds.
+    fn follow(&mut self, seeds: &[String], budget: &Budget, found: &mut Found) {
+        // They make answers more natural, and must leave something for what makes them true.
+        let budget = budget.share(WORK / 4);
+        let start = self.start();
+        for seed in seeds {
+            let mut state = start.clone();
+            for c in seed.chars() {
+                if budget.take(state.len() + 1).is_err() {
+                    return;
+                }
+                state = self.step(&state, c);
+                if state.is_empty() {
+                    break;
+                }
+            }
+            if found.add(self.accepted(&state), &budget, || seed.clone()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Notes a text for each state that there is.
+    fn search(&mut self, budget: &Budget, found: &mut Found) -> Result<(), Spent> {
+        // Each state with the one before it and the character between.
+        let mut seen: HashSet<State> = HashSet::new();
+        let start = self.start();
+        budget.take(self.places.len())?;
+        let mut order: Vec<(State, usize, char)> = vec![(start.clone(), 0, ' ')];
+        seen.insert(start);
+        let mut characters = Vec::new();
+        let mut at = 0;
+        while let Some((state, _, _)) = order.get(at) {
+            let state = state.clone();
+            found.add(self.accepted(&state), budget, || written(&order, at))?;
+            self.characters(&state, &mut characters);
+            budget.take(state.len() + characters.len())?;
+            for &c in &characters {
+                let next = self.step(&state, c);
+                budget.take(state.len() + next.len())?;
+                if !self.is_open(&next, 0) || seen.contains(&next) {
+                    continue;
+                }
+                if order.len() >= STATES {
+                    return Err(Spent);
+                }
+                order.push((next.clone(), at, c));
+                seen.insert(next);
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The text that leads to a state.
+fn written(order: &[(State, usize, char)], mut at: usize) -> String {
+    let mut text = Vec::new();
+    while at != 0 {
+        text.push(order[at].2);
+        at = order[at].1;
+    }
+    text.into_iter().rev().collect()
+}
+
 /// Finds a text of the universe for every combination of languages that one has. Of two texts that
 /// are in the same languages the earlier seed is taken, else the shortest.
-pub(super) fn sample(universe: &Language, languages: &[Language], seeds: &[String]) -> Samples {
+pub(super) fn sample(
+    universe: &Language,
+    languages: &[Language],
+    seeds: &[String],
+    budget: &Budget,
+) -> Samples {
+    let budget = budget.share(WORK);
     let mut all: Vec<&Language> = vec![universe];
     all.extend(languages);
     let mut machine = Machine::new(&all);
-    let mut found: HashMap<Bits, usize> = HashMap::new();
-    let mut texts: Vec<(Bits, String)> = Vec::new();
-    let start = machine.start();
-
-    for seed in seeds {
-        let mut state = start.clone();
-        for c in seed.chars() {
-            state = machine.step(&state, c);
-        }
-        let accepted = machine.accepted(&state);
-        if accepted.contains(0)
-            && let Entry::Vacant(slot) = found.entry(accepted.clone())
-        {
-            slot.insert(texts.len());
-            texts.push((accepted, seed.clone()));
-        }
-    }
-
-    // Each state with the one before it and the character between.
-    let mut seen: HashMap<State, ()> = HashMap::new();
-    let mut order: Vec<(State, u32, char)> = vec![(start.clone(), 0, ' ')];
-    seen.insert(start, ());
-    let mut characters = Vec::new();
-    let mut is_complete = true;
-    let mut at = 0;
-    while at < order.len() && is_complete {
-        let state = order[at].0.clone();
-        let accepted = machine.accepted(&state);
-        if accepted.contains(0)
-            && let Entry::Vacant(slot) = found.entry(accepted.clone())
-        {
-            slot.insert(texts.len());
-            let (mut text, mut from) = (Vec::new(), at);
-            while from != 0 {
-                text.push(order[from].2);
-                from = order[from].1 as usize;
-            }
-            texts.push((accepted, text.into_iter().rev().collect()));
-        }
-        machine.characters(&state, &mut characters);
-        for &c in &characters {
-            let next = machine.step(&state, c);
-            if !machine.is_open(&next, 0) {
-                continue;
-            }
-            if let Entry::Vacant(slot) = seen.entry(next) {
-                if order.len() >= STATES {
-                    is_complete = false;
-                    continue;
-                }
-                order.push((slot.key().clone(), at as u32, c));
-                slot.insert(());
-            }
-        }
-        at += 1;
-    }
+    let mut found = Found::default();
+    machine.follow(seeds, &budget, &mut found);
+    let is_complete = machine.search(&budget, &mut found).is_ok();
+    let texts = found.texts;
     let members = (1..all.len())
         .map(|language| Bits::of(texts.len(), |text| texts[text].0.contains(language)))
         .collect();
@@ -300,7 +352,7 @@ pub(super) fn sample(universe: &Language, languages: &[Language], seeds: &[Strin
 }
 
 /// Whether every text of one language is of the other; `false` too where that was not found out.
-pub(super) fn includes(outer: &Language, inner: &Language) -> bool {
-    let samples = sample(&vec![vec![Piece::Any]], &[outer.clone(), inner.clone()], &[]);
+pub(super) fn includes(outer: &Language, inner: &Language, budget: &Budget) -> bool {
+    let samples = sample(&vec![vec![Piece::Any]], &[outer.clone(), inner.clone()], &[], budget);
     samples.is_complete && samples.members[1].is_subset(&samples.members[0])
 }

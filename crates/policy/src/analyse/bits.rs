@@ -2,12 +2,12 @@
 
 /// A set of numbers below a size that is fixed when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Bits(Vec<u64>);
+pub(super) struct Bits(Box<[u64]>);
 
 impl Bits {
     /// No number of `size`.
     pub fn none(size: usize) -> Self {
-        Self(vec![0; size.div_ceil(64)])
+        Self(vec![0; size.div_ceil(64)].into())
     }
 
     /// Every number below `size`.
@@ -56,6 +56,11 @@ impl Bits {
 
     pub fn extend(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
+    }
+
+    /// How many words it takes.
+    pub fn words(&self) -> usize {
+        self.0.len()
     }
 
     /// The smallest number in it.

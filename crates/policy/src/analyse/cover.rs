@@ -6,21 +6,26 @@
 //! covered, with one there is nothing to choose.
 
 use super::bits::Bits;
+use super::budget::{Budget, Spent};
 
 /// A set of points for each dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Region(pub Vec<Bits>);
 
-/// The search took more steps than it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooManySteps;
+/// How deep the search may branch: its calls are on the stack.
+const DEPTH: usize = 256;
 
 impl Region {
+    /// What it costs to look at all of it.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(Bits::words).sum()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.iter().any(Bits::is_empty)
     }
 
-    pub fn intersects(&self, other: &Self) -> bool {
+    fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(a, b)| a.intersects(b))
     }
 
@@ -30,34 +35,49 @@ impl Region {
 }
 
 /// A point of the region, the number of its point in each dimension, that no cover contains.
+///
+/// # Errors
+/// [`Spent`] where the search takes more work than it may, or branches too deep.
 pub(super) fn uncovered(
+    region: Region,
+    covers: &[&Region],
+    budget: &Budget,
+) -> Result<Option<Vec<usize>>, Spent> {
+    search(region, covers, budget, DEPTH)
+}
+
+fn search(
     mut region: Region,
     covers: &[&Region],
-    steps: &mut usize,
-) -> Result<Option<Vec<usize>>, TooManySteps> {
+    budget: &Budget,
+    depth: usize,
+) -> Result<Option<Vec<usize>>, Spent> {
+    let depth = depth.checked_sub(1).ok_or(Spent)?;
     let mut covers: Vec<&Region> = covers.to_vec();
+    let size = region.size();
     loop {
-        *steps = steps.checked_sub(1).ok_or(TooManySteps)?;
+        budget.take(size)?;
         if region.is_empty() {
             return Ok(None);
         }
+        budget.take(covers.len() * size)?;
         covers.retain(|cover| cover.intersects(&region));
-        let open = |cover: &Region| -> Vec<usize> {
+        let open = |cover: &Region| {
             let dimensions = region.0.iter().zip(&cover.0).enumerate();
-            dimensions.filter(|(_, (own, cover))| !own.is_subset(cover)).map(|(d, _)| d).collect()
+            let open = dimensions.filter(|(_, (own, cover))| !own.is_subset(cover));
+            open.map(|(d, _)| d).collect::<Vec<usize>>()
         };
-        let best = covers.iter().map(|cover| (open(cover), *cover)).min_by_key(|(o, _)| o.len());
-        let Some((open, cover)) = best else {
+        let Some(cover) = covers.iter().min_by_key(|cover| open(cover).len()) else {
             return Ok(region.0.iter().map(Bits::first).collect());
         };
-        match open.as_slice() {
+        match open(cover).as_slice() {
             [] => return Ok(None),
             [one] => region.0[*one].remove(&cover.0[*one]),
             [branches @ .., last] => {
                 for &dimension in branches {
                     let mut branch = region.clone();
                     branch.0[dimension].remove(&cover.0[dimension]);
-                    if let Some(point) = uncovered(branch, &covers, steps)? {
+                    if let Some(point) = search(branch, &covers, budget, depth)? {
                         return Ok(Some(point));
                     }
                     region.0[dimension].retain(&cover.0[dimension]);

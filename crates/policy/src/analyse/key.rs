@@ -11,6 +11,7 @@ use super::Stop;
 use super::arity::{self, Arity};
 use super::automaton::{self, Language};
 use super::bits::Bits;
+use super::budget::Budget;
 use super::pattern;
 use super::values::Type;
 use crate::condition;
@@ -24,6 +25,8 @@ pub(super) struct Key {
     /// As it is written first.
     pub name: String,
     pub conditions: Vec<(Condition, Version)>,
+    /// The conditions without their set prefixes.
+    bare: Vec<Condition>,
     /// The value that a variable was replaced with; then the key has no other.
     pub pinned: Option<Option<String>>,
 }
@@ -47,6 +50,18 @@ pub(super) const SETS: &str =
 /// How many sets of values a key may have.
 const SETS_OF_VALUES: usize = 1024;
 
+/// What it costs to read a value, in units of the budget.
+const VALUE: usize = 8;
+
+/// The name of a key as those are spelled that are the same: in small letters, but for the key of a
+/// tag. A request may have `aws:ResourceTag/Team` and `aws:ResourceTag/team` with a value each, and a
+/// condition on the one reads the other only where there is but one.
+pub(super) fn spelled(key: &str) -> String {
+    let tag = key.find('/').map_or(key.len(), |slash| slash + 1);
+    let (name, tag) = key.split_at(tag);
+    [&name.to_ascii_lowercase(), tag].concat()
+}
+
 /// A class of values.
 #[derive(Clone)]
 struct Class {
@@ -57,8 +72,26 @@ struct Class {
 }
 
 impl Key {
+    pub const fn new(name: String, pinned: Option<Option<String>>) -> Self {
+        Self { name, conditions: Vec::new(), bare: Vec::new(), pinned }
+    }
+
+    /// Adds a condition, if it is not there, and gives its number.
+    pub fn add(&mut self, condition: Condition, version: Version) -> usize {
+        let same = |(c, v): &(Condition, Version)| {
+            c.operator == condition.operator && c.values == condition.values && *v == version
+        };
+        self.conditions.iter().position(same).unwrap_or_else(|| {
+            let mut bare = condition.clone();
+            bare.operator.set = None;
+            self.bare.push(bare);
+            self.conditions.push((condition, version));
+            self.conditions.len() - 1
+        })
+    }
+
     /// The points, the absence of the key first, and why they may not be all.
-    pub fn points(&self) -> (Vec<Point>, Option<Stop>) {
+    pub fn points(&self, budget: &Budget) -> (Vec<Point>, Option<Stop>) {
         let size = self.conditions.len();
         let absent = Point {
             values: None,
@@ -79,13 +112,18 @@ impl Key {
             };
             return (vec![point], None);
         }
-        let (classes, mut missing) = self.classes();
+        let (classes, mut missing) = self.classes(budget);
+        let nulls = self.nulls();
         let mut points = vec![absent];
         for class in &classes {
+            if budget.take(size + 1).is_err() {
+                missing = missing.or_else(|| Some(self.too_many()));
+                break;
+            }
             points.push(Point {
                 values: class.text.clone().map(Values::One),
                 doubt: class.text.is_none().then_some(MIXED),
-                holds: self.set_holds(&self.contribution(class)),
+                holds: self.set_holds(&self.contribution(class), &nulls),
             });
         }
         let quantified = self.conditions.iter().any(|(c, _)| c.operator.set.is_some());
@@ -95,7 +133,7 @@ impl Key {
         };
         if arity != Arity::One {
             let doubt = (arity == Arity::Unknown).then_some(SETS);
-            missing = missing.or(self.join(&classes, doubt, &mut points));
+            missing = missing.or(self.join(&classes, doubt, &nulls, &mut points, budget));
         }
         (points, missing)
     }
@@ -108,14 +146,15 @@ impl Key {
         condition::holds(condition, *version, &context)
     }
 
-    /// Whether a value satisfies a condition's operator, whatever its set prefix.
-    fn satisfies(&self, condition: usize, text: &str) -> bool {
-        let (condition, version) = &self.conditions[condition];
-        let mut bare = condition.clone();
-        bare.operator.set = None;
-        let mut context = Context::default();
-        context.set(self.name.clone(), text);
-        condition::holds(&bare, *version, &context)
+    /// Which conditions on the key's presence hold where it is present.
+    fn nulls(&self) -> Bits {
+        Bits::of(self.conditions.len(), |c| {
+            self.conditions[c].0.operator.comparison == Comparison::Null && self.alone(c, "present")
+        })
+    }
+
+    fn too_many(&self) -> Stop {
+        Stop::at_key(&self.name, "its values have too many combinations")
     }
 
     /// Which conditions a value decides, if a set holds it.
@@ -133,16 +172,11 @@ impl Key {
     }
 
     /// Which conditions hold of a set with these contributions.
-    fn set_holds(&self, decided: &Bits) -> Bits {
+    fn set_holds(&self, decided: &Bits, nulls: &Bits) -> Bits {
         Bits::of(self.conditions.len(), |c| {
-            let (condition, version) = &self.conditions[c];
-            let operator = condition.operator;
-            if operator.comparison == Comparison::Null {
-                let mut context = Context::default();
-                context.set(self.name.clone(), "present");
-                return condition::holds(condition, *version, &context);
-            }
+            let operator = self.conditions[c].0.operator;
             match operator.set {
+                _ if operator.comparison == Comparison::Null => nulls.contains(c),
                 Some(SetPrefix::ForAllValues) => !decided.contains(c),
                 Some(SetPrefix::ForAnyValue) => decided.contains(c),
                 None => decided.contains(c) != operator.comparison.is_negated(),
@@ -155,7 +189,9 @@ impl Key {
         &self,
         classes: &[Class],
         doubt: Option<&'static str>,
+        nulls: &Bits,
         points: &mut Vec<Point>,
+        budget: &Budget,
     ) -> Option<Stop> {
         let mut sets: Vec<(Bits, Vec<usize>)> =
             classes.iter().enumerate().map(|(at, c)| (self.contribution(c), vec![at])).collect();
@@ -163,11 +199,14 @@ impl Key {
         let mut seen: HashSet<Bits> = sets.iter().map(|(bits, _)| bits.clone()).collect();
         let mut at = 0;
         while at < sets.len() {
+            if budget.take(singles.len() * (nulls.words() + 1)).is_err() {
+                return Some(self.too_many());
+            }
             for (bits, single) in &singles {
                 let mut joined = sets[at].0.clone();
                 joined.extend(bits);
                 if seen.insert(joined.clone()) {
-                    if sets.len() >= SETS_OF_VALUES {
+                    if sets.len() >= SETS_OF_VALUES || budget.take(self.conditions.len()).is_err() {
                         return Some(Stop::at_key(&self.name, "its sets of values are too many"));
                     }
                     let members = [sets[at].1.as_slice(), single].concat();
@@ -176,7 +215,7 @@ impl Key {
                     points.push(Point {
                         doubt: if texts.is_none() { Some(MIXED) } else { doubt },
                         values: texts.map(Values::Many),
-                        holds: self.set_holds(&joined),
+                        holds: self.set_holds(&joined, nulls),
                     });
                     sets.push((joined, members));
                 }
@@ -187,7 +226,7 @@ impl Key {
     }
 
     /// The classes of values, and why they may not be all.
-    fn classes(&self) -> (Vec<Class>, Option<Stop>) {
+    fn classes(&self, budget: &Budget) -> (Vec<Class>, Option<Stop>) {
         let mut missing = None;
         let all = 0..self.conditions.len();
         let comparison = |c: usize| self.conditions[c].0.operator.comparison;
@@ -198,7 +237,7 @@ impl Key {
         let of_texts: Vec<usize> =
             all.clone().filter(|c| pattern::is_of_texts(comparison(*c))).collect();
         if !of_texts.is_empty() {
-            let (classes, incomplete) = self.text_classes(&of_texts, quantified);
+            let (classes, incomplete) = self.text_classes(&of_texts, quantified, budget);
             missing = incomplete;
             kinds.push(classes);
         }
@@ -213,15 +252,22 @@ impl Key {
             if quantified {
                 texts.push(String::new());
             }
-            kinds.push(distinct(
-                texts.into_iter().map(|text| self.class(text, &of_kind, quantified)),
-            ));
+            let count = texts.len();
+            let values = of_kind.iter().map(|c| self.conditions[*c].0.values.len());
+            let reading = VALUE * values.sum::<usize>();
+            let texts = texts.into_iter().take_while(|_| budget.take(reading).is_ok());
+            let classes: Vec<Class> =
+                texts.map(|text| self.class(text, &of_kind, quantified)).collect();
+            if classes.len() < count {
+                missing = missing.or_else(|| Some(self.too_many()));
+            }
+            kinds.push(distinct(classes.into_iter()));
         }
         match kinds.as_slice() {
             [] => (vec![self.class("example".to_owned(), &[], false)], None),
             [one] => (one.clone(), missing),
             _ => {
-                let (classes, incomplete) = self.mixed(&kinds, quantified);
+                let (classes, incomplete) = self.mixed(&kinds, quantified, budget);
                 (classes, missing.or(incomplete))
             }
         }
@@ -229,8 +275,10 @@ impl Key {
 
     fn class(&self, text: String, conditions: &[usize], quantified: bool) -> Class {
         let mut satisfies = Bits::none(self.conditions.len());
+        let mut context = Context::default();
+        context.set(self.name.clone(), text.as_str());
         for &c in conditions {
-            if self.satisfies(c, &text) {
+            if condition::holds(&self.bare[c], self.conditions[c].1, &context) {
                 satisfies.insert(c);
             }
         }
@@ -238,7 +286,12 @@ impl Key {
     }
 
     /// The classes that operators of texts tell apart.
-    fn text_classes(&self, conditions: &[usize], quantified: bool) -> (Vec<Class>, Option<Stop>) {
+    fn text_classes(
+        &self,
+        conditions: &[usize],
+        quantified: bool,
+        budget: &Budget,
+    ) -> (Vec<Class>, Option<Stop>) {
         let mut languages: Vec<Language> = Vec::new();
         let mut seeds = Vec::new();
         for &c in conditions {
@@ -254,7 +307,7 @@ impl Key {
             languages.push(vec![vec![]]);
         }
         seeds.push("example".to_owned());
-        let samples = automaton::sample(&pattern::texts(), &languages, &seeds);
+        let samples = automaton::sample(&pattern::texts(), &languages, &seeds, budget);
         let missing = (!samples.is_complete)
             .then(|| Stop::at_key(&self.name, "its patterns have too many combinations"));
         let class = |(at, text): (usize, String)| {
@@ -272,11 +325,20 @@ impl Key {
 
     /// Classes of values that operators of several kinds compare: every combination, of which those
     /// that some text at hand belongs to are sure.
-    fn mixed(&self, kinds: &[Vec<Class>], quantified: bool) -> (Vec<Class>, Option<Stop>) {
+    fn mixed(
+        &self,
+        kinds: &[Vec<Class>],
+        quantified: bool,
+        budget: &Budget,
+    ) -> (Vec<Class>, Option<Stop>) {
         let all: Vec<usize> = (0..self.conditions.len()).collect();
         let null = |c: &&usize| self.conditions[**c].0.operator.comparison != Comparison::Null;
         let all: Vec<usize> = all.iter().filter(null).copied().collect();
         let texts = kinds.iter().flatten().filter_map(|class| class.text.clone());
+        let values = all.iter().map(|c| self.conditions[*c].0.values.len());
+        let reading = VALUE * values.sum::<usize>();
+        // Those that are left out remain as combinations.
+        let texts = texts.take_while(|_| budget.take(reading).is_ok());
         let mut out = distinct(texts.map(|text| self.class(text, &all, quantified)));
         let mut combinations = vec![Class {
             text: None,
@@ -285,8 +347,7 @@ impl Key {
         }];
         for kind in kinds {
             if combinations.len() * kind.len() > SETS_OF_VALUES {
-                let stop = Stop::at_key(&self.name, "its values have too many combinations");
-                return (out, Some(stop));
+                return (out, Some(self.too_many()));
             }
             let with = |base: &Class| -> Vec<Class> {
                 let each = kind.iter().map(|class| {

@@ -61,7 +61,10 @@
 mod arity;
 mod automaton;
 mod bits;
+mod budget;
 mod cover;
+#[cfg(test)]
+mod hostile;
 mod key;
 mod pattern;
 mod principal;

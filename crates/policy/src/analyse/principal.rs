@@ -102,46 +102,78 @@ pub(super) fn other_account(accounts: &BTreeSet<AccountId>) -> Option<AccountId>
     (USUAL_ACCOUNT..).filter_map(AccountId::new).find(|account| !accounts.contains(account))
 }
 
+/// How many callers there may be.
+const CALLERS: usize = 2048;
+
+/// The callers that stand for all others.
+#[derive(Debug)]
+pub(super) struct Callers {
+    pub all: Vec<Caller>,
+    /// Whether everyone is stood for.
+    pub is_complete: bool,
+}
+
+impl Callers {
+    /// Adds one, if there is room.
+    fn add(&mut self, caller: Caller) {
+        if self.has_room() {
+            self.all.push(caller);
+        } else {
+            self.is_complete = false;
+        }
+    }
+
+    const fn has_room(&self) -> bool {
+        self.all.len() < CALLERS
+    }
+}
+
 /// The points. Accounts that matter besides those of the documents are given too.
-pub(super) fn callers(documents: &[&Document], accounts: &[AccountId]) -> Vec<Caller> {
+pub(super) fn callers(documents: &[&Document], accounts: &[AccountId]) -> Callers {
+    let mut out = Callers { all: Vec::new(), is_complete: true };
     let named = documents
         .iter()
         .any(|document| document.statements.iter().any(|statement| statement.principal.is_some()));
     if !named {
         // Identity policies: who asks is whoever they are attached to.
         let arn = format!("arn:aws:iam::{USUAL_ACCOUNT}:user/example");
-        return vec![caller(Principal::User { arn }, false)];
+        out.add(caller(Principal::User { arn }, false));
+        return out;
     }
     let mut names = Names::default();
     names.accounts.extend(accounts);
     patterns(documents).for_each(|pattern| names.add(pattern));
-    let mut out = vec![caller(Principal::Anonymous, false)];
+    out.add(caller(Principal::Anonymous, false));
     let other = other_account(&names.accounts);
     for account in names.accounts.iter().copied().chain(other) {
-        let before = out.len();
+        let before = out.all.len();
         of_account(account, &names, &mut out);
-        out[before..].iter_mut().for_each(|c| c.is_unnamed = Some(account) == other);
+        out.all[before..].iter_mut().for_each(|c| c.is_unnamed = Some(account) == other);
     }
     let service = Names::fresh(&names.services, |name| format!("{name}.amazonaws.com"));
     for name in names.services.iter().cloned().chain([service]) {
-        out.push(caller(Principal::Service(name), false));
+        out.add(caller(Principal::Service(name), false));
     }
     let fresh = Names::fresh(&names.providers, |name| format!("{name}.com"));
     for provider in names.providers.iter().chain([&fresh]) {
-        out.push(caller(Principal::Federated { provider: provider.clone() }, *provider == fresh));
+        out.add(caller(Principal::Federated { provider: provider.clone() }, *provider == fresh));
     }
-    let ids: Vec<Caller> = names
-        .unique_ids
-        .iter()
-        .flat_map(|id| out.iter().filter_map(move |caller| with_unique_id(caller, id)))
-        .collect();
-    out.extend(ids);
-    out.extend(names.canonical.iter().map(|id| Caller {
-        principal: None,
-        unique_id: None,
-        canonical: Some(id.clone()),
-        is_unnamed: false,
-    }));
+    let without = out.all.len();
+    for id in &names.unique_ids {
+        for at in 0..without {
+            if out.has_room()
+                && let Some(caller) = with_unique_id(&out.all[at], id)
+            {
+                out.add(caller);
+            }
+        }
+    }
+    for id in &names.canonical {
+        let canonical = Some(id.clone());
+        out.add(Caller { principal: None, unique_id: None, canonical, is_unnamed: false });
+    }
+    // With no room left someone with a unique id may have been passed over.
+    out.is_complete &= out.has_room();
     out
 }
 
@@ -159,47 +191,70 @@ fn with_unique_id(caller: &Caller, id: &str) -> Option<Caller> {
 }
 
 /// Everyone of one account.
-fn of_account(account: AccountId, names: &Names, out: &mut Vec<Caller>) {
+fn of_account(account: AccountId, names: &Names, out: &mut Callers) {
+    if !out.has_room() {
+        out.is_complete = false;
+        return;
+    }
     let own = |arns: &BTreeSet<String>| -> Vec<String> {
         let own =
             |arn: &&String| Arn::parse(arn).ok().and_then(|a| a.account_id()) == Some(account);
         arns.iter().filter(own).cloned().collect()
     };
-    let mut add = |principal| out.push(caller(principal, false));
-
     let user = Names::fresh(&names.users, |name| format!("arn:aws:iam::{account}:user/{name}"));
     let users: Vec<String> = own(&names.users).into_iter().chain([user]).collect();
-    users.iter().for_each(|arn| add(Principal::User { arn: arn.clone() }));
 
-    // A session with its role: the names agree, the path is the role's own.
+    // A session with its role: partition, account and name agree, the path is the role's own.
     let role = Names::fresh(&names.roles, |name| format!("arn:aws:iam::{account}:role/{name}"));
-    for role_arn in own(&names.roles).into_iter().chain([role]) {
+    let roles = own(&names.roles).into_iter().chain([role]);
+    let sessions = own(&names.sessions);
+    let of_roles = roles.flat_map(|role_arn| {
         let name = role_arn.rsplit('/').next().unwrap_or_default();
-        let prefix = format!("arn:aws:sts::{account}:assumed-role/{name}/");
-        let sessions = own(&names.sessions).into_iter().filter(|s| s.starts_with(&prefix));
+        let prefix = format!("arn:{}:sts::{account}:assumed-role/{name}/", partition(&role_arn));
+        let named: Vec<String> =
+            sessions.iter().filter(|s| s.starts_with(&prefix)).cloned().collect();
         let fresh = Names::fresh(&names.sessions, |session| format!("{prefix}{session}"));
-        for session_arn in sessions.chain([fresh]) {
-            add(Principal::AssumedRole { role_arn: role_arn.clone(), session_arn });
-        }
-    }
-    for session_arn in own(&names.sessions) {
+        named.into_iter().chain([fresh]).map(move |session_arn| Principal::AssumedRole {
+            role_arn: role_arn.clone(),
+            session_arn,
+        })
+    });
+    let of_sessions = sessions.iter().map(|session_arn| {
         let name = session_arn.split('/').nth(1).unwrap_or_default();
+        let iam = format!("arn:{}:iam::{account}:role", partition(session_arn));
         let role_arn = Names::fresh(&names.roles, |path| match path {
-            "example" => format!("arn:aws:iam::{account}:role/{name}"),
-            path => format!("arn:aws:iam::{account}:role/{path}/{name}"),
+            "example" => format!("{iam}/{name}"),
+            path => format!("{iam}/{path}/{name}"),
         });
-        add(Principal::AssumedRole { role_arn, session_arn });
-    }
+        Principal::AssumedRole { role_arn, session_arn: session_arn.clone() }
+    });
 
     let guest = Names::fresh(&names.federated_users, |name| {
         format!("arn:aws:sts::{account}:federated-user/{name}")
     });
-    for arn in own(&names.federated_users).into_iter().chain([guest]) {
-        for user_arn in users.iter().map(Some).chain([None]) {
-            add(Principal::FederatedUser { arn: arn.clone(), user_arn: user_arn.cloned() });
+    let guests = own(&names.federated_users).into_iter().chain([guest]).flat_map(|arn| {
+        let behind = users.iter().map(Some).chain([None]);
+        behind
+            .map(move |user| Principal::FederatedUser { arn: arn.clone(), user_arn: user.cloned() })
+    });
+    let all = users
+        .iter()
+        .map(|arn| Principal::User { arn: arn.clone() })
+        .chain(of_roles)
+        .chain(of_sessions)
+        .chain(guests)
+        .chain([Principal::Root(account)]);
+    for principal in all {
+        if !out.has_room() {
+            out.is_complete = false;
+            return;
         }
+        out.add(caller(principal, false));
     }
-    add(Principal::Root(account));
+}
+
+fn partition(arn: &str) -> &str {
+    Arn::parse(arn).map_or("aws", |arn| arn.partition)
 }
 
 /// Which callers a statement's principal element names.

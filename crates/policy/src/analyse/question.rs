@@ -8,13 +8,15 @@
 //!    for the variables.
 //! 4. What is left is undecided, and named.
 
+use super::budget::{Budget, WORK};
+use super::key::spelled;
 use super::principal::{self, Caller};
 use super::space::{Pinned, Space};
 use super::{Answer, Side, Stop, Undecided, Witness, variables};
 use crate::AccountId;
 use crate::context::{Context, Values};
-use crate::document::{Document, Version};
-use crate::evaluate::{self, PolicySet, Request, ResourcePolicy, decide};
+use crate::document::{Document, Effect, Version};
+use crate::evaluate::{self, PolicySet, Principal, Request, ResourcePolicy, decide};
 use crate::parse::Kind;
 use std::collections::BTreeMap;
 
@@ -33,9 +35,6 @@ pub(super) struct Question<'a> {
     pub sides: [Side; 2],
 }
 
-/// How many steps one search may take.
-const STEPS: usize = 200_000;
-
 /// How many choices of values for variables are tried.
 const CHOICES: usize = 24;
 
@@ -45,6 +44,17 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/example";
 /// Whether a document, alone, allows a request: one of its statements allows it and none denies it.
 pub(super) fn allowed(document: &Document, kind: Kind, request: &Request<'_>) -> bool {
     if matches!(kind, Kind::Identity | Kind::Managed) {
+        if request.principal.account().is_none() || matches!(request.principal, Principal::Root(_))
+        {
+            // No identity policy is theirs, and the decision does not look for one.
+            let mut effects = document
+                .statements
+                .iter()
+                .filter(|statement| evaluate::matches(request, document, statement).is_some())
+                .map(|statement| statement.effect)
+                .peekable();
+            return effects.peek().is_some() && effects.all(|effect| effect == Effect::Allow);
+        }
         let set = PolicySet { identity: vec![document], ..PolicySet::default() };
         // An identity policy is that of whoever asks, in one account.
         let account = request.principal.account().unwrap_or(request.resource_account);
@@ -78,10 +88,14 @@ impl Question<'_> {
     }
 
     pub fn answer(&self) -> Answer {
-        self.decide().unwrap_or_else(|stop| Answer::Undecided(self.undecided(stop)))
+        self.answer_within(&Budget::new(WORK))
     }
 
-    fn decide(&self) -> Result<Answer, Stop> {
+    pub fn answer_within(&self, budget: &Budget) -> Answer {
+        self.decide(budget).unwrap_or_else(|stop| Answer::Undecided(self.undecided(stop)))
+    }
+
+    fn decide(&self, budget: &Budget) -> Result<Answer, Stop> {
         let documents = self.documents();
         let mut variables = BTreeMap::new();
         for document in &documents {
@@ -90,8 +104,8 @@ impl Question<'_> {
         }
         self.refuse_unique_ids(&variables)?;
 
-        let space = Space::new(&documents, self.accounts, None)?;
-        let Some(first) = self.search(&space, false)? else {
+        let space = Space::new(&documents, self.accounts, None, budget)?;
+        let Some(first) = self.search(&space, false, budget)? else {
             return space.missing.map_or(Ok(Answer::Proved), Err);
         };
         if let Some(witness) = self.confirmed(&space, &first, None) {
@@ -99,14 +113,17 @@ impl Question<'_> {
         }
         let stop = doubt(&space, &first);
         // What follows looks for requests only: where it cannot, nothing is lost but the request.
-        if let Ok(Some(point)) = self.search(&space, true)
+        if let Ok(Some(point)) = self.search(&space, true, budget)
             && let Some(witness) = self.confirmed(&space, &point, None)
         {
             return Ok(Answer::Counterexample(Box::new(witness)));
         }
         if !variables.is_empty() {
             for pinned in choices(&variables, &documents) {
-                if let Some(witness) = self.with_values(&documents, &variables, &pinned) {
+                if budget.left() == 0 {
+                    break;
+                }
+                if let Some(witness) = self.with_values(&documents, &variables, &pinned, budget) {
                     return Ok(Answer::Counterexample(Box::new(witness)));
                 }
             }
@@ -132,7 +149,12 @@ impl Question<'_> {
         Ok(())
     }
 
-    fn search(&self, space: &Space, only_sure: bool) -> Result<Option<Vec<usize>>, Stop> {
+    fn search(
+        &self,
+        space: &Space,
+        only_sure: bool,
+        budget: &Budget,
+    ) -> Result<Option<Vec<usize>>, Stop> {
         let whole = space.whole(self.who, only_sure);
         let unless = self.unless.map(|_| 1);
         let narrow = &space.regions[1 + usize::from(self.unless.is_some())];
@@ -141,9 +163,8 @@ impl Question<'_> {
         if self.within.statements.is_empty() {
             within.push(whole);
         }
-        let mut steps = STEPS;
         space
-            .find(&within, 0, unless, &mut steps)
+            .find(&within, 0, unless, budget)
             .map_err(|_| Stop::new("Statement", "the statements overlap in too many ways"))
     }
 
@@ -153,6 +174,7 @@ impl Question<'_> {
         documents: &[&Document],
         variables: &BTreeMap<String, String>,
         pinned: &Pinned,
+        budget: &Budget,
     ) -> Option<Witness> {
         let mut context = Context::default();
         for (key, value) in pinned {
@@ -162,11 +184,11 @@ impl Question<'_> {
         }
         let grounded: Vec<Document> =
             documents.iter().map(|document| variables::ground(document, &context)).collect();
-        let space =
-            Space::new(&grounded.iter().collect::<Vec<_>>(), self.accounts, Some(pinned)).ok()?;
-        let point = self.search(&space, false).ok()??;
+        let grounded: Vec<&Document> = grounded.iter().collect();
+        let space = Space::new(&grounded, self.accounts, Some(pinned), budget).ok()?;
+        let point = self.search(&space, false, budget).ok()??;
         self.confirmed(&space, &point, Some(&context)).or_else(|| {
-            let point = self.search(&space, true).ok()??;
+            let point = self.search(&space, true, budget).ok()??;
             self.confirmed(&space, &point, Some(&context))
         })
     }
@@ -194,6 +216,7 @@ impl Question<'_> {
                 None => {}
             }
         }
+        tell_apart(&mut context, space.keys.iter().map(|(name, _)| name.as_str()));
         let trust = self.documents().iter().all(|document| {
             document.statements.iter().all(|statement| statement.resource.is_none())
         });
@@ -211,10 +234,11 @@ impl Question<'_> {
     /// Where the construct that stopped the analysis stands.
     fn undecided(&self, stop: Stop) -> Undecided {
         let documents = self.documents();
+        let construct = spelled(&stop.construct);
         let place = stop.place.or_else(|| {
             documents.iter().enumerate().find_map(|(at, document)| {
                 let names = |statement: &crate::document::Statement| {
-                    statement.conditions.iter().any(|c| c.key.eq_ignore_ascii_case(&stop.construct))
+                    statement.conditions.iter().any(|c| spelled(&c.key) == construct)
                 };
                 Some((at, document.statements.iter().position(names)?))
             })
@@ -225,6 +249,36 @@ impl Question<'_> {
             statement: place.filter(|(at, _)| side(*at).is_some()).map(|(_, statement)| statement),
             construct: stop.construct,
             why: stop.why.to_owned(),
+        }
+    }
+}
+
+/// Adds tags so that a key without a value is absent where another spelling of it has one: a lone
+/// spelling is read for every other, of several none is.
+fn tell_apart<'a>(context: &mut Context, keys: impl Iterator<Item = &'a str> + Clone) {
+    for absent in keys.clone().filter(|key| key.contains('/')) {
+        if context.get(absent).is_none() {
+            continue;
+        }
+        if context.iter().any(|(known, _)| spelled(known) == spelled(absent)) {
+            continue;
+        }
+        let tag = absent.find('/').map_or(absent.len(), |slash| slash + 1);
+        let letters = absent.char_indices().filter(|(at, c)| *at >= tag && c.is_ascii_alphabetic());
+        let mut others = letters.map(|(at, c)| {
+            let other = if c.is_ascii_lowercase() {
+                c.to_ascii_uppercase()
+            } else {
+                c.to_ascii_lowercase()
+            };
+            [&absent[..at], &other.to_string(), &absent[at + 1..]].concat()
+        });
+        let is_free = |other: &String| {
+            keys.clone().all(|key| spelled(key) != spelled(other))
+                && context.iter().all(|(known, _)| spelled(known) != spelled(other))
+        };
+        if let Some(other) = others.find(is_free) {
+            context.set(other, "other");
         }
     }
 }
@@ -278,7 +332,7 @@ fn choices(variables: &BTreeMap<String, String>, documents: &[&Document]) -> Vec
             .iter()
             .flat_map(|document| &document.statements)
             .flat_map(|statement| &statement.conditions)
-            .filter(|condition| condition.key.eq_ignore_ascii_case(key));
+            .filter(|condition| spelled(&condition.key) == *key);
         for value in conditions.flat_map(|condition| &condition.values) {
             let value = value.replace('*', "example").replace('?', "x");
             // A colon would cut an ARN where the variable does not.

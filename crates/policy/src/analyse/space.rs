@@ -7,8 +7,9 @@
 use super::Stop;
 use super::automaton::{self, Language, Samples};
 use super::bits::Bits;
-use super::cover::{Region, TooManySteps, uncovered};
-use super::key::{Key, Point};
+use super::budget::{Budget, Spent};
+use super::cover::{Region, uncovered};
+use super::key::{Key, Point, spelled};
 use super::pattern;
 use super::principal::{self, Caller};
 use super::variables::{self, Symbols};
@@ -96,11 +97,24 @@ impl Languages {
     }
 }
 
-/// The values that variables were replaced with, by their keys in small letters.
+/// The values that variables were replaced with, by their keys as [`spelled`].
 pub(super) type Pinned = BTreeMap<String, Option<String>>;
 
 /// How many regions one statement may fall apart into.
 const REGIONS: usize = 256;
+
+/// What a word of a region costs that is kept, in units of the budget.
+const REGION: usize = 16;
+
+/// What it costs to compare a caller with a principal, in units of the budget.
+const NAME: usize = 4;
+
+/// How much work it may take to find which patterns with variables imply which.
+const IMPLICATIONS: usize = super::budget::WORK / 8;
+
+fn too_many() -> Stop {
+    Stop::new("Statement", "the statements have too many combinations")
+}
 
 #[derive(Default)]
 struct Builder<'p> {
@@ -109,7 +123,9 @@ struct Builder<'p> {
     resources: Languages,
     resource_seeds: Vec<String>,
     keys: Vec<Key>,
+    key_numbers: HashMap<String, usize>,
     opaque: Vec<Opaque>,
+    opaque_numbers: HashMap<String, usize>,
     symbols: Symbols,
     pinned: Option<&'p Pinned>,
 }
@@ -167,23 +183,23 @@ impl<'p> Builder<'p> {
         version: Version,
         place: (usize, usize),
     ) -> ConditionShape {
-        let known = self.keys.iter().position(|k| k.name.eq_ignore_ascii_case(&condition.key));
+        let name = spelled(&condition.key);
+        let known = self.key_numbers.get(&name).copied();
         let key = known.unwrap_or_else(|| {
-            let name = condition.key.clone();
-            let pinned = self.pinned.and_then(|p| p.get(&name.to_ascii_lowercase())).cloned();
-            self.keys.push(Key { name, conditions: Vec::new(), pinned });
+            let pinned = self.pinned.and_then(|p| p.get(&name)).cloned();
+            self.keys.push(Key::new(condition.key.clone(), pinned));
+            self.key_numbers.insert(name.clone(), self.keys.len() - 1);
             self.keys.len() - 1
         });
         let (low, high) = variables::bounds(condition, version);
         let opaque = (low != high).then(|| {
             let operator = condition.operator;
             let negated = operator.comparison.is_negated() && operator.set.is_none();
-            let name = if operator.set.is_none() || !operator.comparison.is_negated() {
+            let positive = if operator.set.is_none() || !operator.comparison.is_negated() {
                 positive(operator.comparison)
             } else {
                 operator.comparison
             };
-            let key = condition.key.to_ascii_lowercase();
             let mut values = condition.values.clone();
             values.sort();
             let comparable = negated || !operator.comparison.is_negated();
@@ -191,31 +207,24 @@ impl<'p> Builder<'p> {
             // Some value that hits, or all; that is what wider patterns do too.
             let all = operator.set == Some(SetPrefix::ForAllValues);
             let at = self.opaque(Opaque {
-                identity: format!("{all} {comparable} {name:?} {key} {values:?}"),
+                identity: format!("{version:?} {all} {comparable} {positive:?} {name} {values:?}"),
                 construct: format!("{operator} {} {:?}", condition.key, condition.values),
                 place,
                 why: if variables::in_condition(condition, version) { VARIABLES } else { LETTERS },
-                group: format!("{all} {key}"),
+                group: format!("{all} {name}"),
                 language,
             });
             (at, !negated)
         });
-        let mut add = |condition: Condition| {
-            let conditions = &mut self.keys[key].conditions;
-            let same = |(c, v): &(Condition, Version)| {
-                c.operator == condition.operator && c.values == condition.values && *v == version
-            };
-            conditions.iter().position(same).unwrap_or_else(|| {
-                conditions.push((condition, version));
-                conditions.len() - 1
-            })
-        };
-        ConditionShape { key, low: add(low), high: add(high), opaque }
+        let key_conditions = &mut self.keys[key];
+        let (low, high) = (key_conditions.add(low, version), key_conditions.add(high, version));
+        ConditionShape { key, low, high, opaque }
     }
 
     fn opaque(&mut self, opaque: Opaque) -> usize {
-        let known = self.opaque.iter().position(|known| known.identity == opaque.identity);
+        let known = self.opaque_numbers.get(&opaque.identity).copied();
         known.unwrap_or_else(|| {
+            self.opaque_numbers.insert(opaque.identity.clone(), self.opaque.len());
             self.opaque.push(opaque);
             self.opaque.len() - 1
         })
@@ -240,6 +249,7 @@ impl Space {
         documents: &[&Document],
         accounts: &[AccountId],
         pinned: Option<&Pinned>,
+        budget: &Budget,
     ) -> Result<Self, Stop> {
         let mut builder = Builder { pinned, ..Builder::default() };
         let mut shapes: Vec<Vec<Shape<'_>>> = Vec::new();
@@ -252,15 +262,21 @@ impl Space {
             );
         }
         let callers = principal::callers(documents, accounts);
-        let actions =
-            automaton::sample(&pattern::actions(), &builder.actions.all, &builder.action_seeds);
+        let actions = automaton::sample(
+            &pattern::actions(),
+            &builder.actions.all,
+            &builder.action_seeds,
+            budget,
+        );
         builder.resource_seeds.push("arn:aws:s3:::example".to_owned());
         let resources = automaton::sample(
             &pattern::resources(),
             &builder.resources.all,
             &builder.resource_seeds,
+            budget,
         );
-        let mut missing = None;
+        let mut missing = (!callers.is_complete)
+            .then(|| Stop::new("Principal", "its principals have too many combinations"));
         for (element, samples) in [("Action", &actions), ("Resource", &resources)] {
             if !samples.is_complete {
                 missing = Some(Stop::new(element, "its patterns have too many combinations"));
@@ -268,30 +284,39 @@ impl Space {
         }
         let mut points = Vec::new();
         for key in &builder.keys {
-            let (of_key, incomplete) = key.points();
+            let (of_key, incomplete) = key.points(budget);
             points.push(of_key);
             missing = missing.or(incomplete);
         }
 
+        let callers = callers.all;
         let sizes: Vec<usize> = [callers.len(), actions.texts.len(), resources.texts.len()]
             .into_iter()
             .chain(points.iter().map(Vec::len))
             .chain(builder.opaque.iter().map(|_| 2))
             .collect();
         let dimensions = Dimensions { sizes, callers, actions, resources, points };
+        let size = dimensions.whole().size();
         let mut regions = Vec::new();
         for shapes in &shapes {
             let mut own = Regions::default();
             for shape in shapes {
+                let principals = shape.statement.principal.as_ref();
+                let patterns = principals.map_or(0, |principal| principal.patterns().len());
+                let names = dimensions.callers.len() * patterns * NAME;
+                budget.take(names).map_err(|Spent| too_many())?;
                 let list = match shape.statement.effect {
                     Effect::Allow => &mut own.allow,
                     Effect::Deny => &mut own.deny,
                 };
-                list.extend(dimensions.regions(shape)?);
+                let of_statement = dimensions.regions(shape)?;
+                // They are held in memory all at once.
+                budget.take(of_statement.len() * size * REGION).map_err(|Spent| too_many())?;
+                list.extend(of_statement);
             }
             regions.push(own);
         }
-        let impossible = dimensions.impossible(&builder.opaque);
+        let impossible = dimensions.impossible(&builder.opaque, &budget.share(IMPLICATIONS));
         let names = builder.keys.into_iter().map(|key| key.name);
         Ok(Self {
             callers: dimensions.callers,
@@ -325,13 +350,14 @@ impl Space {
         within: &[Region],
         allows: usize,
         unless: Option<usize>,
-        steps: &mut usize,
-    ) -> Result<Option<Vec<usize>>, TooManySteps> {
+        budget: &Budget,
+    ) -> Result<Option<Vec<usize>>, Spent> {
         let own = &self.regions[allows];
         let denied: Vec<&Region> = own.deny.iter().chain(&self.impossible).collect();
         let other = unless.map(|at| &self.regions[at]);
         for within in within {
             for allow in &own.allow {
+                budget.take(allow.size())?;
                 let mut region = allow.clone();
                 region.retain(within);
                 if region.is_empty() {
@@ -339,13 +365,13 @@ impl Space {
                 }
                 let mut covers = denied.clone();
                 covers.extend(other.iter().flat_map(|other| &other.allow));
-                if let Some(point) = uncovered(region.clone(), &covers, steps)? {
+                if let Some(point) = uncovered(region.clone(), &covers, budget)? {
                     return Ok(Some(point));
                 }
                 for deny in other.iter().flat_map(|other| &other.deny) {
                     let mut region = region.clone();
                     region.retain(deny);
-                    if let Some(point) = uncovered(region, &denied, steps)? {
+                    if let Some(point) = uncovered(region, &denied, budget)? {
                         return Ok(Some(point));
                     }
                 }
@@ -386,7 +412,7 @@ impl Dimensions {
         let mut out = vec![first];
         if let Some((plain, varying)) = &shape.resource {
             let these = matches!(shape.statement.resource, Some(Matching::These(_)));
-            out = self.resources(out, *plain, varying, these);
+            out = self.resources(out, *plain, varying, these)?;
         }
         for condition in &shape.conditions {
             out = self.condition(out, condition);
@@ -405,10 +431,14 @@ impl Dimensions {
         plain: usize,
         varying: &[(usize, usize)],
         these: bool,
-    ) -> Vec<Region> {
+    ) -> Result<Vec<Region>, Stop> {
+        let too_many = || Stop::new("Resource", "its variables have too many combinations");
         let members = &self.resources.members;
         let mut out = Vec::new();
         if these {
+            if varying.len() > REGIONS {
+                return Err(too_many());
+            }
             for region in &regions {
                 let mut sure = region.clone();
                 sure.0[RESOURCE].retain(&members[plain]);
@@ -421,7 +451,7 @@ impl Dimensions {
                     out.push(maybe);
                 }
             }
-            return out;
+            return Ok(out);
         }
         // Not the plain ones, and of each other one: not within its bounds, or within them and not it.
         out = regions;
@@ -435,8 +465,11 @@ impl Dimensions {
                 [outside, inside]
             };
             out = out.into_iter().flat_map(split).filter(|region| !region.is_empty()).collect();
+            if out.len() > REGIONS {
+                return Err(too_many());
+            }
         }
-        out
+        Ok(out)
     }
 
     fn condition(&self, regions: Vec<Region>, condition: &ConditionShape) -> Vec<Region> {
@@ -466,19 +499,29 @@ impl Dimensions {
         regions.into_iter().flat_map(split).collect()
     }
 
-    fn impossible(&self, opaque: &[Opaque]) -> Vec<Region> {
+    /// What cannot be: that a narrow pattern matches and a wider one does not. Where there is no work
+    /// left to find it out, more is thought possible than is.
+    fn impossible(&self, opaque: &[Opaque], budget: &Budget) -> Vec<Region> {
+        let mut groups: BTreeMap<&str, Vec<(usize, &Language)>> = BTreeMap::new();
+        for (at, opaque) in opaque.iter().enumerate() {
+            if let Some(language) = &opaque.language {
+                groups.entry(&opaque.group).or_default().push((at, language));
+            }
+        }
+        let pairs = groups.values().flat_map(|group| {
+            group.iter().flat_map(|narrow| group.iter().map(move |wide| (narrow, wide)))
+        });
+        let size = self.whole().size();
         let mut out = Vec::new();
-        for (a, inner) in opaque.iter().enumerate() {
-            for (b, outer) in opaque.iter().enumerate() {
-                let (Some(narrow), Some(wide)) = (&inner.language, &outer.language) else {
-                    continue;
-                };
-                if a != b && inner.group == outer.group && variables::implies(narrow, wide) {
-                    let mut region = self.whole();
-                    region.0[self.opaque(a)] = Bits::of(2, |truth| truth == 1);
-                    region.0[self.opaque(b)] = Bits::of(2, |truth| truth == 0);
-                    out.push(region);
-                }
+        for (&(a, narrow), &(b, wide)) in pairs.take_while(|_| budget.take(1).is_ok()) {
+            if a != b
+                && variables::implies(narrow, wide, budget)
+                && budget.take(size * REGION).is_ok()
+            {
+                let mut region = self.whole();
+                region.0[self.opaque(a)] = Bits::of(2, |truth| truth == 1);
+                region.0[self.opaque(b)] = Bits::of(2, |truth| truth == 0);
+                out.push(region);
             }
         }
         out

@@ -80,10 +80,11 @@ fn dates(mut points: Vec<i128>) -> Vec<String> {
     let mut out = Vec::new();
     for (at, &point) in points.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| points[before]);
-        // A day, a second or an instant earlier, whichever is after the point before.
+        // A day, a second or an instant earlier, whichever is after the point before and can be written.
         let earlier = [86_400 * SECOND, SECOND, 1].map(|step| point - step);
-        let earlier = earlier.into_iter().find(|n| before.is_none_or(|before| before < *n));
-        out.extend(earlier);
+        let is_between =
+            |n: &i128| before.is_none_or(|before| before < *n) && written(*n).is_some();
+        out.extend(earlier.into_iter().find(is_between));
         out.push(point);
     }
     let Some(&last) = points.last() else { return vec!["2030-01-01T00:00:00Z".to_owned()] };
@@ -94,16 +95,15 @@ fn dates(mut points: Vec<i128>) -> Vec<String> {
 
 /// A date as text; `None` where none reads as it.
 fn written(nanoseconds: i128) -> Option<String> {
-    let seconds = i64::try_from(nanoseconds.div_euclid(SECOND)).ok()?;
-    let part = nanoseconds.rem_euclid(SECOND);
+    let (seconds, part) = (nanoseconds.div_euclid(SECOND), nanoseconds.rem_euclid(SECOND));
     let mut forms = Vec::new();
     if part == 0 {
-        forms.push(iso(seconds));
+        forms.extend(i64::try_from(seconds).map(iso));
         forms.push(seconds.to_string());
     } else {
         forms.push(format!("{seconds}.{part:09}"));
         // Below zero the digits after the point count down.
-        forms.push(format!("{}.{:09}", seconds.checked_add(1)?, SECOND - part));
+        forms.push(format!("{}.{:09}", seconds + 1, SECOND - part));
         forms.push(format!("-0.{:09}", SECOND - part));
     }
     forms.into_iter().find(|text| date(text) == Some(nanoseconds))
@@ -200,6 +200,14 @@ mod tests {
             assert_eq!(date(&written(point).unwrap()), Some(point));
         }
         assert_eq!(written(i128::from(i64::MAX) * SECOND + SECOND), None);
+        // The earliest date that can be written, and the one after it.
+        let earliest = i128::from(i64::MIN) * SECOND - (SECOND - 1);
+        assert_eq!(
+            (date(&written(earliest).unwrap()), written(earliest - 1)),
+            (Some(earliest), None)
+        );
+        let found = Type::Date.samples(["-9223372036854775808.999999998"].into_iter());
+        assert!(found.contains(&written(earliest).unwrap()), "{found:?}");
     }
 
     #[test]

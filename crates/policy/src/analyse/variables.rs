@@ -6,6 +6,8 @@
 //! without any, in which concrete requests can be looked for.
 
 use super::automaton::{Language, Pattern, Piece};
+use super::budget::Budget;
+use super::key::spelled;
 use crate::context::Context;
 use crate::document::{Comparison as C, Condition, Document, Matching, Version};
 use crate::variable::{self, Part, Reading, split_arn};
@@ -21,9 +23,18 @@ fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
     variable::parts(text, Version::V2012)
 }
 
+/// Whether a text says different things of different requests. One with a variable that cannot be read
+/// matches nothing, which is known.
 fn has_variable(text: &str) -> bool {
+    let names = || {
+        parts(text).filter_map(|part| match part {
+            Part::Variable(name) => Some(name),
+            Part::Char(_) => None,
+        })
+    };
     text.contains("${")
-        && parts(text).any(|part| matches!(part, Part::Variable(name) if !is_escape(name)))
+        && names().any(|name| !is_escape(name))
+        && names().all(|name| variable::named(name).is_some())
 }
 
 /// Whether a condition's operator reads variables.
@@ -53,7 +64,7 @@ pub(super) fn keys_beyond_ascii(document: &Document) -> BTreeMap<String, String>
     let beyond = conditions.filter(|c| {
         ignores_case(c.operator.comparison) && c.values.iter().any(|value| !value.is_ascii())
     });
-    beyond.map(|c| (c.key.to_ascii_lowercase(), c.key.clone())).collect()
+    beyond.map(|c| (spelled(&c.key), c.key.clone())).collect()
 }
 
 const fn ignores_case(comparison: C) -> bool {
@@ -65,7 +76,7 @@ pub(super) fn in_resource(pattern: &str, version: Version) -> bool {
     version >= Version::V2012 && variable_part(pattern).is_some_and(has_variable)
 }
 
-/// The keys that a document's variables name: in small letters, and as they are written.
+/// The keys that a document's variables name: as equal ones are spelled, and as they are written.
 pub(super) fn keys(document: &Document) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     let version = document.version;
@@ -73,7 +84,7 @@ pub(super) fn keys(document: &Document) -> BTreeMap<String, String> {
         out.extend(parts(text).filter_map(|part| match part {
             Part::Variable(name) if !is_escape(name) => {
                 let key = name.split_once(',').map_or(name, |(key, _)| key).trim();
-                Some((key.to_ascii_lowercase(), key.to_owned()))
+                Some((spelled(key), key.to_owned()))
             }
             _ => None,
         }));
@@ -99,6 +110,8 @@ fn grounded(text: &str, context: &Context) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for part in parts(text) {
         match part {
+            // A `${` without its end would find one in an escape that follows.
+            Part::Char('$') => out.push_str("${$}"),
             Part::Char(c) => out.push(c),
             Part::Variable(name) if is_escape(name) => out.extend(["${", name, "}"]),
             Part::Variable(name) => {
@@ -163,6 +176,8 @@ fn widened(text: &str, wildcards_are_characters: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for part in parts(text) {
         match part {
+            // A `${` without its end would find one in an escape that follows.
+            Part::Char('$') => out.push_str("${$}"),
             Part::Char(c @ ('*' | '?')) if wildcards_are_characters => {
                 out.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]);
             }
@@ -264,7 +279,7 @@ impl Symbols {
 }
 
 /// Whether the one is of the other whatever the variables' values are.
-pub(super) fn implies(inner: &Language, outer: &Language) -> bool {
+pub(super) fn implies(inner: &Language, outer: &Language, budget: &Budget) -> bool {
     let plain = |piece: &Piece| matches!(piece, Piece::Char(_) | Piece::Any);
-    outer.iter().flatten().all(plain) && super::automaton::includes(outer, inner)
+    outer.iter().flatten().all(plain) && super::automaton::includes(outer, inner, budget)
 }
