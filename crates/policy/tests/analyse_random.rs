@@ -40,6 +40,10 @@ const RESOURCES: &[&str] = &[
     "arn:aws:s:::${aws:username}/*",
     "arn:aws:s:::a/${x:k, 'b'}",
     "arn:aws:s:::${*}",
+    "arn:aws:s:::${x:k, b}",
+    "arn:aws:s:::${aws:username}${*",
+    "arn:aws:s:${aws:username}::a",
+    "arn:*:s:::a",
 ];
 
 const TEXT_OPERATORS: &[&str] = &[
@@ -71,12 +75,28 @@ const TEXTS: &[&str] = &[
     "${x:k}*",
     "${x:l, 'a'}",
     "a${*}",
+    "${x:k}${*",
+    "${x:l, a}",
+    "É",
 ];
 
-const NUMBERS: &[&str] = &["1", "2", "2.5", "x", "-1"];
-const DATES: &[&str] = &["2020-01-01", "2020-01-01T00:00:01Z", "1577836800.5"];
-const BLOCKS: &[&str] =
-    &["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::/0", "2001:db8::/32", "0.0.0.0/0"];
+const NUMBERS: &[&str] = &["1", "2", "2.5", "x", "-1", "-0", "1e999", " 2 "];
+const DATES: &[&str] = &[
+    "2020-01-01",
+    "2020-01-01T00:00:01Z",
+    "1577836800.5",
+    "2020-01-01T01:00:00.5+01:00",
+    "-9223372036854775808.5",
+];
+const BLOCKS: &[&str] = &[
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.3",
+    "::/0",
+    "2001:db8::/32",
+    "0.0.0.0/0",
+    "::ffff:10.1.0.0/112",
+];
 const ARNS: &[&str] =
     &["arn:aws:s:::a", "arn:aws:s:*:*:a*", "arn:aws:*:::?", "*", "a", "arn:*:s:::${x:k}"];
 
@@ -118,9 +138,18 @@ fn condition(keys: &'static [&'static str]) -> impl Strategy<Value = (String, St
         .prop_map(|(key, (operator, values))| (operator, key.to_owned(), values))
 }
 
-/// One that holds one value, one that AWS lists as a set, one that it does not list, and two that
-/// variables name.
-const KEYS: &[&str] = &["aws:one", "aws:TagKeys", "x:k", "X:K", "x:l", "aws:username"];
+/// One that holds one value, one that AWS lists as a set, one that it does not list, two that variables
+/// name, and a tag in two spellings.
+const KEYS: &[&str] = &[
+    "aws:UserAgent",
+    "aws:TagKeys",
+    "x:k",
+    "X:K",
+    "x:l",
+    "aws:username",
+    "aws:RequestTag/ab",
+    "AWS:requesttag/AB",
+];
 
 fn conditions(keys: &'static [&'static str], most: usize) -> impl Strategy<Value = Value> {
     prop::collection::vec(condition(keys), 0..=most).prop_map(|list| {
@@ -144,6 +173,8 @@ fn principal() -> impl Strategy<Value = Value> {
                 "arn:aws:iam::111111111111:role/p/ops",
                 "arn:aws:sts::111111111111:assumed-role/ops/ann",
                 "arn:aws:sts::222222222222:federated-user/guest",
+                "arn:aws-cn:iam::111111111111:role/p/ops",
+                "arn:aws-cn:sts::111111111111:assumed-role/ops/ann",
                 "AIDAEXAMPLEEXAMPLE12"
             ][..],
             1..=3
@@ -253,12 +284,12 @@ fn tiny_pair() -> impl Strategy<Value = (Document, Document)> {
         |operators, key, values| (tiny(operators, key, values), tiny(operators, key, values));
     prop_oneof![
         3 => pair(SETS, "aws:TagKeys", &["a", "b"]),
-        1 => pair(TEXTS, "aws:one", &["a", "k", "*"]),
-        3 => pair(TEXTS, "aws:one", &["a", "${x:l}", "${x:l}*"]),
+        1 => pair(TEXTS, "aws:UserAgent", &["a", "k", "*"]),
+        3 => pair(TEXTS, "aws:UserAgent", &["a", "${x:l}", "${x:l}*"]),
         1 => pair(SETS, "aws:TagKeys", &["a", "${x:l}"]),
-        1 => pair(NUMBERS, "aws:one", &["1", "2"]),
-        1 => pair(&["IpAddress", "NotIpAddress", "NotIpAddressIfExists"], "aws:one", BLOCKS),
-        1 => pair(&["ArnLike", "StringLike", "ArnNotLike"], "aws:one", &["arn:aws:s:*:1:a", "*"]),
+        1 => pair(NUMBERS, "aws:UserAgent", &["1", "2"]),
+        1 => pair(&["IpAddress", "NotIpAddress", "NotIpAddressIfExists"], "aws:UserAgent", BLOCKS),
+        1 => pair(&["ArnLike", "StringLike", "ArnNotLike"], "aws:UserAgent", &["arn:aws:s:*:1:a", "*"]),
     ]
 }
 
@@ -275,13 +306,16 @@ fn about_resources() -> impl Strategy<Value = Document> {
     })
 }
 
+const TAGS: &[&str] = &["aws:RequestTag/ab", "AWS:requesttag/AB", "aws:RequestTag/aB"];
+
 /// Two documents about the same.
 fn narrow_pair() -> impl Strategy<Value = (Document, Document)> {
     prop_oneof![
-        2 => (about_keys(&["aws:one"]), about_keys(&["aws:one"])),
+        2 => (about_keys(&["aws:UserAgent"]), about_keys(&["aws:UserAgent"])),
         3 => (about_keys(&["aws:TagKeys"]), about_keys(&["aws:TagKeys"])),
         3 => (about_keys(&["x:k"]), about_keys(&["x:k"])),
         1 => (about_keys(&["x:k", "x:l"]), about_keys(&["x:k", "aws:username"])),
+        2 => (about_keys(TAGS), about_keys(TAGS)),
         3 => (about_resources(), about_resources()),
     ]
 }
@@ -324,6 +358,8 @@ const REQUEST_RESOURCES: &[&str] = &[
     "arn:aws:s:r:1:2:a",
     "arn:aws:t:::a",
     "arn:aws-cn:s:::a",
+    "arn:aws:s:::ann${*",
+    "arn:aws:s:${aws:username}::a",
 ];
 const REQUEST_VALUES: &[&str] = &[
     "a",
@@ -352,6 +388,11 @@ const REQUEST_VALUES: &[&str] = &[
     "1577836800.25",
     "1577836801",
     "1577836802",
+    "1577836800.5",
+    "-9223372036854775808.75",
+    "é",
+    "a${*",
+    "-0",
     "10.0.0.1",
     "10.1.9.9",
     "10.1.2.3",
@@ -380,11 +421,14 @@ fn pick<T: Copy>(rng: &mut TestRng, list: &[T]) -> T {
 fn draw(rng: &mut TestRng, kind: Kind) -> Draw {
     let mut context = Context::default();
     for (key, sets) in [
-        ("aws:one", false),
+        ("aws:UserAgent", false),
         ("aws:tagkeys", true),
         ("x:k", true),
         ("x:l", true),
         ("aws:username", false),
+        ("aws:requestTag/ab", false),
+        ("aws:requestTag/AB", false),
+        ("aws:requestTag/aB", false),
     ] {
         match rng.random_range(0..if sets { 4 } else { 3 }) {
             0 => {}
@@ -403,9 +447,10 @@ fn draw(rng: &mut TestRng, kind: Kind) -> Draw {
     } else {
         let account = pick(rng, &["111111111111", "222222222222", "333333333333"]);
         let name = pick(rng, &["ann", "bob"]);
+        let partition = pick(rng, &["aws", "aws", "aws-cn"]);
         let role = |role: &str, name: &str, session: &str| Principal::AssumedRole {
-            role_arn: format!("arn:aws:iam::{account}:role/{role}"),
-            session_arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+            role_arn: format!("arn:{partition}:iam::{account}:role/{role}"),
+            session_arn: format!("arn:{partition}:sts::{account}:assumed-role/{name}/{session}"),
         };
         let user = format!("arn:aws:iam::{account}:user/{name}");
         match rng.random_range(0..10) {
