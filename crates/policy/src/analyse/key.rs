@@ -127,14 +127,15 @@ impl Key {
             });
         }
         let quantified = self.conditions.iter().any(|(c, _)| c.operator.set.is_some());
-        let arity = match arity::of(&self.name) {
-            Arity::Unknown if quantified => Arity::Many,
-            other => other,
+        // A policy that quantifies a key says that it holds a set.
+        let doubt = match arity::of(&self.name) {
+            Arity::One => return (points, missing),
+            Arity::Listed if !quantified => return (points, missing),
+            Arity::Listed => Some(SETS),
+            Arity::Unknown if !quantified => Some(SETS),
+            Arity::Unknown | Arity::Many => None,
         };
-        if arity != Arity::One {
-            let doubt = (arity == Arity::Unknown).then_some(SETS);
-            missing = missing.or(self.join(&classes, doubt, &nulls, &mut points, budget));
-        }
+        missing = missing.or(self.join(&classes, doubt, &nulls, &mut points, budget));
         (points, missing)
     }
 

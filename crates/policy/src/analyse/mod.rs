@@ -53,10 +53,11 @@
 //! - A pattern with variables has bounds, and is known to be the same as itself and to imply a wider one
 //!   (`variables`); a proof that needs more, such as what the variable's own value is, is not found.
 //! - Which texts are also numbers of a range, where one key is compared as both.
-//! - Whether a key that AWS's pages do not list holds one value or several, where that matters.
+//! - Whether a key that AWS's pages do not list holds one value or several, where that matters; nor of a
+//!   service's key that they list with one value, where a policy uses a set operator on it.
 //! - Whom an id of S3 names; unique ids beside conditions on `aws:userid`; the case of letters beyond ASCII.
-//! - What is past the limits on states of the automata, sets of values, and steps: there witnesses may be
-//!   found, proofs not.
+//! - What is past the limits on states of the automata, callers, sets of values, and work (`budget`): there
+//!   witnesses may be found, proofs not.
 
 mod arity;
 mod automaton;
