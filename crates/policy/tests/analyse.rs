@@ -440,6 +440,41 @@ fn past_the_limits_there_are_witnesses_but_no_proofs() {
     assert_eq!((undecided.construct.as_str(), undecided.statement), ("Resource", None));
 }
 
+#[test]
+fn new_access_is_told_of_each_statement_that_gives_it() {
+    let existing = document(&json!([allow(json!("s3:Get*"), json!("*"))]), Kind::Identity);
+    let new = document(
+        &json!([
+            deny(json!("*"), json!("arn:aws:s3:::secret/*")),
+            allow(json!("s3:GetObject"), json!("*")),
+            allow(json!("s3:PutObject"), json!("*")),
+            allow(json!("s3:PutObject"), json!("arn:aws:s3:::secret/a")),
+            allow(json!("ec2:*"), json!("*")),
+        ]),
+        Kind::Identity,
+    );
+    let found = analyse::new_access_by_statement(&existing, &new, Kind::Identity);
+    let found: Vec<(usize, &str)> = found
+        .iter()
+        .map(|(at, answer)| {
+            let witness = answer.witness().unwrap();
+            assert_eq!(analyse::applying(&new, &witness.request()), [*at]);
+            (*at, witness.action.as_str())
+        })
+        .collect();
+    assert_eq!(found, [(2, "s3:PutObject"), (4, "ec2:Action")]);
+    let variable = allow(json!("*"), json!("arn:aws:s3:::${aws:username}"));
+    let new =
+        json!([deny(json!("iam:*"), json!("*")), allow(json!("s3:Get*"), json!("*")), variable]);
+    let other = json!([allow(json!("*"), json!("arn:aws:s3:::${aws:userid}"))]);
+    let found = analyse::new_access_by_statement(
+        &document(&other, Kind::Identity),
+        &document(&new, Kind::Identity),
+        Kind::Identity,
+    );
+    assert_eq!(found.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1, 2]);
+}
+
 // ---- new access: variables ---------------------------------------------------------------------
 
 #[test]

@@ -72,6 +72,7 @@ mod principal;
 mod public;
 mod question;
 mod space;
+mod statements;
 mod values;
 mod variables;
 
@@ -83,6 +84,8 @@ use crate::parse::Kind;
 use principal::Caller;
 use question::Question;
 use std::fmt;
+
+pub use statements::{applying, new_access_by_statement};
 
 /// The answer to a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
