@@ -3,9 +3,12 @@
 //!
 //! Each command is a file with its options. A command that answers a question ends with 0 where the
 //! answer is the one hoped for (allowed, no finding), with [`NO`] where it is not, and with 1 where
-//! there is no answer.
+//! there is no answer. A question over all requests that cannot be decided ends with
+//! [`witness::UNDECIDED`].
 
 mod account;
+mod check_access;
+mod diff;
 mod explain;
 mod files;
 mod lint;
@@ -13,6 +16,7 @@ mod request;
 mod simulate;
 mod table;
 mod who_can;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -31,6 +35,14 @@ pub enum Command {
     /// Say what is wrong, risky or needless in policies, as IAM Access Analyzer does; ends with 3
     /// where that includes an error or a security warning
     Lint(lint::Options),
+
+    /// Find out whether a policy grants access that it should not, to anyone; ends with 3 where it
+    /// does, with 4 where that cannot be decided
+    CheckAccess(check_access::Options),
+
+    /// Find out what one policy allows and another does not; ends with 3 where they differ, with 4
+    /// where that cannot be decided
+    Diff(diff::Options),
 }
 
 /// Runs a command on policies.
@@ -40,6 +52,8 @@ pub fn policy(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(options) => simulate::simulate(options),
         Command::WhoCan(options) => who_can::who_can(options),
         Command::Lint(options) => lint::lint(options),
+        Command::CheckAccess(options) => check_access::check_access(options),
+        Command::Diff(options) => diff::diff(options),
     }
 }
 
