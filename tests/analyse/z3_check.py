@@ -2,10 +2,14 @@
 
 Random pairs of small identity policies are put to `check_no_new_access`, through the example `compare`,
 and as formulas over strings to z3, which shares no code with it: whatever is proved must be
-unsatisfiable there, whatever is found satisfiable. Needs `pip install z3-solver` and a built example:
+unsatisfiable there, whatever is found satisfiable. `make analysis-check` runs it; by hand, with another
+seed or for longer:
 
     cargo build -p ringfence-policy --example compare
-    python tests/analyse/z3_check.py --pairs 500 --seed 1 target/debug/examples/compare
+    .cache/venv/bin/python tests/analyse/z3_check.py --seed 2 --pairs 5000 --seconds 600 \
+        target/debug/examples/compare
+
+Ends with 1 where the two disagree. A formula that the solver gives up says nothing.
 
 The policies have actions and resources with `*` and `?` (lower case, complete ARNs), their `Not` forms,
 and conditions of text, number, Bool and Null operators with `IfExists`; no sets, variables, principals.
@@ -13,10 +17,13 @@ and conditions of text, number, Bool and Null operators with `IfExists`; no sets
 
 import argparse
 import collections
+import itertools
 import json
+import multiprocessing
 import random
 import subprocess
 import sys
+import time
 
 import z3
 
@@ -27,7 +34,8 @@ RESOURCES = [
 ]
 TEXTS = ["a", "b", "ab", "a*", "*b", "?", "*", "a?b", "b*a"]
 NUMBERS = ["1", "2", "2.5", "-1"]
-TEXT_KEYS = ["aws:PrincipalTag/a", "aws:PrincipalTag/b"]
+# Two spellings of a tag, which are two keys.
+TEXT_KEYS = ["aws:PrincipalTag/ab", "aws:PrincipalTag/aB"]
 NUMBER_KEY = "aws:MultiFactorAuthAge"
 BOOL_KEY = "aws:SecureTransport"
 
@@ -172,7 +180,8 @@ class Request:
         return z3.And(z3.Or(by_effect["Allow"]), z3.Not(z3.Or(by_effect["Deny"])))
 
 
-def solve(existing, new, milliseconds):
+def solve(pair, milliseconds):
+    existing, new = pair
     request = Request()
     solver = z3.Solver()
     solver.set("timeout", milliseconds)
@@ -186,22 +195,30 @@ def main():
     parser.add_argument("compare", help="the built example")
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--timeout", type=int, default=5000, help="milliseconds a formula")
+    parser.add_argument("--timeout", type=int, default=1000, help="milliseconds a formula")
+    parser.add_argument("--seconds", type=int, default=50, help="after which no formula is begun")
+    parser.add_argument("--jobs", type=int, default=2, help="solvers at once")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     pairs = [pair(rng) for _ in range(options.pairs)]
     lines = "".join(json.dumps({"existing": e, "new": n}) + "\n" for e, n in pairs)
     run = subprocess.run([options.compare], input=lines, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in run.stdout.splitlines()]
     count, wrong = collections.Counter(), 0
-    for (existing, new), line in zip(pairs, run.stdout.splitlines(), strict=True):
-        answer = json.loads(line)
-        solved = solve(existing, new, options.timeout)
-        count[answer["answer"], solved] += 1
-        if (answer["answer"], solved) in {("proved", "sat"), ("found", "unsat")}:
-            wrong += 1
-            print("DISAGREE", solved, answer, json.dumps(existing), json.dumps(new), sep="\n  ")
-    for (answer, solved), n in sorted(count.items()):
-        print(f"{n:6} {answer}, solver says {solved}")
+    until = time.monotonic() + options.seconds
+    with multiprocessing.Pool(options.jobs) as pool:
+        for at in range(0, len(pairs), 4 * options.jobs):
+            if time.monotonic() > until:
+                break
+            batch = slice(at, at + 4 * options.jobs)
+            solved = pool.starmap(solve, zip(pairs[batch], itertools.repeat(options.timeout)), 1)
+            for (existing, new), answer, said in zip(pairs[batch], answers[batch], solved, strict=True):
+                count[answer["answer"], said] += 1
+                if (answer["answer"], said) in {("proved", "sat"), ("found", "unsat")}:
+                    wrong += 1
+                    print("DISAGREE", said, answer, json.dumps(existing), json.dumps(new), sep="\n  ")
+    for (answer, said), n in sorted(count.items()):
+        print(f"{n:6} {answer}, solver says {said}")
     return 1 if wrong or not count else 0
 
 
