@@ -6,6 +6,7 @@ use crate::condition::boolean;
 use crate::context::Context;
 use crate::document::{Comparison as C, Condition, Version};
 use crate::glob::{self, Token};
+use crate::reference;
 use crate::variable::{Reading, split_arn};
 use base64::Engine as _;
 
@@ -189,12 +190,22 @@ pub(super) fn fillings(text: &str) -> [String; 2] {
     [text.replace('*', "example").replace('?', "x"), text.replace('*', "").replace('?', "x")]
 }
 
-/// A natural action that a pattern may match.
-pub(super) fn action_filling(text: &str) -> String {
-    match text {
+/// How many of AWS's actions are tried for one pattern.
+const ACTIONS: usize = 4;
+
+/// Natural actions that a pattern may match: AWS's own, and one that is none.
+pub(super) fn action_fillings(text: &str) -> Vec<String> {
+    let of_service = |(vendor, name): (&str, &str)| -> Vec<String> {
+        let Some(service) = reference::service(vendor) else { return Vec::new() };
+        let matching = service.actions().filter(|action| glob::action(name, action.name));
+        matching.take(ACTIONS).map(reference::Action::full_name).collect()
+    };
+    let mut out = text.split_once(':').map(of_service).unwrap_or_default();
+    out.push(match text {
         "*" | "*:*" => "example:Action".to_owned(),
         _ => text.replace('*', "Action").replace('?', "x"),
-    }
+    });
+    out
 }
 
 /// A natural resource that a pattern may match.

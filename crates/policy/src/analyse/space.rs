@@ -138,7 +138,7 @@ impl<'p> Builder<'p> {
         place: (usize, usize),
     ) -> Shape<'a> {
         let patterns = statement.action.patterns();
-        self.action_seeds.extend(patterns.iter().map(|p| pattern::action_filling(p)));
+        self.action_seeds.extend(patterns.iter().flat_map(|p| pattern::action_fillings(p)));
         let action = self.actions.add(patterns.iter().map(|p| pattern::action(p)).collect());
         let resource =
             statement.resource.as_ref().map(|resource| self.resource(resource, version, place));
