@@ -32,6 +32,7 @@ pub enum Command {
     /// Say who in an account can do something, or may under conditions; ends with 3 where --expect is
     /// given and someone else can
     WhoCan(Box<who_can::Options>),
+
     /// Say what is wrong, risky or needless in policies, as IAM Access Analyzer does; ends with 3
     /// where that includes an error or a security warning
     Lint(lint::Options),
