@@ -7,6 +7,7 @@
 //!   it comes from ([`Source`]);
 //! - [`Known`] is what is known of the request's context, and what is not;
 //! - [`assume`](fn@assume) makes of a document one that hangs on nothing unknown;
+//! - [`Account::standing`] is what one principal has, for comparing two exports;
 //! - [`who_can`](fn@who_can) asks for everyone, and says who can, who cannot, and on what it depends.
 //!
 //! ```
@@ -36,6 +37,7 @@ mod outsiders;
 mod policies;
 mod principals;
 mod reader;
+mod standing;
 mod who_can;
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ pub use export::{Page, Unreadable};
 pub use known::Known;
 pub use policies::{Around, Given, Holder, OfResource, Policies, Source, Sourced, is_trust};
 pub use principals::{NoSuchPrincipal, Who};
+pub use standing::{Standing, merged};
 pub use who_can::{
     Access, Answer, Hinge, NoSuchRole, Question, Someone, SomeoneKind, hinges, who_can,
 };

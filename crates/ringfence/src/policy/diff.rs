@@ -1,6 +1,8 @@
-//! `ringfence policy diff`: what one policy allows and another does not, both ways.
+//! `ringfence policy diff`: what one policy allows and another does not, both ways; of two exports of an
+//! account, the same for each of its users and roles.
 
 use super::NO;
+use super::diff_accounts;
 use super::files::given;
 use super::witness::{self, Told, Type, UNDECIDED};
 use ringfence_policy::analyse::{
@@ -15,17 +17,21 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The policy that is there
+    /// The policy that is there, or an account's export
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
-    /// The policy that is to be
+    /// The policy that is to be, or a later export
     #[arg(value_name = "NEW")]
     new: PathBuf,
 
     /// What the policies are attached to
-    #[arg(long = "type", value_name = "TYPE")]
-    policy_type: Type,
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "accounts")]
+    policy_type: Option<Type>,
+
+    /// OLD and NEW are exports: what `aws iam get-account-authorization-details` printed
+    #[arg(long, conflicts_with = "policy_type")]
+    accounts: bool,
 
     /// Let access that is lost be: end with 0 unless NEW allows more
     #[arg(long)]
@@ -141,31 +147,62 @@ impl<'a> Access<'a> {
     }
 }
 
+/// Two documents compared both ways.
+pub struct Compared<'a> {
+    gained: Access<'a>,
+    lost: Access<'a>,
+    policy_type: Type,
+}
+
+impl<'a> Compared<'a> {
+    pub fn new(old: &'a Document, new: &'a Document, policy_type: Type) -> Self {
+        let kind = policy_type.kind();
+        let (gained, lost) = (Access::of(new, old, kind), Access::of(old, new, kind));
+        Self { gained, lost, policy_type }
+    }
+
+    pub fn is_same(&self) -> bool {
+        self.gained.answer.is_proved() && self.lost.answer.is_proved()
+    }
+
+    /// What the command ends with: new access alone counts where lost access may be.
+    pub fn code(&self, no_new_access: bool) -> u8 {
+        match (self.gained.code(), self.lost.code()) {
+            (gained, _) if no_new_access => gained,
+            (NO, _) | (_, NO) => NO,
+            (gained, lost) => gained.max(lost),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "equivalent": self.is_same(),
+            "newAccess": self.gained.json(["new", "old"], self.policy_type),
+            "lostAccess": self.lost.json(["old", "new"], self.policy_type),
+        })
+    }
+
+    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        self.gained.print(out, ["NEW", "OLD"], self.policy_type)?;
+        self.lost.print(out, ["OLD", "NEW"], self.policy_type)
+    }
+}
+
 pub fn diff(options: &Options) -> anyhow::Result<ExitCode> {
-    let policy_type = options.policy_type;
+    let Some(policy_type) = options.policy_type else {
+        let (old, new) = (&options.old, &options.new);
+        return diff_accounts::diff(old, new, options.no_new_access, options.json);
+    };
     let kind = policy_type.kind();
     let (old, new) = (given(&options.old, kind)?.document, given(&options.new, kind)?.document);
-    let gained = Access::of(&new, &old, kind);
-    let lost = Access::of(&old, &new, kind);
-    let code = match (gained.code(), lost.code()) {
-        (gained, _) if options.no_new_access => gained,
-        (NO, _) | (_, NO) => NO,
-        (gained, lost) => gained.max(lost),
-    };
-    let is_same = gained.answer.is_proved() && lost.answer.is_proved();
+    let compared = Compared::new(&old, &new, policy_type);
     let mut out = io::stdout().lock();
     if options.json {
-        let json = json!({
-            "equivalent": is_same,
-            "newAccess": gained.json(["new", "old"], policy_type),
-            "lostAccess": lost.json(["old", "new"], policy_type),
-        });
-        writeln!(out, "{json:#}")?;
-    } else if is_same {
+        writeln!(out, "{:#}", compared.json())?;
+    } else if compared.is_same() {
         writeln!(out, "equivalent")?;
     } else {
-        gained.print(&mut out, ["NEW", "OLD"], policy_type)?;
-        lost.print(&mut out, ["OLD", "NEW"], policy_type)?;
+        compared.print(&mut out)?;
     }
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(compared.code(options.no_new_access)))
 }

@@ -9,6 +9,7 @@
 mod account;
 mod check_access;
 mod diff;
+mod diff_accounts;
 mod explain;
 mod files;
 mod lint;
