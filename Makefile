@@ -26,9 +26,9 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check reference-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
-test: venv fmt lint unit models-check reference-check analysis-check deny-if-installed e2e torture
+test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e torture
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -97,6 +97,10 @@ models-check: venv
 	else \
 	    echo "botocore $$version cannot be had: models not checked"; \
 	fi
+
+# The page of operations that are built is true.
+coverage-check:
+	$(CARGO) xtask coverage --check
 
 # The embedded reference data is exactly what the generator makes of the packages that it names. One
 # of them is npm's.

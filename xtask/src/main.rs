@@ -1,5 +1,6 @@
 //! Generators and chores of this repository: `cargo xtask --help`.
 
+mod coverage;
 mod models;
 mod operations;
 mod reference;
@@ -21,11 +22,14 @@ enum Chore {
     /// Writes the data under crates/policy/data from the service authorization reference and AWS's
     /// managed policies.
     Reference(reference::Options),
+    /// Writes docs/coverage.md: which operations of the models are built.
+    Coverage(coverage::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Models(options) => models::run(&options),
         Chore::Reference(options) => reference::run(&options),
+        Chore::Coverage(options) => coverage::run(&options),
     }
 }
