@@ -34,16 +34,20 @@ pub(crate) enum Piece {
     One,
     /// One character but a colon.
     OneWithinPart,
-    /// The value of a key, or else the default.
-    Variable { key: String, default: Option<String> },
+    /// The value of a key, or else the default; its number among the pattern's variables.
+    Variable { key: String, default: Option<String>, number: usize },
 }
 
-/// Pieces while they are gathered; `None` once one can match nothing.
-struct Gathered(Option<Vec<Piece>>);
+/// Pieces while they are gathered.
+struct Gathered {
+    /// `None` once one can match nothing.
+    pieces: Option<Vec<Piece>>,
+    variables: usize,
+}
 
 impl Gathered {
     fn push(&mut self, piece: Piece) {
-        let Some(pieces) = &mut self.0 else { return };
+        let Some(pieces) = &mut self.pieces else { return };
         match (pieces.last_mut(), piece) {
             (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(&more),
             (Some(Piece::Star), Piece::Star) => {}
@@ -64,18 +68,20 @@ impl Gathered {
                 variable::Part::Char(c) => self.text(c),
                 variable::Part::Variable(name) => match variable::named(name) {
                     Some(Named::Literal(text)) => self.text(text),
-                    Some(Named::Key { key, default }) => self.push(Piece::Variable {
-                        key: key.to_owned(),
-                        default: default.map(str::to_owned),
-                    }),
-                    None => self.0 = None,
+                    Some(Named::Key { key, default }) => {
+                        let number = self.variables;
+                        self.variables += 1;
+                        let default = default.map(str::to_owned);
+                        self.push(Piece::Variable { key: key.to_owned(), default, number });
+                    }
+                    None => self.pieces = None,
                 },
             }
         }
     }
 
     fn finish(self) -> Pattern {
-        let Some(mut pieces) = self.0 else { return Pattern::Nothing };
+        let Some(mut pieces) = self.pieces else { return Pattern::Nothing };
         match pieces.as_mut_slice() {
             [] => Pattern::Text("".into()),
             [Piece::Star] => Pattern::Any,
@@ -93,7 +99,7 @@ impl Pattern {
             return Self::Any;
         }
         let patterns = split_arn(source);
-        let mut gathered = Gathered(Some(Vec::new()));
+        let mut gathered = Gathered { pieces: Some(Vec::new()), variables: 0 };
         for part in 0..5 {
             let text = patterns.get(part).copied().unwrap_or("*");
             for token in glob::within_part(text) {
@@ -113,7 +119,7 @@ impl Pattern {
 
     /// A text with variables, and with wildcards where the operator has them.
     pub fn of_text(source: &str, version: Version, wildcards: bool) -> Self {
-        let mut gathered = Gathered(Some(Vec::new()));
+        let mut gathered = Gathered { pieces: Some(Vec::new()), variables: 0 };
         gathered.read(source, version, wildcards);
         gathered.finish()
     }
@@ -141,16 +147,28 @@ fn value<'v>(key: &str, default: Option<&'v str>, context: &'v Context) -> Optio
     }
 }
 
+/// Values of variables that are looked up once for a match. A pattern with more looks the others up
+/// wherever it meets them.
+const REMEMBERED: usize = 8;
+
 /// As [`glob`]'s way by the last star, over pieces.
 fn pieces_match(pieces: &[Piece], text: &str, context: &Context) -> bool {
     let mut needed = 0;
+    let mut values = [""; REMEMBERED];
+    let mut variables = 0;
     for piece in pieces {
         needed += match piece {
             Piece::Text(text) => text.len(),
             Piece::Star => 0,
             Piece::One | Piece::OneWithinPart => 1,
-            Piece::Variable { key, default } => match value(key, default.as_deref(), context) {
-                Some(value) => value.len(),
+            Piece::Variable { key, default, .. } => match value(key, default.as_deref(), context) {
+                Some(value) => {
+                    if let Some(place) = values.get_mut(variables) {
+                        *place = value;
+                    }
+                    variables += 1;
+                    value.len()
+                }
                 None => return false,
             },
         };
@@ -183,9 +201,11 @@ fn pieces_match(pieces: &[Piece], text: &str, context: &Context) -> bool {
             Some(Piece::OneWithinPart) => {
                 rest.chars().next().filter(|c| *c != ':').map(|c| &rest[c.len_utf8()..])
             }
-            Some(Piece::Variable { key, default }) => {
-                value(key, default.as_deref(), context).and_then(|value| rest.strip_prefix(value))
-            }
+            Some(Piece::Variable { key, default, number }) => match values.get(*number) {
+                Some(value) => rest.strip_prefix(value),
+                None => value(key, default.as_deref(), context)
+                    .and_then(|value| rest.strip_prefix(value)),
+            },
         };
         if let Some(after) = after {
             (at, rest) = (at + 1, after);
