@@ -33,6 +33,11 @@ impl Cost {
     /// the least, and RFC 9106's memory for the constrained; about a fifth of a second.
     pub(crate) const STANDARD: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 
+    /// For passwords of users, which are checked while somebody waits: one of the choices that the
+    /// OWASP Password Storage Cheat Sheet has as the least.
+    /// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>
+    pub(crate) const PASSWORD: Self = Self { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+
     /// So that an altered `seal.json` cannot make the next start take the machine's memory.
     const MOST: Self = Self { memory_kib: 1024 * 1024, passes: 64, lanes: 16 };
 
@@ -150,19 +155,29 @@ fn associated_data(check: &[u8; CHECK_LEN]) -> Aad<Vec<u8>> {
 
 /// `None` when the parameters are out of bounds.
 fn wrapping_key(passphrase: &SecretString, salt: &[u8], cost: Cost) -> Option<LessSafeKey> {
+    let key = argon2id(passphrase, salt, cost)?;
+    UnboundKey::new(&AES_256_GCM, &*key).ok().map(LessSafeKey::new)
+}
+
+/// `None` when the parameters are out of bounds.
+pub(crate) fn argon2id(
+    secret: &SecretString,
+    salt: &[u8],
+    cost: Cost,
+) -> Option<Zeroizing<[u8; 32]>> {
     let params = cost.params()?;
     // Our own memory, because argon2 frees its own unwiped.
     let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
-    let mut key = Zeroizing::new([0; 32]);
+    let mut out = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(
-            passphrase.expose().as_bytes(),
+            secret.expose().as_bytes(),
             salt,
-            &mut *key,
+            &mut *out,
             memory.as_mut_slice(),
         )
         .ok()?;
-    UnboundKey::new(&AES_256_GCM, &*key).ok().map(LessSafeKey::new)
+    Some(out)
 }
 
 #[cfg(test)]
