@@ -25,6 +25,7 @@ pub(crate) async fn get_account_summary(
 fn summary(iam: &Iam, account: &Account) -> Map<i32> {
     let quotas = &iam.quotas;
     let versions = account.policies.values().map(|policy| policy.versions.len()).sum();
+    let root_password = account.root.as_ref().is_some_and(|root| root.credentials.login.is_some());
     let root_keys = account.root.as_ref().map_or(0, |root| root.credentials.keys.len());
     [
         ("Users", account.users.len()),
@@ -51,13 +52,12 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("GroupPolicySizeQuota", quotas.group_policy_size),
         ("RolePolicySizeQuota", quotas.role_policy_size),
         ("AssumeRolePolicySizeQuota", quotas.trust_policy_size),
-        // Session tokens are of the second version: they work in every region.
-        ("GlobalEndpointTokenVersion", 2),
+        ("GlobalEndpointTokenVersion", account.settings.token_version.number()),
+        ("AccountPasswordPresent", usize::from(root_password)),
         // What this server has none of yet is none.
         ("MFADevices", 0),
         ("MFADevicesInUse", 0),
         ("AccountMFAEnabled", 0),
-        ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),
         ("Providers", 0),
         ("ServerCertificates", 0),

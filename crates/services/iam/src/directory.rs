@@ -3,6 +3,7 @@
 use crate::Iam;
 use crate::aws_managed;
 use crate::entity::Entity;
+use crate::password_policy::OWN_PASSWORD;
 use crate::records::{KeyId, Permissions, Role, User};
 use crate::state::Account;
 use crate::trust::Accounts;
@@ -96,7 +97,15 @@ impl Directory for Iam {
         account.root.as_ref()?;
         match identity {
             Identity::Root { .. } => Some(Authority::default()),
-            Identity::User { name, id, .. } => of_user(&account, name, id),
+            Identity::User { name, id, .. } => {
+                let mut authority = of_user(&account, name, id)?;
+                let policy = account.settings.password_policy.as_ref();
+                if policy.is_some_and(|policy| policy.allow_users_to_change_password) {
+                    let document = OWN_PASSWORD.clone();
+                    authority.policies.push(Attached { document, arn: None });
+                }
+                Some(authority)
+            }
             Identity::AssumedRole { role_name, role_id, .. } => {
                 of_role(&account, role_name, role_id)
             }
@@ -199,8 +208,12 @@ impl Accounts for During<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::password_policy::PasswordPolicy;
     use crate::records::{Group, Held, Inline, Policy, Record};
-    use crate::testing::{ID, OTHER, allowing, group, iam_over, policy, role, store, unique, user};
+    use crate::settings::Settings;
+    use crate::testing::{
+        ID, OTHER, allowing, group, iam_over, loosest, policy, role, store, unique, user,
+    };
 
     fn identity(name: &str, id: &str) -> Identity {
         Identity::User { account: ID, name: name.into(), path: "/".into(), id: id.into() }
@@ -264,6 +277,29 @@ mod tests {
         assert_eq!(actions(&authority), ["s3:*", "sts:*", "kms:*"]);
         // The boundary's policy is gone: it allows nothing.
         assert!(authority.boundary.unwrap().document.statements.is_empty());
+    }
+
+    #[tokio::test]
+    async fn users_may_change_their_own_password_where_the_account_says_so() {
+        let own = ["iam:ChangePassword", "iam:GetAccountPasswordPolicy"];
+        for (allowed, actions_of_ann) in [(false, &[][..]), (true, &own)] {
+            let policy = PasswordPolicy { allow_users_to_change_password: allowed, ..loosest() };
+            let set = Settings { password_policy: Some(policy), ..Settings::default() };
+            let iam = with(vec![
+                User::record(Arc::new(user("ann", "/", "AIDA1"))),
+                Role::record(Arc::new(role("r", "/", "AROA1"))),
+                Record::Settings(Arc::new(set)),
+            ])
+            .await;
+            let ann = identity("ann", "AIDA1");
+            assert_eq!(actions(&iam.authority(&ann).unwrap()), actions_of_ann);
+            // Users alone, and not what they lend to federated ones.
+            let federated =
+                Identity::FederatedUser { account: ID, name: "f".into(), issuer: Box::new(ann) };
+            for other in [session("r", "AROA1"), federated] {
+                assert!(iam.authority(&other).unwrap().policies.is_empty());
+            }
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! (`tests/aws/services/iam/*.snapshot.json`); the others are as AWS's users report them.
 
 use ringfence_model_iam::types;
-use ringfence_policy::Malformed;
+use ringfence_policy::{AccountId, Malformed};
 use ringfence_wire::ServiceError;
 
 fn missing(message: String) -> ServiceError {
@@ -211,6 +211,74 @@ pub(crate) fn bad_marker() -> ServiceError {
 /// `ValidationError` where a caller that is no user names no user. Recorded.
 pub(crate) fn must_name_user() -> ServiceError {
     validation("Must specify userName when calling with non-User credentials")
+}
+
+/// `NoSuchEntity` for a user without a password. Recorded.
+pub(crate) fn no_login_profile(user: &str) -> ServiceError {
+    missing(format!("Login Profile for User {user} cannot be found."))
+}
+
+/// `EntityAlreadyExists` for a user that has a password. Recorded.
+pub(crate) fn login_profile_exists(user: &str) -> ServiceError {
+    exists(format!("Login Profile for user {user} already exists."))
+}
+
+/// `ValidationError` for a login profile without a password, in the words of a constraint.
+pub(crate) fn password_missing() -> ServiceError {
+    validation(
+        "1 validation error detected: Value at 'password' failed to satisfy constraint: Member \
+         must not be null",
+    )
+}
+
+/// `PasswordPolicyViolation` with these words.
+pub(crate) fn password_violation(message: impl Into<String>) -> ServiceError {
+    types::PasswordPolicyViolationException::error(message)
+}
+
+/// `PasswordPolicyViolation` for a password that the user had before.
+pub(crate) fn password_reused() -> ServiceError {
+    password_violation(
+        "Policy constraint violation with password reuse prevention during password change.",
+    )
+}
+
+/// `AccessDenied` for a password that is not the caller's.
+pub(crate) fn wrong_old_password() -> ServiceError {
+    ServiceError::access_denied("The old password was incorrect.")
+}
+
+/// `InvalidUserType` for root users and sessions of roles.
+pub(crate) fn only_users_change_passwords() -> ServiceError {
+    types::InvalidUserTypeException::error("Only IAM Users can change their own password.")
+}
+
+/// `EntityTemporarilyUnmodifiable` for a password that was changed meanwhile.
+pub(crate) fn password_in_change() -> ServiceError {
+    types::EntityTemporarilyUnmodifiableException::error(
+        "The login profile is being changed by another request. Try again.",
+    )
+}
+
+/// `NoSuchEntity` for the password policy of an account that has none of its own. Recorded.
+pub(crate) fn no_password_policy(account: AccountId) -> ServiceError {
+    missing(format!("The Password Policy with domain name {account} cannot be found."))
+}
+
+/// `NoSuchEntity` for a password policy that is to be deleted. Recorded.
+pub(crate) fn no_password_policy_to_delete() -> ServiceError {
+    missing("The account policy with name PasswordPolicy cannot be found.".into())
+}
+
+/// `EntityAlreadyExists` for an alias, whoever has it. The words are those of
+/// <https://github.com/awslabs/aws-deployment-framework/pull/465>.
+pub(crate) fn alias_exists(alias: &str) -> ServiceError {
+    exists(format!("The account alias {alias} already exists."))
+}
+
+/// `NoSuchEntity` for an alias that the account has not.
+pub(crate) fn no_such_alias(alias: &str) -> ServiceError {
+    missing(format!("The account alias {alias} does not exist."))
 }
 
 /// `AccessDenied` for the last use of a key that nobody has. Recorded, for an administrator.

@@ -30,6 +30,7 @@
 
 mod access_keys;
 mod account;
+mod aliases;
 mod arn;
 mod attachments;
 mod authorization_details;
@@ -43,14 +44,18 @@ mod groups;
 mod inline_policies;
 mod instance_profiles;
 mod last_used;
+mod login_profiles;
 mod managed_policies;
 mod names;
 mod pages;
+mod password_policy;
+mod passwords;
 mod quotas;
 mod records;
 mod roles;
 mod simulate;
 mod simulation;
+mod settings;
 mod state;
 mod tags;
 #[cfg(test)]
@@ -58,9 +63,12 @@ mod testing;
 mod trust;
 mod users;
 
+pub use login_profiles::PasswordCheck;
 pub use quotas::Quotas;
 
+use crate::aliases::Aliases;
 use crate::last_used::LastUsed;
+use crate::passwords::Hashing;
 use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
 use crate::state::Account;
 use ringfence_gateway::clock::Clock;
@@ -81,6 +89,8 @@ pub struct Iam {
     markers: Domain,
     quotas: Quotas,
     last_used: LastUsed,
+    aliases: Aliases,
+    hashing: Hashing,
 }
 
 /// An access key of a root user.
@@ -106,8 +116,11 @@ impl Iam {
         random: Arc<dyn Random>,
         quotas: Quotas,
     ) -> Result<Arc<Self>, StoreError> {
+        let ledgers = Ledgers::load(store)?;
         Ok(Arc::new(Self {
-            ledgers: Ledgers::load(store)?,
+            aliases: Aliases::of(&ledgers),
+            hashing: Hashing::default(),
+            ledgers,
             clock,
             random,
             markers: keyring.domain("iam-marker"),
@@ -127,7 +140,7 @@ impl Iam {
     ) -> Result<RootCredentials, ServiceError> {
         let created = self.clock.now().seconds;
         let key = self.draw_key(id, created)?;
-        let proofs = Proofs { keys: [key.clone()].into() };
+        let proofs = Proofs { keys: [key.clone()].into(), ..Proofs::default() };
         let root = Root { name: name.to_owned(), created, credentials: proofs.into() };
         let root = Arc::new(root);
         self.make_ledger(id)?
@@ -306,7 +319,28 @@ impl Iam {
             .on::<ops::TagInstanceProfile, _>(tags::tag_instance_profile)
             .on::<ops::UntagInstanceProfile, _>(tags::untag_instance_profile)
             .on::<ops::ListInstanceProfileTags, _>(tags::list_instance_profile_tags)
+            // Console passwords.
+            .on::<ops::CreateLoginProfile, _>(login_profiles::create_login_profile)
+            .on::<ops::GetLoginProfile, _>(login_profiles::get_login_profile)
+            .on::<ops::UpdateLoginProfile, _>(login_profiles::update_login_profile)
+            .on::<ops::DeleteLoginProfile, _>(login_profiles::delete_login_profile)
+            .on::<ops::ChangePassword, _>(login_profiles::change_password)
+            .on::<ops::UpdateAccountPasswordPolicy, _>(
+                password_policy::update_account_password_policy,
+            )
+            .on::<ops::GetAccountPasswordPolicy, _>(password_policy::get_account_password_policy)
+            .on::<ops::DeleteAccountPasswordPolicy, _>(
+                password_policy::delete_account_password_policy,
+            )
             // The account.
+            .on::<ops::CreateAccountAlias, _>(aliases::create_account_alias)
+            .on::<ops::DeleteAccountAlias, _>(aliases::delete_account_alias)
+            .on::<ops::ListAccountAliases, _>(aliases::list_account_aliases)
+            .on::<ops::GetAccountProperties, _>(settings::get_account_properties)
+            .on::<ops::PutAccountProperties, _>(settings::put_account_properties)
+            .on::<ops::SetSecurityTokenServicePreferences, _>(
+                settings::set_security_token_service_preferences,
+            )
             .on::<ops::GetAccountSummary, _>(account::get_account_summary)
             .on::<ops::GetAccountAuthorizationDetails, _>(
                 authorization_details::get_account_authorization_details,

@@ -1,10 +1,12 @@
-//! What is stored: accounts, users, groups, roles, managed policies, instance profiles, last uses.
+//! What is stored: accounts and their settings, users, groups, roles, managed policies, instance profiles, last uses.
 
 use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
 use crate::names;
+use crate::passwords::LoginProfile;
 use crate::quotas::Quotas;
+use crate::settings::Settings;
 use crate::state::{Account, Names};
 use crate::trust::TrustPolicy;
 use ringfence_gateway::Tags;
@@ -147,11 +149,13 @@ pub(crate) struct Credentials(Option<Box<Proofs>>);
 pub(crate) struct Proofs {
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub keys: Box<[AccessKey]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Arc<LoginProfile>>,
 }
 
 impl From<Proofs> for Credentials {
     fn from(proofs: Proofs) -> Self {
-        let nothing = proofs.keys.is_empty();
+        let nothing = proofs.keys.is_empty() && proofs.login.is_none();
         Self((!nothing).then(|| Box::new(proofs)))
     }
 }
@@ -312,15 +316,17 @@ struct StoredUser {
     groups: Box<[UniqueId]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     keys: Box<[AccessKey]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login: Option<Arc<LoginProfile>>,
     #[serde(default)]
     renamed: bool,
 }
 
 impl From<StoredUser> for User {
     fn from(stored: StoredUser) -> Self {
-        let StoredUser { name, path, id, created, tags, permissions, groups, keys, renamed } =
+        let StoredUser { name, path, id, created, tags, permissions, groups, keys, login, renamed } =
             stored;
-        let credentials = Proofs { keys }.into();
+        let credentials = Proofs { keys, login }.into();
         Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
     }
 }
@@ -329,8 +335,8 @@ impl From<User> for StoredUser {
     fn from(user: User) -> Self {
         let User { name, path, id, created, tags, permissions, groups, credentials, renamed } =
             user;
-        let Proofs { keys } = credentials.into();
-        Self { name, path, id, created, tags, permissions, groups, keys, renamed }
+        let Proofs { keys, login } = credentials.into();
+        Self { name, path, id, created, tags, permissions, groups, keys, login, renamed }
     }
 }
 
@@ -481,6 +487,7 @@ fn read_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Tags>, D::Error> 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Record {
     Account(Arc<Root>),
+    Settings(Arc<Settings>),
     User(Arc<User>),
     Group(Arc<Group>),
     Role(Arc<Role>),

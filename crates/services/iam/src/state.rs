@@ -2,7 +2,8 @@
 //!
 //! | key | record |
 //! |---|---|
-//! | `iam/account` | the account's name and its root user's access keys |
+//! | `iam/account` | the account's name and its root user's credentials |
+//! | `iam/settings` | its alias, password policy, properties and preferences |
 //! | `iam/user/NAME` … `group`, `role`, `policy`, `profile` | one entity, its name in lower case |
 //! | `iam/used/ID` | the last use of an access key or role |
 //!
@@ -16,6 +17,7 @@ use crate::names::folded;
 use crate::records::{
     Alike, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
 };
+use crate::settings::Settings;
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::State;
 use ringfence_policy::Document;
@@ -50,6 +52,7 @@ impl Uses {
 #[derive(Clone, Default)]
 pub(crate) struct Account {
     pub(crate) root: Option<Arc<Root>>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) users: Names<User>,
     pub(crate) groups: Names<Group>,
     pub(crate) roles: Names<Role>,
@@ -269,6 +272,7 @@ impl State for Account {
     fn key(record: &Record) -> String {
         match record {
             Record::Account(_) => "iam/account".into(),
+            Record::Settings(_) => "iam/settings".into(),
             Record::User(user) => store_key("user", &folded(&user.name)),
             Record::Group(group) => store_key("group", &folded(&group.name)),
             Record::Role(role) => store_key("role", &folded(&role.name)),
@@ -286,6 +290,7 @@ impl State for Account {
                 }
                 self.index_root(&root, true);
             }
+            Record::Settings(settings) => self.settings = settings,
             Record::User(mut user) => {
                 self.share(&mut Arc::make_mut(&mut user).permissions);
                 let key = key_of(&user.name);
@@ -365,7 +370,7 @@ mod tests {
     use super::*;
     use crate::entity::Entity;
     use crate::records::Held;
-    use crate::testing::{ID, group, holding, key, policy, role, unique, user};
+    use crate::testing::{ID, group, holding, key, login, policy, role, settings, unique, user};
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 
@@ -499,6 +504,7 @@ mod tests {
         let mut tagged = user("Ann", "/dev/", "AIDA1");
         tagged.tags = Arc::new([("k".to_owned(), "v".to_owned())].into());
         tagged.credentials = holding([key(1)]);
+        tagged.credentials.login = Some(Arc::new(login()));
         tagged.permissions = permissions(&[POLICY], Some(POLICY));
         let used = Used {
             id: "AROA1".into(),
@@ -517,6 +523,7 @@ mod tests {
                 created: 0,
                 credentials: holding([key(1)]),
             })),
+            Record::Settings(Arc::new(settings())),
             Record::Used(Arc::new(used)),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();

@@ -1,10 +1,13 @@
 //! Accounts and what is in them, for this crate's tests.
 
 use crate::documents::IdentityPolicy;
+use crate::password_policy::PasswordPolicy;
+use crate::passwords::{Hashed, LoginProfile};
 use crate::records::{
     AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
     UniqueId, User, no_tags, shared_path,
 };
+use crate::settings::{Settings, TokenVersion};
 use crate::trust::TrustPolicy;
 use crate::{Iam, Quotas};
 use ringfence_gateway::clock::MovedClock;
@@ -92,7 +95,7 @@ pub fn user(name: &str, path: &str, id: &str) -> User {
 
 /// These access keys and nothing else.
 pub fn holding<const N: usize>(keys: [AccessKey; N]) -> Credentials {
-    Proofs { keys: keys.into() }.into()
+    Proofs { keys: keys.into(), ..Proofs::default() }.into()
 }
 
 pub fn group(name: &str, id: &str) -> Group {
@@ -140,5 +143,36 @@ pub fn key(number: u8) -> AccessKey {
         secret: Arc::new(SecretString::new(format!("secret number {number}"))),
         active: true,
         created: 1,
+    }
+}
+
+/// A login profile, its password `Abcdefg1` set at 1.
+pub fn login() -> LoginProfile {
+    let password = SecretString::new("Abcdefg1".into());
+    LoginProfile::new(&Hashed::new(&password, &[]).unwrap(), 1, true)
+}
+
+/// A password policy of six characters and nothing else.
+pub fn loosest() -> PasswordPolicy {
+    PasswordPolicy {
+        minimum_password_length: 6,
+        require_symbols: false,
+        require_numbers: false,
+        require_uppercase_characters: false,
+        require_lowercase_characters: false,
+        allow_users_to_change_password: false,
+        max_password_age: None,
+        password_reuse_prevention: None,
+        hard_expiry: None,
+    }
+}
+
+/// Settings with something of each.
+pub fn settings() -> Settings {
+    Settings {
+        alias: Some("prod".into()),
+        password_policy: Some(loosest()),
+        token_version: TokenVersion::V2,
+        properties: [("A/x".to_owned(), "true".to_owned())].into(),
     }
 }

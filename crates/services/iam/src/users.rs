@@ -50,6 +50,7 @@ pub(crate) fn summary(user: &User, id: AccountId) -> types::User {
         user_id: user.id.to_string(),
         arn: user.arn(id),
         create_date: Timestamp::from_seconds(user.created),
+        // Nobody can sign in with a password yet.
         password_last_used: None,
         permissions_boundary: None,
         tags: None,
@@ -135,11 +136,13 @@ pub(crate) async fn get_user(
         Whom::Root(id) => {
             let ledger = iam.ledger(id)?;
             let permit = call.allow(Resolved::new(id.root_arn(), id, ()))?;
-            let created = ledger.view(&permit).root.as_ref().map_or(0, |root| root.created);
+            let account = ledger.view(&permit);
+            let created = account.root.as_ref().map_or(0, |root| root.created);
+            let alias = account.settings.alias.as_deref();
             let user = types::User {
                 path: "/".into(),
                 // AWS shows the account's alias; an account without one has its number.
-                user_name: id.to_string(),
+                user_name: alias.map_or_else(|| id.to_string(), str::to_owned),
                 user_id: id.to_string(),
                 arn: id.root_arn(),
                 create_date: Timestamp::from_seconds(created),
@@ -221,6 +224,8 @@ fn deletable(user: &User) -> Result<(), ServiceError> {
         "remove users from group"
     } else if !user.credentials.keys.is_empty() {
         "delete access keys"
+    } else if user.credentials.login.is_some() {
+        "delete login profile"
     } else {
         return Ok(());
     };
@@ -272,13 +277,15 @@ impl Iam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ID, allowing, iam_over, key, store, unique, user};
+    use crate::testing::{ID, allowing, iam_over, key, login, store, unique, user};
     use crate::{Quotas, records::Inline};
 
     #[test]
     fn a_user_is_deleted_when_nothing_hangs_on_it() {
         let mut ann = user("ann", "/", "AIDA1");
         assert!(deletable(&ann).is_ok());
+        ann.credentials.login = Some(Arc::new(login()));
+        assert!(deletable(&ann).unwrap_err().message.contains("delete login profile first"));
         ann.credentials.keys = [key(1)].into();
         assert!(deletable(&ann).unwrap_err().message.contains("delete access keys first"));
         ann.groups = [unique("AGPA1")].into();
