@@ -78,6 +78,10 @@ def filled(request, start_server, tmp_path_factory):
     second = world.iam.create_access_key(UserName=user_name)["AccessKey"]
     filled.secrets["a deleted key's secret"] = second["SecretAccessKey"]
     world.iam.delete_access_key(UserName=user_name, AccessKeyId=second["AccessKeyId"])
+    password, former = f"Password-1-{MARK}", f"Password-0-{MARK}"
+    world.iam.create_login_profile(UserName=user_name, Password=former)
+    world.iam.update_login_profile(UserName=user_name, Password=password)
+    filled.secrets["a password"], filled.secrets["a former password"] = password, former
     world.iam.put_user_policy(
         UserName=user_name, PolicyName=f"name-{MARK}", PolicyDocument=policy(secret_document)
     )

@@ -302,7 +302,9 @@ mod tests {
             change(&mut policy);
             policy
         };
-        let rows: [(&str, fn(&mut PasswordPolicy), &[&str], &[(&str, &str)]); 8] = [
+        // What the policy asks for; passwords that have it; others, and what is told of them.
+        type Row<'a> = (&'a str, fn(&mut PasswordPolicy), &'a [&'a str], &'a [(&'a str, &'a str)]);
+        let rows: [Row<'_>; 8] = [
             (
                 "nothing",
                 |_| {},
