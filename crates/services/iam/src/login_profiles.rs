@@ -55,8 +55,7 @@ impl Iam {
         };
         let found = look();
         let kept = found.as_ref().map(|(profile, ..)| &profile.password);
-        // Without anything to compare with, this is a hash of the same cost.
-        let hashed = self.hashing.hash(password, kept.into_iter()).await?;
+        let hashed = self.hashing.compare(password, kept).await?;
         let Some((profile, user, policy)) = found else { return Ok(PasswordCheck::Wrong) };
         if !hashed.is(&profile.password)? {
             return Ok(PasswordCheck::Wrong);
@@ -220,7 +219,7 @@ pub(crate) async fn change_password(
     let profile = profile_of(allowed.found()?)?;
     let secret = |text: &String| SecretString::new(text.clone());
     let (old, new) = (secret(&call.input.old_password), secret(&call.input.new_password));
-    let old = iam.hashing.hash(&old, std::iter::once(&profile.password)).await?;
+    let old = iam.hashing.compare(&old, Some(&profile.password)).await?;
     if !old.is(&profile.password)? {
         return Err(errors::wrong_old_password());
     }

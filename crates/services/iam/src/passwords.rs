@@ -76,7 +76,7 @@ impl Hashed {
     }
 
     fn kept(&self) -> Arc<PasswordHash> {
-        // INVARIANT: `new` leaves no list empty.
+        // INVARIANT: no list is made empty.
         self.0[0].clone()
     }
 
@@ -110,9 +110,37 @@ impl Hashing {
         kept: impl Iterator<Item = &'k Arc<PasswordHash>>,
     ) -> Result<Hashed, ServiceError> {
         let kept: Vec<Arc<PasswordHash>> = kept.cloned().collect();
+        self.apart(password, move |password| Hashed::new(password, &kept)).await
+    }
+
+    /// Hashes a password, to be compared with one that is kept: one hash, and one where none is.
+    ///
+    /// # Errors
+    /// As [`Hashing::hash`].
+    pub async fn compare(
+        &self,
+        password: &SecretString,
+        kept: Option<&Arc<PasswordHash>>,
+    ) -> Result<Hashed, ServiceError> {
+        let kept = kept.cloned();
+        self.apart(password, move |password| {
+            let hash = match &kept {
+                Some(kept) => kept.again(password)?,
+                None => PasswordHash::new(password)?,
+            };
+            Ok(Hashed(vec![Arc::new(hash)]))
+        })
+        .await
+    }
+
+    async fn apart(
+        &self,
+        password: &SecretString,
+        hash: impl FnOnce(&SecretString) -> Result<Hashed, KeyringError> + Send + 'static,
+    ) -> Result<Hashed, ServiceError> {
         let password = password.duplicate();
         let _turn = self.0.acquire().await.map_err(errors::failed)?;
-        tokio::task::spawn_blocking(move || Hashed::new(&password, &kept))
+        tokio::task::spawn_blocking(move || hash(&password))
             .await
             .map_err(errors::failed)?
             .map_err(errors::failed)
@@ -198,6 +226,22 @@ mod tests {
             profile.set(&first, 2);
         }
         assert_eq!(profile.all().count(), KEPT);
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_while_a_password_is_hashed() {
+        let (hashing, password) = (Hashing::default(), secret("one"));
+        let hash = hashing.compare(&password, None);
+        tokio::pin!(hash);
+        let mut turns = 0;
+        loop {
+            tokio::select! {
+                biased;
+                hashed = &mut hash => break drop(hashed.unwrap()),
+                () = tokio::task::yield_now() => turns += 1,
+            }
+        }
+        assert!(turns > 0);
     }
 
     #[test]
