@@ -219,7 +219,7 @@ pub static TAG_KEY_LIST_TYPE: Shape = Shape::list("tagKeyListType", Member::new(
 pub static TAG_KEY_TYPE: Shape = Shape::string("tagKeyType").min(1).max(128).pattern("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+", Some("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+"));
 pub static TAG_LIST_TYPE: Shape = Shape::list("tagListType", Member::new("member", &TAG)).max(50);
 pub static TAG_VALUE_TYPE: Shape = Shape::string("tagValueType").max(256).pattern("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*", Some("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"));
-pub static TOKEN_CODE_TYPE: Shape = Shape::string("tokenCodeType").min(6).max(6).pattern("[\\d]*", Some("[0-9]*"));
+pub static TOKEN_CODE_TYPE: Shape = Shape::string("tokenCodeType").min(6).max(6).pattern("[\\d]*", Some("[0-9]*")).sensitive();
 pub static TOKEN_TYPE: Shape = Shape::string("tokenType").sensitive();
 pub static TRADE_IN_TOKEN_TYPE: Shape = Shape::string("tradeInTokenType").sensitive();
 pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Shape = Shape::string("unrestrictedSessionPolicyDocumentType").min(1).pattern("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", Some("[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{00FF}]+"));
