@@ -4,8 +4,10 @@
 use crate::caller::Identity;
 use ringfence_keyring::SecretString;
 use ringfence_policy::{AccountId, Document};
-use ringfence_wire::Timestamp;
+use ringfence_wire::{ServiceError, Timestamp};
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// Tags of a principal or resource.
@@ -70,7 +72,7 @@ pub enum MfaCheck {
     Accepted,
     /// No such device of this user.
     NoDevice,
-    /// The code was wrong.
+    /// The code was wrong, or used before.
     WrongCode,
 }
 
@@ -110,8 +112,18 @@ pub trait Directory: Send + Sync + 'static {
     /// The organization of an account, `o-…`, where it has one.
     fn organization(&self, account: AccountId) -> Option<String>;
 
-    /// Checks an MFA code of a user's or root's device.
-    fn check_mfa(&self, identity: &Identity, serial: &str, code: &str, now: Timestamp) -> MfaCheck;
+    /// Checks an MFA code of a user's or root's device. That a right code was used is durable before
+    /// it is told that it was right.
+    ///
+    /// # Errors
+    /// `ServiceFailure` when that cannot be kept.
+    fn check_mfa<'a>(
+        &'a self,
+        identity: &'a Identity,
+        serial: &'a str,
+        code: &'a str,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<MfaCheck, ServiceError>> + 'a>>;
 
     /// Notes a use. Called for every authenticated call: it must be quick and never wait.
     fn note_use(&self, used: &Use<'_>);

@@ -26,6 +26,9 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
     let quotas = &iam.quotas;
     let versions = account.policies.values().map(|policy| policy.versions.len()).sum();
     let root_password = account.root.as_ref().is_some_and(|root| root.credentials.login.is_some());
+    let root_mfa = account.root.as_ref().map_or(0, |root| root.credentials.mfa.len());
+    let tokens = account.mfa_tokens.keys().filter(|serial| account.mfa_owner(serial).is_some());
+    let tokens = tokens.count();
     let root_keys = account.root.as_ref().map_or(0, |root| root.credentials.keys.len());
     [
         ("Users", account.users.len()),
@@ -58,6 +61,14 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("MFADevices", 0),
         ("MFADevicesInUse", 0),
         ("AccountMFAEnabled", 0),
+        // Session tokens are of the second version: they work in every region.
+        ("GlobalEndpointTokenVersion", 2),
+        // A token that nobody uses yet is no device of the account.
+        ("MFADevices", account.mfa_devices.len() + tokens),
+        ("MFADevicesInUse", account.mfa_in_use()),
+        ("AccountMFAEnabled", usize::from(root_mfa > 0)),
+        // What this server has none of yet is none.
+        ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),
         ("Providers", 0),
         ("ServerCertificates", 0),

@@ -13,7 +13,9 @@ use ringfence_gateway::ids::account_of;
 use ringfence_gateway::{Attached, Authority, Directory};
 use ringfence_policy::document::Version;
 use ringfence_policy::{AccountId, Document};
-use ringfence_wire::Timestamp;
+use ringfence_wire::{ServiceError, Timestamp};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 /// What stands for a boundary whose policy is gone: it allows nothing.
@@ -161,14 +163,14 @@ impl Directory for Iam {
         None
     }
 
-    fn check_mfa(
-        &self,
-        _identity: &Identity,
-        _serial: &str,
-        _code: &str,
-        _now: Timestamp,
-    ) -> MfaCheck {
-        MfaCheck::NoDevice
+    fn check_mfa<'a>(
+        &'a self,
+        identity: &'a Identity,
+        serial: &'a str,
+        code: &'a str,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<MfaCheck, ServiceError>> + 'a>> {
+        Box::pin(self.use_code(identity, serial, code, now))
     }
 
     fn note_use(&self, used: &Use<'_>) {

@@ -40,6 +40,31 @@ pub(crate) fn no_such_key(id: &str) -> ServiceError {
     missing(format!("The Access Key with id {id} cannot be found."))
 }
 
+/// `NoSuchEntity` for an MFA device. Recorded.
+pub(crate) fn no_such_mfa(serial: &str) -> ServiceError {
+    missing(format!("MFA Device with serial number {serial} does not exist."))
+}
+
+/// `EntityAlreadyExists` for a virtual MFA device. Recorded.
+pub(crate) fn mfa_exists() -> ServiceError {
+    exists("MFA device already exists.".into())
+}
+
+/// `EntityAlreadyExists` for an MFA device that is to be enabled and is. Recorded.
+pub(crate) fn mfa_already_in_use() -> ServiceError {
+    exists("MFA Device is already in use.".into())
+}
+
+/// `DeleteConflict` for a virtual MFA device that is enabled.
+pub(crate) fn mfa_in_use() -> ServiceError {
+    conflict("MFA VirtualDevice in use. Must deactivate first.")
+}
+
+/// `InvalidAuthenticationCode`: the two codes are not the device's, not in a row, or used.
+pub(crate) fn wrong_codes() -> ServiceError {
+    types::InvalidAuthenticationCodeException::error("Authentication code for device is not valid.")
+}
+
 /// `NoSuchEntity` for a managed policy, where it is read, tagged, deleted or detached. Recorded.
 pub(crate) fn no_such_policy(arn: &str) -> ServiceError {
     missing(format!("Policy {arn} was not found."))

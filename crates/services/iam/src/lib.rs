@@ -46,6 +46,7 @@ mod instance_profiles;
 mod last_used;
 mod login_profiles;
 mod managed_policies;
+mod mfa;
 mod names;
 mod pages;
 mod password_policy;
@@ -64,6 +65,7 @@ mod trust;
 mod users;
 
 pub use login_profiles::PasswordCheck;
+pub use mfa::tokens::{Imported, TokenSeed, is_token_serial};
 pub use quotas::Quotas;
 
 use crate::aliases::Aliases;
@@ -91,6 +93,7 @@ pub struct Iam {
     last_used: LastUsed,
     aliases: Aliases,
     hashing: Hashing,
+    mfa_attempts: mfa::attempts::Attempts,
 }
 
 /// An access key of a root user.
@@ -126,6 +129,7 @@ impl Iam {
             markers: keyring.domain("iam-marker"),
             quotas,
             last_used: LastUsed::default(),
+            mfa_attempts: mfa::attempts::Attempts::default(),
         }))
     }
 
@@ -294,6 +298,18 @@ impl Iam {
             .on::<ops::DeleteAccessKey, _>(access_keys::delete_access_key)
             .on::<ops::ListAccessKeys, _>(access_keys::list_access_keys)
             .on::<ops::GetAccessKeyLastUsed, _>(access_keys::get_access_key_last_used)
+            // MFA devices.
+            .on::<ops::CreateVirtualMFADevice, _>(mfa::virtual_devices::create_virtual_mfa_device)
+            .on::<ops::DeleteVirtualMFADevice, _>(mfa::virtual_devices::delete_virtual_mfa_device)
+            .on::<ops::ListVirtualMFADevices, _>(mfa::virtual_devices::list_virtual_mfa_devices)
+            .on::<ops::EnableMFADevice, _>(mfa::owners::enable_mfa_device)
+            .on::<ops::ResyncMFADevice, _>(mfa::owners::resync_mfa_device)
+            .on::<ops::DeactivateMFADevice, _>(mfa::owners::deactivate_mfa_device)
+            .on::<ops::ListMFADevices, _>(mfa::owners::list_mfa_devices)
+            .on::<ops::GetMFADevice, _>(mfa::owners::get_mfa_device)
+            .on::<ops::TagMFADevice, _>(mfa::virtual_devices::tag_mfa_device)
+            .on::<ops::UntagMFADevice, _>(mfa::virtual_devices::untag_mfa_device)
+            .on::<ops::ListMFADeviceTags, _>(mfa::virtual_devices::list_mfa_device_tags)
             // Instance profiles.
             .on::<ops::CreateInstanceProfile, _>(instance_profiles::create_instance_profile)
             .on::<ops::GetInstanceProfile, _>(instance_profiles::get_instance_profile)

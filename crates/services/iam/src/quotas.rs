@@ -20,6 +20,8 @@ pub struct Quotas {
     pub attached_policies: usize,
     /// Access keys of one user, or of root.
     pub access_keys: usize,
+    /// MFA devices of one user, or of root.
+    pub mfa_devices: usize,
     /// Versions of one managed policy.
     pub policy_versions: usize,
     /// Characters of a managed policy without white space.
@@ -47,6 +49,7 @@ impl Default for Quotas {
             groups_per_user: 10,
             attached_policies: 10,
             access_keys: 2,
+            mfa_devices: 8,
             policy_versions: 5,
             policy_size: 6144,
             user_policy_size: 2048,
@@ -71,6 +74,7 @@ impl Quotas {
             "groups-per-user" => &mut self.groups_per_user,
             "attached-policies" => &mut self.attached_policies,
             "access-keys" => &mut self.access_keys,
+            "mfa-devices" => &mut self.mfa_devices,
             "policy-versions" => &mut self.policy_versions,
             "policy-size" => &mut self.policy_size,
             "user-policy-size" => &mut self.user_policy_size,

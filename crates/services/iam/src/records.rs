@@ -3,6 +3,7 @@
 use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
+use crate::mfa::{Device, Enabled, Token};
 use crate::names;
 use crate::passwords::LoginProfile;
 use crate::quotas::Quotas;
@@ -151,11 +152,15 @@ pub(crate) struct Proofs {
     pub keys: Box<[AccessKey]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Arc<LoginProfile>>,
+    /// MFA devices, in the order in which they were enabled.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub mfa: Box<[Enabled]>,
 }
 
 impl From<Proofs> for Credentials {
     fn from(proofs: Proofs) -> Self {
         let nothing = proofs.keys.is_empty() && proofs.login.is_none();
+        let nothing = proofs.keys.is_empty() && proofs.mfa.is_empty();
         Self((!nothing).then(|| Box::new(proofs)))
     }
 }
@@ -318,6 +323,8 @@ struct StoredUser {
     keys: Box<[AccessKey]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     login: Option<Arc<LoginProfile>>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    mfa: Box<[Enabled]>,
     #[serde(default)]
     renamed: bool,
 }
@@ -327,6 +334,9 @@ impl From<StoredUser> for User {
         let StoredUser { name, path, id, created, tags, permissions, groups, keys, login, renamed } =
             stored;
         let credentials = Proofs { keys, login }.into();
+        let StoredUser { name, path, id, created, tags, permissions, groups, keys, mfa, renamed } =
+            stored;
+        let credentials = Proofs { keys, mfa }.into();
         Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
     }
 }
@@ -337,6 +347,8 @@ impl From<User> for StoredUser {
             user;
         let Proofs { keys, login } = credentials.into();
         Self { name, path, id, created, tags, permissions, groups, keys, login, renamed }
+        let Proofs { keys, mfa } = credentials.into();
+        Self { name, path, id, created, tags, permissions, groups, keys, mfa, renamed }
     }
 }
 
@@ -470,16 +482,16 @@ pub(crate) fn no_tags() -> Arc<Tags> {
     NO_TAGS.clone()
 }
 
-fn is_untagged(tags: &Arc<Tags>) -> bool {
+pub(crate) fn is_untagged(tags: &Arc<Tags>) -> bool {
     tags.is_empty()
 }
 
-fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+pub(crate) fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
     let path = std::borrow::Cow::<'de, str>::deserialize(from)?;
     Ok(shared_path(&path))
 }
 
-fn read_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Tags>, D::Error> {
+pub(crate) fn read_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Tags>, D::Error> {
     Tags::deserialize(from).map(shared_tags)
 }
 
@@ -493,6 +505,8 @@ pub(crate) enum Record {
     Role(Arc<Role>),
     Policy(Arc<Policy>),
     Profile(Arc<Profile>),
+    MfaDevice(Arc<Device>),
+    MfaToken(Arc<Token>),
     Used(Arc<Used>),
 }
 

@@ -5,6 +5,8 @@
 //! | `iam/account` | the account's name and its root user's credentials |
 //! | `iam/settings` | its alias, password policy, properties and preferences |
 //! | `iam/user/NAME` … `group`, `role`, `policy`, `profile` | one entity, its name in lower case |
+//! | `iam/mfa/NAME` | a virtual MFA device, its name in lower case |
+//! | `iam/mfa-token/SERIAL` | a hardware token |
 //! | `iam/used/ID` | the last use of an access key or role |
 //!
 //! Access keys, group membership, inline policies and attachments lie in their user, group or
@@ -13,6 +15,7 @@
 //! when a record comes in, and never stored.
 
 use crate::documents::IdentityPolicy;
+use crate::mfa::{Device, Token};
 use crate::names::folded;
 use crate::records::{
     Alike, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
@@ -58,9 +61,14 @@ pub(crate) struct Account {
     pub(crate) roles: Names<Role>,
     pub(crate) policies: Names<Policy>,
     pub(crate) profiles: Names<Profile>,
+    pub(crate) mfa_devices: Names<Device>,
+    /// Hardware tokens, by serial number.
+    pub(crate) mfa_tokens: OrdMap<Arc<str>, Arc<Token>>,
     pub(crate) used: OrdMap<Arc<str>, Arc<Used>>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
+    /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
+    mfa: OrdMap<Arc<str>, Option<Arc<str>>>,
     /// Group's unique id → its folded name.
     group_names: OrdMap<UniqueId, Arc<str>>,
     /// Group's unique id → its members' folded names.
@@ -88,6 +96,19 @@ impl Account {
     /// Whether an access key has this id.
     pub(crate) fn has_key(&self, id: &KeyId) -> bool {
         self.keys.contains_key(id)
+    }
+
+    /// Whose an MFA device is: `Some(None)` for root's, `None` for one that is not enabled.
+    pub(crate) fn mfa_owner(&self, serial: &str) -> Option<Option<&Arc<User>>> {
+        match self.mfa.get(serial)? {
+            None => Some(None),
+            Some(name) => Some(Some(self.users.get(name)?)),
+        }
+    }
+
+    /// How many MFA devices are enabled.
+    pub(crate) fn mfa_in_use(&self) -> usize {
+        self.mfa.len()
     }
 
     /// A group by its unique id.
@@ -155,6 +176,9 @@ impl Account {
         for access_key in &user.credentials.keys {
             set(&mut self.keys, access_key.id, Some(key.clone()), on);
         }
+        for enabled in &user.credentials.mfa {
+            set(&mut self.mfa, enabled.serial.clone(), Some(key.clone()), on);
+        }
         for group in &user.groups {
             member(&mut self.members, group, key, on);
         }
@@ -213,6 +237,9 @@ impl Account {
     fn index_root(&mut self, root: &Root, on: bool) {
         for key in &root.credentials.keys {
             set(&mut self.keys, key.id, None, on);
+        }
+        for enabled in &root.credentials.mfa {
+            set(&mut self.mfa, enabled.serial.clone(), None, on);
         }
     }
 
@@ -278,6 +305,8 @@ impl State for Account {
             Record::Role(role) => store_key("role", &folded(&role.name)),
             Record::Policy(policy) => store_key("policy", &folded(&policy.name)),
             Record::Profile(profile) => store_key("profile", &folded(&profile.name)),
+            Record::MfaDevice(device) => store_key("mfa", &folded(&device.name)),
+            Record::MfaToken(token) => store_key("mfa-token", &token.serial),
             Record::Used(used) => used_key(&used.id),
         }
     }
@@ -325,6 +354,12 @@ impl State for Account {
                 }
                 self.index_profile(&key, &profile, true);
             }
+            Record::MfaDevice(device) => {
+                self.mfa_devices.insert(key_of(&device.name), device);
+            }
+            Record::MfaToken(token) => {
+                self.mfa_tokens.insert(token.serial.clone(), token);
+            }
             Record::Used(used) => {
                 self.used.insert(used.id.clone(), used);
             }
@@ -359,6 +394,8 @@ impl State for Account {
                     self.index_profile(&key, &profile, false);
                 }
             }
+            "mfa" => drop(self.mfa_devices.remove(name)),
+            "mfa-token" => drop(self.mfa_tokens.remove(name)),
             "used" => drop(self.used.remove(name)),
             _ => {}
         }
@@ -371,6 +408,9 @@ mod tests {
     use crate::entity::Entity;
     use crate::records::Held;
     use crate::testing::{ID, group, holding, key, login, policy, role, settings, unique, user};
+    use crate::mfa::Enabled;
+    use crate::records::{Held, Proofs};
+    use crate::testing::{ID, group, holding, key, mfa_device, policy, role, unique, user};
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 
@@ -483,6 +523,28 @@ mod tests {
     }
 
     #[test]
+    fn whose_an_mfa_device_is_follows_a_rename_and_ends_with_it() {
+        let mut account = Account::default();
+        let serial = "GAHT12345678";
+        let enabled: Box<[Enabled]> = [Enabled { serial: serial.into(), at: 1 }].into();
+        let mut ann = user("ann", "/", "AIDA1");
+        ann.credentials.mfa = enabled.clone();
+        account.put(User::record(Arc::new(ann.clone())));
+        account.delete("iam/user/ann");
+        assert!(account.mfa_owner(serial).is_none());
+        account.put(User::record(Arc::new(User { name: "eve".into(), ..ann.clone() })));
+        assert_eq!(&*account.mfa_owner(serial).unwrap().unwrap().name, "eve");
+        ann.credentials.mfa = Box::default();
+        account.put(User::record(Arc::new(User { name: "eve".into(), ..ann })));
+        assert!(account.mfa_owner(serial).is_none() && account.mfa_in_use() == 0);
+
+        let credentials = Proofs { mfa: enabled, ..Proofs::default() }.into();
+        let root = Root { name: "a".into(), created: 0, credentials };
+        account.put(Record::Account(Arc::new(root)));
+        assert!(matches!(account.mfa_owner(serial), Some(None)));
+    }
+
+    #[test]
     fn a_roles_instance_profiles_are_known() {
         let mut account = Account::default();
         let profile = |role: Option<&str>| Profile {
@@ -505,6 +567,7 @@ mod tests {
         tagged.tags = Arc::new([("k".to_owned(), "v".to_owned())].into());
         tagged.credentials = holding([key(1)]);
         tagged.credentials.login = Some(Arc::new(login()));
+        tagged.credentials.mfa = [Enabled { serial: "GAHT12345678".into(), at: 1 }].into();
         tagged.permissions = permissions(&[POLICY], Some(POLICY));
         let used = Used {
             id: "AROA1".into(),
@@ -524,6 +587,12 @@ mod tests {
                 credentials: holding([key(1)]),
             })),
             Record::Settings(Arc::new(settings())),
+            Record::MfaDevice(Arc::new(mfa_device("Ann"))),
+            Record::MfaToken(Arc::new(Token {
+                serial: "GAHT12345678".into(),
+                imported: 1,
+                totp: mfa_device("t").totp,
+            })),
             Record::Used(Arc::new(used)),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();

@@ -62,7 +62,7 @@ pub(crate) fn with(
     Ok(tags)
 }
 
-async fn tag<E: Tagged>(
+pub(crate) async fn tag<E: Tagged>(
     iam: &Iam,
     allowed: &Allowed<E>,
     given: &[Tag],
@@ -78,7 +78,7 @@ async fn tag<E: Tagged>(
     Ok(allowed.permit.answer(Empty::default()))
 }
 
-async fn untag<E: Tagged>(
+pub(crate) async fn untag<E: Tagged>(
     allowed: &Allowed<E>,
     keys: &[String],
 ) -> Result<Answer<Empty>, ServiceError> {
@@ -94,7 +94,7 @@ async fn untag<E: Tagged>(
     Ok(allowed.permit.answer(Empty::default()))
 }
 
-fn list<E: Tagged, O: TypedOperation>(
+pub(crate) fn list<E: Tagged, O: TypedOperation>(
     iam: &Iam,
     call: &Call<O>,
     allowed: &Allowed<E>,

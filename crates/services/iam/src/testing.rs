@@ -3,6 +3,8 @@
 use crate::documents::IdentityPolicy;
 use crate::password_policy::PasswordPolicy;
 use crate::passwords::{Hashed, LoginProfile};
+use crate::mfa::Device;
+use crate::mfa::totp::Totp;
 use crate::records::{
     AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
     UniqueId, User, no_tags, shared_path,
@@ -12,7 +14,7 @@ use crate::trust::TrustPolicy;
 use crate::{Iam, Quotas};
 use ringfence_gateway::clock::MovedClock;
 use ringfence_keyring::random::SeededRandom;
-use ringfence_keyring::{Keyring, SecretString};
+use ringfence_keyring::{Keyring, OneTime, SecretBytes, SecretString};
 use ringfence_policy::document::{Effect, Matching, PrincipalPattern, Statement, Version};
 use ringfence_policy::{AccountId, Document};
 use ringfence_store::Store;
@@ -135,6 +137,27 @@ pub fn policy(name: &str) -> Policy {
         next: 2,
         tags: no_tags(),
     }
+}
+
+/// The seed of `mfa_device`.
+pub const MFA_SEED: &[u8] = b"12345678901234567890";
+
+pub fn mfa_device(name: &str) -> Device {
+    Device {
+        name: name.into(),
+        path: shared_path("/"),
+        id: unique("AAAABBBBCCCCDDDD"),
+        created: 1,
+        tags: no_tags(),
+        totp: Totp::new(SecretBytes::new(MFA_SEED.to_vec())),
+    }
+}
+
+/// The code that a device with this seed shows at a time: found by trying all.
+pub fn code(seed: &[u8], seconds: i64) -> String {
+    let codes = OneTime::new(&SecretBytes::new(seed.to_vec()));
+    let step = u64::try_from(seconds / 30).unwrap();
+    (0..1_000_000).map(|n| format!("{n:06}")).find(|code| codes.is_code(step, code)).unwrap()
 }
 
 pub fn key(number: u8) -> AccessKey {

@@ -57,6 +57,19 @@ pub(crate) fn summary(user: &User, id: AccountId) -> types::User {
     }
 }
 
+/// The account's root user, as lists show it.
+pub(crate) fn root_summary(account: &Account, id: AccountId) -> types::User {
+    types::User {
+        path: "/".into(),
+        // AWS shows the account's alias; an account without one has its number.
+        user_name: id.to_string(),
+        user_id: id.to_string(),
+        arn: id.root_arn(),
+        create_date: Timestamp::from_seconds(account.root.as_ref().map_or(0, |root| root.created)),
+        ..types::User::default()
+    }
+}
+
 fn describe(user: &User, id: AccountId) -> types::User {
     types::User {
         permissions_boundary: user.permissions.boundary.as_deref().map(boundaries::shown),
@@ -148,6 +161,7 @@ pub(crate) async fn get_user(
                 create_date: Timestamp::from_seconds(created),
                 ..types::User::default()
             };
+            let user = root_summary(&ledger.view(&permit), id);
             Ok(permit.answer(types::GetUserResponse { user }))
         }
     }
@@ -226,6 +240,8 @@ fn deletable(user: &User) -> Result<(), ServiceError> {
         "delete access keys"
     } else if user.credentials.login.is_some() {
         "delete login profile"
+    } else if !user.credentials.mfa.is_empty() {
+        "delete MFA device"
     } else {
         return Ok(());
     };
@@ -279,6 +295,8 @@ mod tests {
     use super::*;
     use crate::testing::{ID, allowing, iam_over, key, login, store, unique, user};
     use crate::{Quotas, records::Inline};
+    use crate::testing::{ID, allowing, iam_over, key, store, unique, user};
+    use crate::{Quotas, mfa::Enabled, records::Inline};
 
     #[test]
     fn a_user_is_deleted_when_nothing_hangs_on_it() {
@@ -286,6 +304,8 @@ mod tests {
         assert!(deletable(&ann).is_ok());
         ann.credentials.login = Some(Arc::new(login()));
         assert!(deletable(&ann).unwrap_err().message.contains("delete login profile first"));
+        ann.credentials.mfa = [Enabled { serial: "GAHT12345678".into(), at: 1 }].into();
+        assert!(deletable(&ann).unwrap_err().message.contains("must delete MFA device first"));
         ann.credentials.keys = [key(1)].into();
         assert!(deletable(&ann).unwrap_err().message.contains("delete access keys first"));
         ann.groups = [unique("AGPA1")].into();

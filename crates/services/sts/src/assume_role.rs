@@ -48,7 +48,7 @@ pub async fn assume_role(
     };
     let packed_policy_size = asked.packed_size()?;
     let (serial, code) = (input.serial_number.as_deref(), input.token_code.as_deref());
-    let mfa = mfa::check(&*shared.directory, call.caller(), serial, code, shared.clock.now())?;
+    let mfa = mfa::check(&*shared.directory, call.caller(), serial, code, call.now()).await?;
 
     let role = arn.look_up(&*shared.directory);
     let resolved = || asked.resolved(input, &arn, role.as_ref(), mfa.is_some());

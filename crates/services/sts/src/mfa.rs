@@ -9,9 +9,9 @@ use ringfence_wire::{ServiceError, Timestamp};
 /// was shown, in seconds since 1970. A right code cannot be used again.
 ///
 /// # Errors
-/// `AccessDenied` for one without the other, for a device that is not the caller's, and for a wrong
-/// code.
-pub fn check(
+/// `AccessDenied` for one without the other, for a device that is not the caller's, and for a code that
+/// is wrong or was used; `ServiceFailure` when it cannot be kept that a right one was used.
+pub async fn check(
     directory: &dyn Directory,
     caller: &Caller,
     serial: Option<&str>,
@@ -32,7 +32,7 @@ pub fn check(
     // Devices belong to users and root users; a role or a federated user has none.
     let checked = match &caller.identity {
         identity @ (Identity::User { .. } | Identity::Root { .. }) => {
-            directory.check_mfa(identity, serial, code, now)
+            directory.check_mfa(identity, serial, code, now).await?
         }
         _ => MfaCheck::NoDevice,
     };
@@ -54,8 +54,8 @@ mod tests {
     use super::*;
     use crate::testing::{self, FakeDirectory};
 
-    #[test]
-    fn a_code_counts_only_with_a_device_of_the_callers_own() {
+    #[tokio::test]
+    async fn a_code_counts_only_with_a_device_of_the_callers_own() {
         let directory = FakeDirectory;
         let now = Timestamp::from_seconds(1_000);
         let user = testing::long_term(testing::user());
@@ -72,7 +72,7 @@ mod tests {
             (&user, Some("arn:aws:iam::1:mfa/other"), code, Err(no_device)),
             (&role, device, code, Err(no_device)),
         ] {
-            match (check(&directory, caller, serial, code, now), expected) {
+            match (check(&directory, caller, serial, code, now).await, expected) {
                 (Ok(got), Ok(expected)) => assert_eq!(got, expected),
                 (Err(error), Err(part)) => {
                     assert_eq!(error.code, "AccessDenied");

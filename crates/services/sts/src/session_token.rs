@@ -28,7 +28,7 @@ pub async fn get_session_token(
     let root = matches!(identity, Identity::Root { .. });
     let seconds = durations::of_user_session(input.duration_seconds, root);
     let (serial, code) = (input.serial_number.as_deref(), input.token_code.as_deref());
-    let mfa = mfa::check(&*shared.directory, call.caller(), serial, code, shared.clock.now())?;
+    let mfa = mfa::check(&*shared.directory, call.caller(), serial, code, call.now()).await?;
 
     let draft = Draft { mfa, ..Draft::new(identity, account, seconds) };
     let issued = credentials::issue(shared, draft, input.minimum_session_token_size)?;

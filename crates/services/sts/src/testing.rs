@@ -8,8 +8,10 @@ use ringfence_keyring::Keyring;
 use ringfence_keyring::random::SystemRandom;
 use ringfence_policy::document::{Document, Version};
 use ringfence_policy::{AccountId, Arn};
-use ringfence_wire::Timestamp;
+use ringfence_wire::{ServiceError, Timestamp};
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub const ACCOUNT: AccountId = AccountId::new(123_456_789_012).unwrap();
@@ -140,12 +142,19 @@ impl Directory for FakeDirectory {
         None
     }
 
-    fn check_mfa(&self, _: &Identity, serial: &str, code: &str, _: Timestamp) -> MfaCheck {
-        match (serial, code) {
+    fn check_mfa<'a>(
+        &'a self,
+        _: &'a Identity,
+        serial: &'a str,
+        code: &'a str,
+        _: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<MfaCheck, ServiceError>> + 'a>> {
+        let checked = match (serial, code) {
             (MFA_SERIAL, MFA_CODE) => MfaCheck::Accepted,
             (MFA_SERIAL, _) => MfaCheck::WrongCode,
             _ => MfaCheck::NoDevice,
-        }
+        };
+        Box::pin(std::future::ready(Ok(checked)))
     }
 
     fn note_use(&self, _: &Use<'_>) {}
