@@ -22,6 +22,12 @@ impl OneTime {
         constant_time::verify_slices_are_equal(&self.code(counter), code.as_bytes()).is_ok()
     }
 
+    /// The code of a counter, as a device would show it. For tests alone.
+    #[cfg(feature = "test-support")]
+    pub fn shown(&self, counter: u64) -> String {
+        self.code(counter).iter().copied().map(char::from).collect()
+    }
+
     /// Dynamic truncation, RFC 4226 section 5.3.
     fn code(&self, counter: u64) -> [u8; 6] {
         let tag = hmac::sign(&self.0, &counter.to_be_bytes());

@@ -23,6 +23,9 @@ pub enum Command {
     /// Work on the accounts of a data directory
     #[command(subcommand)]
     Account(Account),
+    /// Work on the MFA devices of a data directory
+    #[command(subcommand)]
+    Mfa(Mfa),
     /// Decide and explain by policy files alone, without a server
     #[command(subcommand)]
     Policy(crate::policy::Command),
@@ -106,6 +109,36 @@ pub struct CreateAccount {
     /// The account's id, twelve digits [default: random]
     #[arg(long, value_name = "ID")]
     pub id: Option<AccountId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mfa {
+    /// Take in the seeds of hardware tokens, which users can enable then
+    Import(ImportTokens),
+}
+
+#[derive(Debug, Args)]
+pub struct ImportTokens {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The account whose users have the tokens [default: the management account]
+    #[arg(long, value_name = "ID")]
+    pub account: Option<AccountId>,
+
+    /// How the seeds of a list are written
+    #[arg(long, value_name = "ENCODING", value_enum, default_value = "hex")]
+    pub seeds: SeedEncoding,
+
+    /// A list of lines `serial,seed`, or a key container in PSKC (RFC 6030)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SeedEncoding {
+    Hex,
+    Base32,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -6,6 +6,7 @@ mod env;
 mod exports;
 mod house;
 mod logs;
+mod mfa;
 mod policy;
 mod process;
 mod serve;
@@ -45,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => serve::serve(&options)?,
         Command::Env(options) => env::env(&options)?,
         Command::Account(cli::Account::Create(options)) => account::create(&options)?,
+        Command::Mfa(cli::Mfa::Import(options)) => mfa::import(&options)?,
         Command::Policy(command) => return policy::policy(&command),
         Command::Version => {
             writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;

@@ -153,11 +153,10 @@ pub fn mfa_device(name: &str) -> Device {
     }
 }
 
-/// The code that a device with this seed shows at a time: found by trying all.
+/// The code that a device with this seed shows at a time.
 pub fn code(seed: &[u8], seconds: i64) -> String {
     let codes = OneTime::new(&SecretBytes::new(seed.to_vec()));
-    let step = u64::try_from(seconds / 30).unwrap();
-    (0..1_000_000).map(|n| format!("{n:06}")).find(|code| codes.is_code(step, code)).unwrap()
+    codes.shown(u64::try_from(seconds / 30).unwrap())
 }
 
 pub fn key(number: u8) -> AccessKey {

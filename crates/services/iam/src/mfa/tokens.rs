@@ -56,7 +56,7 @@ impl Iam {
             .into_iter()
             .map(|TokenSeed { serial, seed }| {
                 if !is_token_serial(&serial) {
-                    return Err(errors::validation(format!("`{serial}` is no serial number.")));
+                    return Err(errors::validation("A text is no serial number of a token."));
                 }
                 let totp = Totp::new(seed);
                 Ok(Arc::new(Token { serial: serial.into(), imported, totp }))
