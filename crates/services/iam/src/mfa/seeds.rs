@@ -112,6 +112,14 @@ mod tests {
     }
 
     #[test]
+    fn the_image_is_of_the_address_that_phones_take_in() {
+        let uri = b"otpauth://totp/ann@123456789012?secret=ABCD2345";
+        let code = QrCode::with_error_correction_level(uri, EcLevel::M).unwrap();
+        let drawn = image("ann", "123456789012", &SecretString::new("ABCD2345".into())).unwrap();
+        assert_eq!(drawn, png_of(&code).unwrap());
+    }
+
+    #[test]
     fn the_longest_name_still_has_an_image() {
         let seed = base32(&draw(&SeededRandom::new(1)).unwrap());
         assert!(image(&"n".repeat(226), "123456789012", &seed).is_ok());
