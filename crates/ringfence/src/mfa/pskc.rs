@@ -128,7 +128,7 @@ mod tests {
             (">30<", ">60<", "TimeInterval is not 30"),
             (">0<", ">1<", "Time is not 0"),
             ("<Secret><PlainValue>", "<Secret><EncryptedValue/><PlainValue>x", "not Base64"),
-            ("OTA=</PlainValue></Secret>", "</PlainValue></Secret>", "Base64"),
+            ("OTA=</PlainValue></Secret>", "OTA</PlainValue></Secret>", "not Base64"),
             ("<SerialNo>987654321</SerialNo>", "", "no SerialNo"),
             ("987654321", "98765432", "serial number"),
             ("pskc\">", "other\">", "no PSKC"),
@@ -140,9 +140,8 @@ mod tests {
             assert!(told.contains(part), "{from}: {told}");
             assert!(!told.contains("MTIzNDU2"), "{told}");
         }
-        let encrypted =
-            container(("PlainValue>MTI", "Other>MTI")).replace("OTA=</Plain", "OTA=</Oth");
-        let encrypted = encrypted.replace("</OthValue>", "</Other>");
+        let clear = format!("<PlainValue>{SECRET}</PlainValue>");
+        let encrypted = container((&clear, "<EncryptedValue/>"));
         let told = format!("{:#}", tokens(&encrypted).unwrap_err());
         assert!(told.contains("no Secret in clear"), "{told}");
     }
