@@ -57,18 +57,11 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("AssumeRolePolicySizeQuota", quotas.trust_policy_size),
         ("GlobalEndpointTokenVersion", account.settings.token_version.number()),
         ("AccountPasswordPresent", usize::from(root_password)),
-        // What this server has none of yet is none.
-        ("MFADevices", 0),
-        ("MFADevicesInUse", 0),
-        ("AccountMFAEnabled", 0),
-        // Session tokens are of the second version: they work in every region.
-        ("GlobalEndpointTokenVersion", 2),
         // A token that nobody uses yet is no device of the account.
         ("MFADevices", account.mfa_devices.len() + tokens),
         ("MFADevicesInUse", account.mfa_in_use()),
         ("AccountMFAEnabled", usize::from(root_mfa > 0)),
         // What this server has none of yet is none.
-        ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),
         ("Providers", 0),
         ("ServerCertificates", 0),

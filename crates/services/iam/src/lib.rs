@@ -54,9 +54,9 @@ mod passwords;
 mod quotas;
 mod records;
 mod roles;
+mod settings;
 mod simulate;
 mod simulation;
-mod settings;
 mod state;
 mod tags;
 #[cfg(test)]

@@ -159,8 +159,7 @@ pub(crate) struct Proofs {
 
 impl From<Proofs> for Credentials {
     fn from(proofs: Proofs) -> Self {
-        let nothing = proofs.keys.is_empty() && proofs.login.is_none();
-        let nothing = proofs.keys.is_empty() && proofs.mfa.is_empty();
+        let nothing = proofs.keys.is_empty() && proofs.login.is_none() && proofs.mfa.is_empty();
         Self((!nothing).then(|| Box::new(proofs)))
     }
 }
@@ -331,12 +330,20 @@ struct StoredUser {
 
 impl From<StoredUser> for User {
     fn from(stored: StoredUser) -> Self {
-        let StoredUser { name, path, id, created, tags, permissions, groups, keys, login, renamed } =
-            stored;
-        let credentials = Proofs { keys, login }.into();
-        let StoredUser { name, path, id, created, tags, permissions, groups, keys, mfa, renamed } =
-            stored;
-        let credentials = Proofs { keys, mfa }.into();
+        let StoredUser {
+            name,
+            path,
+            id,
+            created,
+            tags,
+            permissions,
+            groups,
+            keys,
+            login,
+            mfa,
+            renamed,
+        } = stored;
+        let credentials = Proofs { keys, login, mfa }.into();
         Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
     }
 }
@@ -345,10 +352,8 @@ impl From<User> for StoredUser {
     fn from(user: User) -> Self {
         let User { name, path, id, created, tags, permissions, groups, credentials, renamed } =
             user;
-        let Proofs { keys, login } = credentials.into();
-        Self { name, path, id, created, tags, permissions, groups, keys, login, renamed }
-        let Proofs { keys, mfa } = credentials.into();
-        Self { name, path, id, created, tags, permissions, groups, keys, mfa, renamed }
+        let Proofs { keys, login, mfa } = credentials.into();
+        Self { name, path, id, created, tags, permissions, groups, keys, login, mfa, renamed }
     }
 }
 

@@ -406,11 +406,11 @@ impl State for Account {
 mod tests {
     use super::*;
     use crate::entity::Entity;
-    use crate::records::Held;
-    use crate::testing::{ID, group, holding, key, login, policy, role, settings, unique, user};
     use crate::mfa::Enabled;
     use crate::records::{Held, Proofs};
-    use crate::testing::{ID, group, holding, key, mfa_device, policy, role, unique, user};
+    use crate::testing::{
+        ID, group, holding, key, login, mfa_device, policy, role, settings, unique, user,
+    };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 

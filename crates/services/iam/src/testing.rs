@@ -1,10 +1,10 @@
 //! Accounts and what is in them, for this crate's tests.
 
 use crate::documents::IdentityPolicy;
-use crate::password_policy::PasswordPolicy;
-use crate::passwords::{Hashed, LoginProfile};
 use crate::mfa::Device;
 use crate::mfa::totp::Totp;
+use crate::password_policy::PasswordPolicy;
+use crate::passwords::{Hashed, LoginProfile};
 use crate::records::{
     AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
     UniqueId, User, no_tags, shared_path,

@@ -62,7 +62,7 @@ pub(crate) fn root_summary(account: &Account, id: AccountId) -> types::User {
     types::User {
         path: "/".into(),
         // AWS shows the account's alias; an account without one has its number.
-        user_name: id.to_string(),
+        user_name: account.settings.alias.as_deref().map_or_else(|| id.to_string(), str::to_owned),
         user_id: id.to_string(),
         arn: id.root_arn(),
         create_date: Timestamp::from_seconds(account.root.as_ref().map_or(0, |root| root.created)),
@@ -149,18 +149,6 @@ pub(crate) async fn get_user(
         Whom::Root(id) => {
             let ledger = iam.ledger(id)?;
             let permit = call.allow(Resolved::new(id.root_arn(), id, ()))?;
-            let account = ledger.view(&permit);
-            let created = account.root.as_ref().map_or(0, |root| root.created);
-            let alias = account.settings.alias.as_deref();
-            let user = types::User {
-                path: "/".into(),
-                // AWS shows the account's alias; an account without one has its number.
-                user_name: alias.map_or_else(|| id.to_string(), str::to_owned),
-                user_id: id.to_string(),
-                arn: id.root_arn(),
-                create_date: Timestamp::from_seconds(created),
-                ..types::User::default()
-            };
             let user = root_summary(&ledger.view(&permit), id);
             Ok(permit.answer(types::GetUserResponse { user }))
         }
@@ -294,8 +282,6 @@ impl Iam {
 mod tests {
     use super::*;
     use crate::testing::{ID, allowing, iam_over, key, login, store, unique, user};
-    use crate::{Quotas, records::Inline};
-    use crate::testing::{ID, allowing, iam_over, key, store, unique, user};
     use crate::{Quotas, mfa::Enabled, records::Inline};
 
     #[test]
@@ -304,6 +290,7 @@ mod tests {
         assert!(deletable(&ann).is_ok());
         ann.credentials.login = Some(Arc::new(login()));
         assert!(deletable(&ann).unwrap_err().message.contains("delete login profile first"));
+        ann.credentials.login = None;
         ann.credentials.mfa = [Enabled { serial: "GAHT12345678".into(), at: 1 }].into();
         assert!(deletable(&ann).unwrap_err().message.contains("must delete MFA device first"));
         ann.credentials.keys = [key(1)].into();
