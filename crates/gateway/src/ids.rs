@@ -24,6 +24,12 @@ pub enum IdKind {
     AccessKey,
     /// A temporary access key.
     SessionKey,
+    /// An SSH public key.
+    PublicKey,
+    /// A server certificate.
+    ServerCertificate,
+    /// A credential for one service alone.
+    ServiceCredential,
 }
 
 impl IdKind {
@@ -37,6 +43,9 @@ impl IdKind {
             Self::ManagedPolicy => "ANPA",
             Self::AccessKey => "AKIA",
             Self::SessionKey => "ASIA",
+            Self::PublicKey => "APKA",
+            Self::ServerCertificate => "ASCA",
+            Self::ServiceCredential => "ACCA",
         }
     }
 }
@@ -72,6 +81,30 @@ pub fn access_key_id(
     Ok(format!("{}{}", kind.prefix(), encode(&bytes)))
 }
 
+/// The id of a signing certificate: thirty-two letters, 160 random bits.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub fn certificate_id(random: &dyn Random) -> Result<String, KeyringError> {
+    let mut bytes = [0; 20];
+    random.fill(&mut bytes)?;
+    Ok(encode(&bytes))
+}
+
+/// A password that a service-specific credential is made with: sixty characters of Base64, 352 random
+/// bits.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub fn service_password(random: &dyn Random) -> Result<SecretString, KeyringError> {
+    use base64::Engine as _;
+    let mut bytes = [0; 44];
+    random.fill(&mut bytes)?;
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    bytes.fill(0);
+    Ok(SecretString::new(text))
+}
+
 /// The account that an access key id carries; `None` where the text is no access key id.
 pub fn account_of(access_key_id: &str) -> Option<AccountId> {
     let rest = access_key_id
@@ -94,7 +127,7 @@ pub fn secret_access_key(random: &dyn Random) -> Result<SecretString, KeyringErr
 }
 
 mod base32 {
-    //! RFC 4648's alphabet, for ten or eleven bytes at a time.
+    //! RFC 4648's alphabet, without padding.
 
     use ringfence_policy::AccountId;
 
@@ -154,5 +187,8 @@ mod tests {
         let id = unique_id(IdKind::Role, &SystemRandom).unwrap();
         assert!(id.starts_with("AROA") && id.len() == 21, "{id}");
         assert_eq!(secret_access_key(&SystemRandom).unwrap().expose().len(), 40);
+        assert_eq!(certificate_id(&SystemRandom).unwrap().len(), 32);
+        let password = service_password(&SystemRandom).unwrap();
+        assert!(password.expose().len() == 60 && password.expose().ends_with('='));
     }
 }

@@ -30,6 +30,7 @@ mod operator;
 mod route;
 pub mod server;
 pub mod service;
+mod service_credentials;
 pub mod session;
 
 pub use audit::{Audit, SyncRule};
@@ -41,3 +42,4 @@ pub use gateway::{Gateway, World};
 pub use ledger::{Batch, Ledger, Ledgers, State};
 pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
+pub use service_credentials::ServiceCredentials;

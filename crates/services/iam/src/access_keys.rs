@@ -1,91 +1,20 @@
 //! Access keys of users and of root.
 
 use crate::Iam;
-use crate::entity::{Entity, resolve};
+use crate::entity::resolve;
 use crate::errors;
-use crate::records::{AccessKey, KeyId, Record, User};
-use crate::state::Account;
-use crate::users::{Whom, forget_use, named_or_caller};
+use crate::owner::{Owner, status, wanted};
+use crate::records::{AccessKey, KeyId, User};
+use crate::users::forget_use;
 use ringfence_gateway::ids::{IdKind, access_key_id, account_of, secret_access_key};
-use ringfence_gateway::{Answer, Call, Ledger, Permit, Resolved};
+use ringfence_gateway::{Answer, Call, Resolved};
 use ringfence_keyring::SecretString;
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types::{self, StatusType};
 use ringfence_policy::AccountId;
 use ringfence_wire::value::Empty;
-use ringfence_wire::{ServiceError, Timestamp, TypedOperation};
+use ringfence_wire::{ServiceError, Timestamp};
 use std::sync::Arc;
-
-/// Whose keys a call is about, and the right to it.
-struct Owner {
-    ledger: Arc<Ledger<Account>>,
-    id: AccountId,
-    /// The user's name; `None` for root.
-    user: Option<String>,
-    permit: Permit<Option<Arc<User>>>,
-}
-
-impl Owner {
-    fn allow<O: TypedOperation>(
-        iam: &Iam,
-        call: &Call<O>,
-        named: Option<&str>,
-    ) -> Result<Self, ServiceError> {
-        let id = call.account()?;
-        let ledger = iam.ledger(id)?;
-        let (user, resolved) = match named_or_caller(call, named)? {
-            Whom::User(name) => {
-                let resolved = ledger.resolve(|account| resolve::<O, User>(account, id, &name));
-                (Some(name), resolved)
-            }
-            Whom::Root(_) => (None, Resolved::new(id.root_arn(), id, None)),
-        };
-        let permit = call.allow(resolved)?;
-        if let (Some(name), None) = (&user, &*permit) {
-            return Err(User::missing(name));
-        }
-        Ok(Self { ledger, id, user, permit })
-    }
-
-    /// The keys as they are now.
-    fn keys<'a>(&self, account: &'a Account) -> Result<&'a [AccessKey], ServiceError> {
-        match (&self.user, &*self.permit) {
-            (None, _) => Ok(account.root.as_ref().map_or(&[], |root| &root.credentials.keys)),
-            (Some(name), Some(allowed)) => {
-                let user = User::get(account, name)?;
-                // Made anew under the same name since the caller was allowed: another user.
-                if user.id == allowed.id {
-                    Ok(&user.credentials.keys)
-                } else {
-                    Err(User::missing(name))
-                }
-            }
-            (Some(name), None) => Err(User::missing(name)),
-        }
-    }
-
-    /// The record with other keys.
-    fn with(&self, account: &Account, keys: Vec<AccessKey>) -> Result<Record, ServiceError> {
-        let keys = keys.into_boxed_slice();
-        match &self.user {
-            Some(name) => {
-                let mut user = User::clone(User::get(account, name)?);
-                user.credentials.keys = keys;
-                Ok(Record::User(Arc::new(user)))
-            }
-            None => {
-                let root = account.root.as_deref().cloned();
-                let mut root = root.ok_or_else(|| errors::failed("an account without a record"))?;
-                root.credentials.keys = keys;
-                Ok(Record::Account(Arc::new(root)))
-            }
-        }
-    }
-
-    fn name(&self) -> Option<String> {
-        self.permit.as_ref().map(|user| user.name.to_string())
-    }
-}
 
 impl Iam {
     /// Draws a new, active access key.
@@ -112,23 +41,22 @@ pub(crate) async fn create_access_key(
     let created = call.now().seconds;
     let mut key = iam.draw_key(owner.id, created)?;
     owner
-        .ledger
-        .write(&owner.permit, |account, batch| {
+        .change(|account, credentials, _| {
             // An id is drawn from 39 bits in an account: once in very many times it is taken.
             while account.has_key(&key.id) {
                 key = iam.draw_key(owner.id, created)?;
             }
-            let mut keys = owner.keys(account)?.to_vec();
+            let mut keys = credentials.keys.to_vec();
             if keys.len() >= iam.quotas.access_keys {
                 return Err(errors::over_quota("AccessKeysPerUser", iam.quotas.access_keys));
             }
             keys.push(key.clone());
-            batch.put(owner.with(account, keys)?);
-            Ok(())
+            credentials.keys = keys.into();
+            Ok(true)
         })
         .await?;
     let access_key = types::AccessKey {
-        user_name: owner.name().unwrap_or_else(|| owner.id.to_string()),
+        user_name: owner.name_or_account(),
         access_key_id: key.id.as_str().to_owned(),
         status: StatusType::Active,
         // The one time that the secret is told.
@@ -144,22 +72,15 @@ pub(crate) async fn update_access_key(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
-    let active = match input.status {
-        StatusType::Active => true,
-        StatusType::Inactive => false,
-        // `Expired` is told, never set.
-        _ => return Err(errors::validation("Status must be Active or Inactive.")),
-    };
+    let active = wanted(&input.status)?;
     owner
-        .ledger
-        .write(&owner.permit, |account, batch| {
-            let mut keys = owner.keys(account)?.to_vec();
-            let at = position(&keys, &input.access_key_id)?;
-            if keys[at].active != active {
-                keys[at].active = active;
-                batch.put(owner.with(account, keys)?);
+        .change(|_, credentials, _| {
+            let at = position(&credentials.keys, &input.access_key_id)?;
+            let changes = credentials.keys[at].active != active;
+            if changes {
+                credentials.keys[at].active = active;
             }
-            Ok(())
+            Ok(changes)
         })
         .await?;
     Ok(owner.permit.answer(Empty::default()))
@@ -172,14 +93,12 @@ pub(crate) async fn delete_access_key(
     let input = &call.input;
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
     owner
-        .ledger
-        .write(&owner.permit, |account, batch| {
-            let mut keys = owner.keys(account)?.to_vec();
-            let at = position(&keys, &input.access_key_id)?;
-            let gone = keys.remove(at);
-            batch.put(owner.with(account, keys)?);
+        .change(|account, credentials, batch| {
+            let mut keys = credentials.keys.to_vec();
+            let gone = keys.remove(position(&keys, &input.access_key_id)?);
+            credentials.keys = keys.into();
             forget_use(account, gone.id.as_str(), batch);
-            Ok(())
+            Ok(true)
         })
         .await?;
     Ok(owner.permit.answer(Empty::default()))
@@ -197,14 +116,14 @@ pub(crate) async fn list_access_keys(
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
     let narrowed = owner.user.as_deref().unwrap_or_default();
     let pager = iam.pager(&call, &[narrowed], input.marker.as_deref(), input.max_items)?;
-    let account = owner.ledger.view(&owner.permit);
-    let mut keys: Vec<&AccessKey> = owner.keys(&account)?.iter().collect();
+    let credentials = owner.credentials(&owner.ledger.view(&owner.permit))?;
+    let mut keys: Vec<&AccessKey> = credentials.keys.iter().collect();
     keys.sort_by_key(|key| key.id);
     let page = pager.cut(keys.into_iter().map(|key| (key.id.as_str(), key)))?.map(|key| {
         types::AccessKeyMetadata {
             user_name: owner.name(),
             access_key_id: Some(key.id.as_str().to_owned()),
-            status: Some(if key.active { StatusType::Active } else { StatusType::Inactive }),
+            status: Some(status(key.active)),
             create_date: Some(Timestamp::from_seconds(key.created)),
         }
     });

@@ -30,6 +30,8 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
     let tokens = account.mfa_tokens.keys().filter(|serial| account.mfa_owner(serial).is_some());
     let tokens = tokens.count();
     let root_keys = account.root.as_ref().map_or(0, |root| root.credentials.keys.len());
+    let root_certificates =
+        account.root.as_ref().map_or(0, |root| root.credentials.certificates.len());
     [
         ("Users", account.users.len()),
         ("UsersQuota", quotas.users),
@@ -41,6 +43,10 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("PoliciesQuota", quotas.policies),
         ("PolicyVersionsInUse", versions),
         ("PolicyVersionsInUseQuota", POLICY_VERSIONS),
+        ("ServerCertificates", account.server_certificates.len()),
+        ("ServerCertificatesQuota", quotas.server_certificates),
+        ("SigningCertificatesPerUserQuota", quotas.signing_certificates),
+        ("AccountSigningCertificatesPresent", usize::from(root_certificates > 0)),
         ("InstanceProfiles", account.profiles.len()),
         ("InstanceProfilesQuota", quotas.instance_profiles),
         ("AccountAccessKeysPresent", usize::from(root_keys > 0)),
@@ -63,10 +69,11 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("AccountMFAEnabled", usize::from(root_mfa > 0)),
         // What this server has none of yet is none.
         ("AccountSigningCertificatesPresent", 0),
+        ("MFADevices", 0),
+        ("MFADevicesInUse", 0),
+        ("AccountMFAEnabled", 0),
+        ("AccountPasswordPresent", 0),
         ("Providers", 0),
-        ("ServerCertificates", 0),
-        ("ServerCertificatesQuota", 20),
-        ("SigningCertificatesPerUserQuota", 2),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), i32::try_from(value).unwrap_or(i32::MAX)))

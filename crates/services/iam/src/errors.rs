@@ -319,6 +319,127 @@ pub(crate) fn outside_account() -> ServiceError {
     ServiceError::access_denied("Policy is outside your own account.")
 }
 
+/// `NoSuchEntity` for a server certificate. Recorded.
+pub(crate) fn no_such_server_certificate(name: &str) -> ServiceError {
+    missing(format!("The Server Certificate with name {name} cannot be found."))
+}
+
+/// `EntityAlreadyExists` for a server certificate. Recorded.
+pub(crate) fn server_certificate_exists(name: &str) -> ServiceError {
+    exists(format!("The Server Certificate with name {name} already exists."))
+}
+
+/// `DeleteConflict` for a server certificate that something serves with.
+pub(crate) fn certificate_in_use(id: &str, by: &str) -> ServiceError {
+    conflict(format!(
+        "Certificate: {id} is currently in use by {by}. Please remove it first before deleting it \
+         from IAM."
+    ))
+}
+
+/// `NoSuchEntity` for an SSH public key. Recorded.
+pub(crate) fn no_such_ssh_key(id: &str) -> ServiceError {
+    missing(format!("The Public Key with id {id} cannot be found."))
+}
+
+/// `NoSuchEntity` for a signing certificate. Recorded.
+pub(crate) fn no_such_certificate(id: &str) -> ServiceError {
+    missing(format!("The Certificate with id {id} cannot be found."))
+}
+
+/// `NoSuchEntity` for a credential for one service. As LocalStack's tests against AWS have it.
+pub(crate) fn no_such_service_credential(id: &str) -> ServiceError {
+    missing(format!("No such credential {id} exists"))
+}
+
+/// `NoSuchEntity` for a service that takes no credentials of its own. As LocalStack's tests against
+/// AWS have it; the model's `NotSupportedService` is not what AWS answers.
+pub(crate) fn no_such_service(service: &str) -> ServiceError {
+    missing(format!("No such service {service} is supported for Service Specific Credentials"))
+}
+
+/// `UnrecognizedPublicKeyEncoding`. The model's documentation.
+pub(crate) fn unknown_key_encoding() -> ServiceError {
+    types::UnrecognizedPublicKeyEncodingException::error(
+        "The public key encoding format is unsupported or unrecognized.",
+    )
+}
+
+/// `InvalidPublicKey`. The model's documentation.
+pub(crate) fn invalid_public_key() -> ServiceError {
+    types::InvalidPublicKeyException::error("The public key is malformed or otherwise invalid.")
+}
+
+/// `DuplicateSSHPublicKey`. The model's documentation.
+pub(crate) fn duplicate_ssh_key() -> ServiceError {
+    types::DuplicateSSHPublicKeyException::error(
+        "The SSH public key is already associated with the specified IAM user.",
+    )
+}
+
+/// `MalformedCertificate` for a signing certificate. Recorded; a long one is cut, as in violations.
+pub(crate) fn malformed_certificate(body: &str) -> ServiceError {
+    let shown: String = body.chars().take(2048).collect();
+    types::MalformedCertificateException::error(format!("Certificate {shown} is malformed."))
+}
+
+/// `InvalidCertificate`. The model's documentation.
+pub(crate) fn invalid_certificate() -> ServiceError {
+    types::InvalidCertificateException::error("The certificate is expired or not yet valid.")
+}
+
+/// `DuplicateCertificate`. The model's documentation.
+pub(crate) fn duplicate_certificate() -> ServiceError {
+    types::DuplicateCertificateException::error(
+        "The same certificate is associated with an IAM user in the account.",
+    )
+}
+
+/// `MalformedCertificate` for a server certificate.
+pub(crate) fn unreadable_certificate() -> ServiceError {
+    types::MalformedCertificateException::error(
+        "Unable to parse certificate. Please ensure the certificate is in PEM format.",
+    )
+}
+
+/// `MalformedCertificate` for one whose time is over or has not come.
+pub(crate) fn certificate_out_of_time() -> ServiceError {
+    types::MalformedCertificateException::error("The certificate is expired or not yet valid.")
+}
+
+/// `MalformedCertificate` for a private key.
+pub(crate) fn unreadable_private_key() -> ServiceError {
+    types::MalformedCertificateException::error(
+        "Unable to parse private key. Please ensure the key is not encrypted and in PEM format.",
+    )
+}
+
+/// `MalformedCertificate` for a chain.
+pub(crate) fn unreadable_chain() -> ServiceError {
+    types::MalformedCertificateException::error(
+        "Unable to parse certificate chain. Please ensure the chain is in PEM format.",
+    )
+}
+
+/// `MalformedCertificate` for a chain that is broken at a certificate. The words, and the count from
+/// -1, are those of <https://github.com/go-acme/lego/issues/304>: what the index counts is the
+/// certificate before the one that does not fit, the server's own being -1.
+pub(crate) fn broken_chain(at: usize) -> ServiceError {
+    let before = i64::try_from(at).unwrap_or(i64::MAX) - 1;
+    types::MalformedCertificateException::error(format!(
+        "Unable to validate certificate chain. The certificate chain must start with the immediate \
+         signing certificate, followed by any intermediaries in order. The index within the chain \
+         of the invalid certificate is: {before}"
+    ))
+}
+
+/// `KeyPairMismatch`. The model's documentation.
+pub(crate) fn key_pair_mismatch() -> ServiceError {
+    types::KeyPairMismatchException::error(
+        "The public key certificate and the private key do not match.",
+    )
+}
+
 /// The system had no random bytes, or another failure of this side. The cause goes to the log.
 pub(crate) fn failed(error: impl std::fmt::Display) -> ServiceError {
     tracing::error!(%error, "IAM failed");

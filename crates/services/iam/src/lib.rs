@@ -43,11 +43,13 @@ mod errors;
 mod groups;
 mod inline_policies;
 mod instance_profiles;
+mod key_records;
 mod last_used;
 mod login_profiles;
 mod managed_policies;
 mod mfa;
 mod names;
+mod owner;
 mod pages;
 mod password_policy;
 mod passwords;
@@ -55,18 +57,25 @@ mod quotas;
 mod records;
 mod roles;
 mod settings;
+mod server_certificates;
+mod service_credentials;
+mod signing_certificates;
 mod simulate;
 mod simulation;
+mod ssh;
+mod ssh_public_keys;
 mod state;
 mod tags;
 #[cfg(test)]
 mod testing;
 mod trust;
 mod users;
+mod x509;
 
 pub use login_profiles::PasswordCheck;
 pub use mfa::tokens::{Imported, TokenSeed, is_token_serial};
 pub use quotas::Quotas;
+pub use server_certificates::CertificateServers;
 
 use crate::aliases::Aliases;
 use crate::last_used::LastUsed;
@@ -75,13 +84,13 @@ use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
 use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted};
-use ringfence_keyring::{Domain, Keyring, Random, SecretString};
+use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
 use ringfence_model_iam::operations as ops;
 use ringfence_policy::AccountId;
 use ringfence_store::{Store, StoreError};
 use ringfence_wire::ServiceError;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The service.
 pub struct Iam {
@@ -94,6 +103,8 @@ pub struct Iam {
     aliases: Aliases,
     hashing: Hashing,
     mfa_attempts: mfa::attempts::Attempts,
+    service_passwords: Blinder,
+    servers: OnceLock<Arc<dyn CertificateServers>>,
 }
 
 /// An access key of a root user.
@@ -130,6 +141,8 @@ impl Iam {
             quotas,
             last_used: LastUsed::default(),
             mfa_attempts: mfa::attempts::Attempts::default(),
+            service_passwords: keyring.blinder("iam-service-password"),
+            servers: OnceLock::new(),
         }))
     }
 
@@ -310,6 +323,48 @@ impl Iam {
             .on::<ops::TagMFADevice, _>(mfa::virtual_devices::tag_mfa_device)
             .on::<ops::UntagMFADevice, _>(mfa::virtual_devices::untag_mfa_device)
             .on::<ops::ListMFADeviceTags, _>(mfa::virtual_devices::list_mfa_device_tags)
+            // SSH public keys.
+            .on::<ops::UploadSSHPublicKey, _>(ssh_public_keys::upload_ssh_public_key)
+            .on::<ops::GetSSHPublicKey, _>(ssh_public_keys::get_ssh_public_key)
+            .on::<ops::ListSSHPublicKeys, _>(ssh_public_keys::list_ssh_public_keys)
+            .on::<ops::UpdateSSHPublicKey, _>(ssh_public_keys::update_ssh_public_key)
+            .on::<ops::DeleteSSHPublicKey, _>(ssh_public_keys::delete_ssh_public_key)
+            // Signing certificates.
+            .on::<ops::UploadSigningCertificate, _>(
+                signing_certificates::upload_signing_certificate,
+            )
+            .on::<ops::ListSigningCertificates, _>(signing_certificates::list_signing_certificates)
+            .on::<ops::UpdateSigningCertificate, _>(
+                signing_certificates::update_signing_certificate,
+            )
+            .on::<ops::DeleteSigningCertificate, _>(
+                signing_certificates::delete_signing_certificate,
+            )
+            // Server certificates.
+            .on::<ops::UploadServerCertificate, _>(server_certificates::upload_server_certificate)
+            .on::<ops::GetServerCertificate, _>(server_certificates::get_server_certificate)
+            .on::<ops::ListServerCertificates, _>(server_certificates::list_server_certificates)
+            .on::<ops::UpdateServerCertificate, _>(server_certificates::update_server_certificate)
+            .on::<ops::DeleteServerCertificate, _>(server_certificates::delete_server_certificate)
+            .on::<ops::TagServerCertificate, _>(tags::tag_server_certificate)
+            .on::<ops::UntagServerCertificate, _>(tags::untag_server_certificate)
+            .on::<ops::ListServerCertificateTags, _>(tags::list_server_certificate_tags)
+            // Credentials for one service alone.
+            .on::<ops::CreateServiceSpecificCredential, _>(
+                service_credentials::create_service_specific_credential,
+            )
+            .on::<ops::ListServiceSpecificCredentials, _>(
+                service_credentials::list_service_specific_credentials,
+            )
+            .on::<ops::UpdateServiceSpecificCredential, _>(
+                service_credentials::update_service_specific_credential,
+            )
+            .on::<ops::ResetServiceSpecificCredential, _>(
+                service_credentials::reset_service_specific_credential,
+            )
+            .on::<ops::DeleteServiceSpecificCredential, _>(
+                service_credentials::delete_service_specific_credential,
+            )
             // Instance profiles.
             .on::<ops::CreateInstanceProfile, _>(instance_profiles::create_instance_profile)
             .on::<ops::GetInstanceProfile, _>(instance_profiles::get_instance_profile)

@@ -36,6 +36,14 @@ pub struct Quotas {
     pub trust_policy_size: usize,
     /// Tags of one thing.
     pub tags: usize,
+    /// SSH public keys of one user.
+    pub ssh_public_keys: usize,
+    /// Signing certificates of one user, or of root.
+    pub signing_certificates: usize,
+    /// Server certificates of an account.
+    pub server_certificates: usize,
+    /// Credentials of one user for one service alone, for each service.
+    pub service_credentials: usize,
 }
 
 impl Default for Quotas {
@@ -57,6 +65,10 @@ impl Default for Quotas {
             role_policy_size: 10_240,
             trust_policy_size: 2048,
             tags: 50,
+            ssh_public_keys: 5,
+            signing_certificates: 2,
+            server_certificates: 20,
+            service_credentials: 2,
         }
     }
 }
@@ -82,6 +94,10 @@ impl Quotas {
             "role-policy-size" => &mut self.role_policy_size,
             "trust-policy-size" => &mut self.trust_policy_size,
             "tags" => &mut self.tags,
+            "ssh-public-keys" => &mut self.ssh_public_keys,
+            "signing-certificates" => &mut self.signing_certificates,
+            "server-certificates" => &mut self.server_certificates,
+            "service-credentials" => &mut self.service_credentials,
             _ => return false,
         };
         *quota = value;

@@ -4,6 +4,7 @@ use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
 use crate::mfa::{Device, Enabled, Token};
+use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::names;
 use crate::passwords::LoginProfile;
 use crate::quotas::Quotas;
@@ -155,11 +156,22 @@ pub(crate) struct Proofs {
     /// MFA devices, in the order in which they were enabled.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub mfa: Box<[Enabled]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub ssh_keys: Box<[SshKey]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub certificates: Box<[SigningCertificate]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub service_credentials: Box<[ServiceCredential]>,
 }
 
 impl From<Proofs> for Credentials {
     fn from(proofs: Proofs) -> Self {
         let nothing = proofs.keys.is_empty() && proofs.login.is_none() && proofs.mfa.is_empty();
+        let Proofs { keys, ssh_keys, certificates, service_credentials } = &proofs;
+        let nothing = keys.is_empty()
+            && ssh_keys.is_empty()
+            && certificates.is_empty()
+            && service_credentials.is_empty();
         Self((!nothing).then(|| Box::new(proofs)))
     }
 }
@@ -324,6 +336,12 @@ struct StoredUser {
     login: Option<Arc<LoginProfile>>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     mfa: Box<[Enabled]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    ssh_keys: Box<[SshKey]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    certificates: Box<[SigningCertificate]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    service_credentials: Box<[ServiceCredential]>,
     #[serde(default)]
     renamed: bool,
 }
@@ -344,6 +362,9 @@ impl From<StoredUser> for User {
             renamed,
         } = stored;
         let credentials = Proofs { keys, login, mfa }.into();
+        let StoredUser { name, path, id, created, tags, permissions, groups, renamed, .. } = stored;
+        let StoredUser { keys, ssh_keys, certificates, service_credentials, .. } = stored;
+        let credentials = Proofs { keys, ssh_keys, certificates, service_credentials }.into();
         Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
     }
 }
@@ -354,6 +375,21 @@ impl From<User> for StoredUser {
             user;
         let Proofs { keys, login, mfa } = credentials.into();
         Self { name, path, id, created, tags, permissions, groups, keys, login, mfa, renamed }
+        let Proofs { keys, ssh_keys, certificates, service_credentials } = credentials.into();
+        Self {
+            name,
+            path,
+            id,
+            created,
+            tags,
+            permissions,
+            groups,
+            keys,
+            ssh_keys,
+            certificates,
+            service_credentials,
+            renamed,
+        }
     }
 }
 
@@ -513,6 +549,7 @@ pub(crate) enum Record {
     MfaDevice(Arc<Device>),
     MfaToken(Arc<Token>),
     Used(Arc<Used>),
+    ServerCertificate(Arc<ServerCertificate>),
 }
 
 macro_rules! entity {
@@ -551,6 +588,10 @@ entity!(Policy, "policy", policies, Policy {
 entity!(Profile, "instance-profile", profiles, Profile {
     fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
     fn missing(name: &str) -> ServiceError { errors::no_such_profile(name) }
+});
+entity!(ServerCertificate, "server-certificate", server_certificates, ServerCertificate {
+    fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
+    fn missing(name: &str) -> ServiceError { errors::no_such_server_certificate(name) }
 });
 
 impl Role {
@@ -598,3 +639,4 @@ tagged!(User, true);
 tagged!(Role, true);
 tagged!(Policy, false);
 tagged!(Profile, false);
+tagged!(ServerCertificate, false);

@@ -8,6 +8,7 @@
 //! | `iam/mfa/NAME` | a virtual MFA device, its name in lower case |
 //! | `iam/mfa-token/SERIAL` | a hardware token |
 //! | `iam/used/ID` | the last use of an access key or role |
+//! | `iam/server-certificate/NAME` | a server certificate, its name in lower case |
 //!
 //! Access keys, group membership, inline policies and attachments lie in their user, group or
 //! role, so that what a request changes is one record. Membership is by the group's unique id and
@@ -16,9 +17,11 @@
 
 use crate::documents::IdentityPolicy;
 use crate::mfa::{Device, Token};
+use crate::key_records::ServerCertificate;
 use crate::names::folded;
 use crate::records::{
-    Alike, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId, Used, User,
+    Alike, Credentials, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId,
+    Used, User,
 };
 use crate::settings::Settings;
 use imbl::{OrdMap, OrdSet};
@@ -65,6 +68,7 @@ pub(crate) struct Account {
     /// Hardware tokens, by serial number.
     pub(crate) mfa_tokens: OrdMap<Arc<str>, Arc<Token>>,
     pub(crate) used: OrdMap<Arc<str>, Arc<Used>>,
+    pub(crate) server_certificates: Names<ServerCertificate>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
@@ -82,6 +86,10 @@ pub(crate) struct Account {
     profiles_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Unique ids of users that once had another name → their folded names.
     renamed: OrdMap<UniqueId, Arc<str>>,
+    /// Fingerprints of signing certificates.
+    signing_certificates: OrdSet<Arc<str>>,
+    /// Service and the name of a credential for it → its user's folded name.
+    service_credentials: OrdMap<(Arc<str>, Arc<str>), Arc<str>>,
 }
 
 impl Account {
@@ -109,6 +117,21 @@ impl Account {
     /// How many MFA devices are enabled.
     pub(crate) fn mfa_in_use(&self) -> usize {
         self.mfa.len()
+    /// Whether a user, or root, has the signing certificate of this fingerprint.
+    pub(crate) fn has_signing_certificate(&self, fingerprint: &str) -> bool {
+        self.signing_certificates.contains(fingerprint)
+    }
+
+    /// Whose the credential for a service is that has this name.
+    pub(crate) fn service_credential_owner(&self, service: &str, name: &str) -> Option<&Arc<User>> {
+        self.users.get(self.service_credentials.get(&(service.into(), name.into()))?)
+    }
+
+    /// The users that have credentials for single services, by folded name.
+    pub(crate) fn users_with_service_credentials(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<str>, &Arc<User>)> {
+        self.users.iter().filter(|(_, user)| !user.credentials.service_credentials.is_empty())
     }
 
     /// A group by its unique id.
@@ -178,6 +201,10 @@ impl Account {
         }
         for enabled in &user.credentials.mfa {
             set(&mut self.mfa, enabled.serial.clone(), Some(key.clone()), on);
+        self.index_certificates(&user.credentials, on);
+        for one in &user.credentials.service_credentials {
+            let name = (one.service.clone(), one.name.clone());
+            set(&mut self.service_credentials, name, key.clone(), on);
         }
         for group in &user.groups {
             member(&mut self.members, group, key, on);
@@ -240,6 +267,16 @@ impl Account {
         }
         for enabled in &root.credentials.mfa {
             set(&mut self.mfa, enabled.serial.clone(), None, on);
+        self.index_certificates(&root.credentials, on);
+    }
+
+    fn index_certificates(&mut self, credentials: &Credentials, on: bool) {
+        for certificate in &credentials.certificates {
+            if on {
+                self.signing_certificates.insert(certificate.fingerprint.clone());
+            } else {
+                self.signing_certificates.remove(&certificate.fingerprint);
+            }
         }
     }
 
@@ -308,6 +345,7 @@ impl State for Account {
             Record::MfaDevice(device) => store_key("mfa", &folded(&device.name)),
             Record::MfaToken(token) => store_key("mfa-token", &token.serial),
             Record::Used(used) => used_key(&used.id),
+            Record::ServerCertificate(one) => store_key("server-certificate", &folded(&one.name)),
         }
     }
 
@@ -363,6 +401,9 @@ impl State for Account {
             Record::Used(used) => {
                 self.used.insert(used.id.clone(), used);
             }
+            Record::ServerCertificate(one) => {
+                self.server_certificates.insert(key_of(&one.name), one);
+            }
         }
     }
 
@@ -397,6 +438,7 @@ impl State for Account {
             "mfa" => drop(self.mfa_devices.remove(name)),
             "mfa-token" => drop(self.mfa_tokens.remove(name)),
             "used" => drop(self.used.remove(name)),
+            "server-certificate" => drop(self.server_certificates.remove(name)),
             _ => {}
         }
     }
@@ -410,6 +452,9 @@ mod tests {
     use crate::records::{Held, Proofs};
     use crate::testing::{
         ID, group, holding, key, login, mfa_device, policy, role, settings, unique, user,
+    use crate::records::Held;
+    use crate::testing::{
+        ID, group, holding, key, policy, proofs, role, server_certificate, unique, user,
     };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
@@ -594,6 +639,9 @@ mod tests {
                 totp: mfa_device("t").totp,
             })),
             Record::Used(Arc::new(used)),
+            User::record(Arc::new(User { credentials: proofs(), ..user("eve", "/", "AIDA2") })),
+            Record::Account(Arc::new(Root { name: "a".into(), created: 0, credentials: proofs() })),
+            Record::ServerCertificate(Arc::new(server_certificate("c"))),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();
             let read: Record = rmp_serde::from_slice(&bytes).unwrap();
@@ -603,7 +651,59 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_before_there_were_other_proofs_reads() {
+        #[derive(serde::Serialize)]
+        struct Old<'a> {
+            name: &'a str,
+            path: &'a str,
+            id: &'a str,
+            created: i64,
+            keys: [crate::records::AccessKey; 1],
+        }
+        #[derive(serde::Serialize)]
+        enum OldRecord<'a> {
+            User(Old<'a>),
+        }
+        let old = Old { name: "ann", path: "/", id: "AIDA1", created: 1, keys: [key(1)] };
+        let bytes = rmp_serde::to_vec_named(&OldRecord::User(old)).unwrap();
+        let Ok(Record::User(user)) = rmp_serde::from_slice(&bytes) else { panic!("no user") };
+        assert_eq!(user.credentials.keys.len(), 1);
+        assert!(user.credentials.ssh_keys.is_empty());
+    }
+
+    #[test]
+    fn certificates_and_service_credentials_are_found_while_they_are_there() {
+        let mut account = Account::default();
+        let ann = User { credentials: proofs(), ..user("Ann", "/", "AIDA1") };
+        account.put(User::record(Arc::new(ann.clone())));
+        let (service, name) = ("bedrock.amazonaws.com", "ann-at-123456789012");
+        let owner = |account: &Account| {
+            account.service_credential_owner(service, name).map(|user| user.name.to_string())
+        };
+        assert_eq!(owner(&account).as_deref(), Some("Ann"));
+        assert!(account.service_credential_owner("logs.amazonaws.com", name).is_none());
+        assert!(account.has_signing_certificate("aa"));
+
+        account.delete("iam/user/ann");
+        account.put(User::record(Arc::new(User { name: "eve".into(), ..ann })));
+        assert_eq!(owner(&account).as_deref(), Some("eve"));
+        account.put(User::record(Arc::new(user("eve", "/", "AIDA1"))));
+        assert!(owner(&account).is_none() && !account.has_signing_certificate("aa"));
+
+        let root = Root { name: "a".into(), created: 0, credentials: proofs() };
+        account.put(Record::Account(Arc::new(root)));
+        assert!(account.has_signing_certificate("aa"));
+        account.put(Record::ServerCertificate(Arc::new(server_certificate("Web"))));
+        assert!(ServerCertificate::find(&account, "WEB").is_some());
+        account.delete("iam/server-certificate/web");
+        assert!(ServerCertificate::find(&account, "web").is_none());
+    }
+
+    #[test]
     fn no_secret_is_in_the_debug_of_a_record() {
+        let shown = format!("{:?} {:?}", server_certificate("c"), proofs());
+        assert!(!shown.contains("the private key") && !shown.contains("a proof"));
+        assert!(!shown.contains(&format!("{:?}", b"a proof")));
         let user = User { credentials: holding([key(1)]), ..user("ann", "/", "AIDA1") };
         let secret = user.credentials.keys[0].secret.expose().to_owned();
         assert!(!format!("{:?}", User::record(Arc::new(user))).contains(&secret));

@@ -1,16 +1,17 @@
-//! Tags of users, roles, managed policies and instance profiles.
+//! Tags of users, roles, managed policies, instance profiles and server certificates.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
 
 use crate::entity::{Allowed, Tagged};
 use crate::errors;
+use crate::key_records::ServerCertificate;
 use crate::pages::Page;
-use crate::records::shared_tags;
+use crate::records::{Profile, Role, User, shared_tags};
 use crate::{Iam, managed_policies};
 use ringfence_gateway::{Answer, Call, Tags};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types::{
     ListInstanceProfileTagsResponse, ListPolicyTagsResponse, ListRoleTagsResponse,
-    ListUserTagsResponse, Tag,
+    ListServerCertificateTagsResponse, ListUserTagsResponse, Tag,
 };
 use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, TypedOperation};
@@ -114,11 +115,9 @@ macro_rules! by_name {
             iam: &Iam,
             call: Call<ops::$Tag>,
         ) -> Result<Answer<Empty>, ServiceError> {
-            let allowed = iam.allow_with::<crate::records::$Entity, _>(
-                &call,
-                &call.input.$name,
-                |resolved| resolved.requesting_tags(pairs(&call.input.tags)),
-            )?;
+            let allowed = iam.allow_with::<$Entity, _>(&call, &call.input.$name, |resolved| {
+                resolved.requesting_tags(pairs(&call.input.tags))
+            })?;
             tag(iam, &allowed, &call.input.tags).await
         }
 
@@ -126,11 +125,9 @@ macro_rules! by_name {
             iam: &Iam,
             call: Call<ops::$Untag>,
         ) -> Result<Answer<Empty>, ServiceError> {
-            let allowed = iam.allow_with::<crate::records::$Entity, _>(
-                &call,
-                &call.input.$name,
-                |resolved| resolved.requesting_tag_keys(&call.input.tag_keys),
-            )?;
+            let allowed = iam.allow_with::<$Entity, _>(&call, &call.input.$name, |resolved| {
+                resolved.requesting_tag_keys(&call.input.tag_keys)
+            })?;
             untag(&allowed, &call.input.tag_keys).await
         }
 
@@ -138,7 +135,7 @@ macro_rules! by_name {
             iam: &Iam,
             call: Call<ops::$List>,
         ) -> Result<Answer<$Response>, ServiceError> {
-            let allowed = iam.allow::<crate::records::$Entity, _>(&call, &call.input.$name)?;
+            let allowed = iam.allow::<$Entity, _>(&call, &call.input.$name)?;
             let (marker, max) = (call.input.marker.as_deref(), call.input.max_items);
             let page = list(iam, &call, &allowed, marker, max)?;
             Ok(allowed.permit.answer($Response {
@@ -182,6 +179,17 @@ by_name!(
     ListInstanceProfileTagsResponse,
     Profile,
     instance_profile_name
+);
+by_name!(
+    tag_server_certificate,
+    untag_server_certificate,
+    list_server_certificate_tags,
+    TagServerCertificate,
+    UntagServerCertificate,
+    ListServerCertificateTags,
+    ListServerCertificateTagsResponse,
+    ServerCertificate,
+    server_certificate_name
 );
 
 pub(crate) async fn tag_policy(

@@ -5,6 +5,7 @@ use crate::mfa::Device;
 use crate::mfa::totp::Totp;
 use crate::password_policy::PasswordPolicy;
 use crate::passwords::{Hashed, LoginProfile};
+use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::records::{
     AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
     UniqueId, User, no_tags, shared_path,
@@ -15,6 +16,7 @@ use crate::{Iam, Quotas};
 use ringfence_gateway::clock::MovedClock;
 use ringfence_keyring::random::SeededRandom;
 use ringfence_keyring::{Keyring, OneTime, SecretBytes, SecretString};
+use ringfence_keyring::{Keyring, SecretBytes, SecretString};
 use ringfence_policy::document::{Effect, Matching, PrincipalPattern, Statement, Version};
 use ringfence_policy::{AccountId, Document};
 use ringfence_store::Store;
@@ -98,6 +100,53 @@ pub fn user(name: &str, path: &str, id: &str) -> User {
 /// These access keys and nothing else.
 pub fn holding<const N: usize>(keys: [AccessKey; N]) -> Credentials {
     Proofs { keys: keys.into(), ..Proofs::default() }.into()
+}
+
+/// One of each kind of what proves a user, but for access keys.
+pub fn proofs() -> Credentials {
+    let credential = ServiceCredential {
+        id: unique("ACCA1"),
+        service: "bedrock.amazonaws.com".into(),
+        name: "ann-at-123456789012".into(),
+        proof: Arc::new(SecretBytes::new(b"a proof".to_vec())),
+        active: true,
+        created: 1,
+        expires: Some(2),
+    };
+    let certificate = SigningCertificate {
+        id: "CERTIFICATE".into(),
+        body: "pem".into(),
+        fingerprint: "aa".into(),
+        active: true,
+        uploaded: 1,
+    };
+    let ssh_key = SshKey {
+        id: KeyId::new("APKAAAAAAAAAAAAAAA01").unwrap(),
+        body: "ssh-rsa A".into(),
+        active: true,
+        uploaded: 1,
+    };
+    Proofs {
+        keys: Box::default(),
+        ssh_keys: [ssh_key].into(),
+        certificates: [certificate].into(),
+        service_credentials: [credential].into(),
+    }
+    .into()
+}
+
+pub fn server_certificate(name: &str) -> ServerCertificate {
+    ServerCertificate {
+        name: name.into(),
+        path: shared_path("/"),
+        id: unique("ASCA1"),
+        uploaded: 1,
+        expires: 2,
+        body: "pem".into(),
+        chain: Some("pem".into()),
+        private_key: Arc::new(SecretString::new("the private key".into())),
+        tags: no_tags(),
+    }
 }
 
 pub fn group(name: &str, id: &str) -> Group {

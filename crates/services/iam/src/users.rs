@@ -230,6 +230,12 @@ fn deletable(user: &User) -> Result<(), ServiceError> {
         "delete login profile"
     } else if !user.credentials.mfa.is_empty() {
         "delete MFA device"
+    } else if !user.credentials.certificates.is_empty() {
+        "delete signing certificates"
+    } else if !user.credentials.ssh_keys.is_empty() {
+        "delete SSH public keys"
+    } else if !user.credentials.service_credentials.is_empty() {
+        "remove referenced objects"
     } else {
         return Ok(());
     };
@@ -283,6 +289,9 @@ mod tests {
     use super::*;
     use crate::testing::{ID, allowing, iam_over, key, login, store, unique, user};
     use crate::{Quotas, mfa::Enabled, records::Inline};
+    use crate::Quotas;
+    use crate::records::{Inline, Proofs};
+    use crate::testing::{ID, allowing, iam_over, key, proofs, store, unique, user};
 
     #[test]
     fn a_user_is_deleted_when_nothing_hangs_on_it() {
@@ -293,6 +302,27 @@ mod tests {
         ann.credentials.login = None;
         ann.credentials.mfa = [Enabled { serial: "GAHT12345678".into(), at: 1 }].into();
         assert!(deletable(&ann).unwrap_err().message.contains("must delete MFA device first"));
+        for (must, proofs) in [
+            (
+                "delete SSH public keys",
+                Proofs { ssh_keys: proofs().ssh_keys.clone(), ..Proofs::default() },
+            ),
+            (
+                "delete signing certificates",
+                Proofs { certificates: proofs().certificates.clone(), ..Proofs::default() },
+            ),
+            (
+                "remove referenced objects",
+                Proofs {
+                    service_credentials: proofs().service_credentials.clone(),
+                    ..Proofs::default()
+                },
+            ),
+        ] {
+            let holder = User { credentials: proofs.into(), ..ann.clone() };
+            let refused = deletable(&holder).unwrap_err();
+            assert_eq!(refused.message, format!("Cannot delete entity, must {must} first."));
+        }
         ann.credentials.keys = [key(1)].into();
         assert!(deletable(&ann).unwrap_err().message.contains("delete access keys first"));
         ann.groups = [unique("AGPA1")].into();

@@ -1,0 +1,127 @@
+//! X.509 certificates in PEM: reading them, and whether one signed another.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
+    ECDSA_P521_SHA512_ASN1, ED25519, RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_cert::der::{Decode, Encode};
+use x509_cert::time::Time;
+
+/// A certificate.
+pub(crate) struct Certificate {
+    parsed: x509_cert::Certificate,
+    der: Vec<u8>,
+}
+
+/// The certificates of a text of PEM sections; `None` where it holds anything else, text between the
+/// sections included, which AWS refuses too: <https://github.com/aws/aws-cli/issues/715>.
+pub(crate) fn read_all(pem: &str) -> Option<Vec<Certificate>> {
+    let sections = sections(pem)?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|der| Certificate::read(der.ok()?.as_ref()))
+        .collect::<Option<_>>()?;
+    (found.len() == sections).then_some(found)
+}
+
+/// The one certificate of a text.
+pub(crate) fn read_one(pem: &str) -> Option<Certificate> {
+    let mut all = if sections(pem)? == 1 { read_all(pem)? } else { return None };
+    all.pop()
+}
+
+/// How many certificates' sections a text has, and nothing else.
+fn sections(pem: &str) -> Option<usize> {
+    let (mut sections, mut inside) = (0, false);
+    for line in pem.lines().map(str::trim) {
+        inside = match (inside, line) {
+            (false, "") => false,
+            (false, "-----BEGIN CERTIFICATE-----") => true,
+            (true, "-----END CERTIFICATE-----") => {
+                sections += 1;
+                false
+            }
+            (true, line) if !line.starts_with('-') => true,
+            _ => return None,
+        }
+    }
+    (!inside && sections > 0).then_some(sections)
+}
+
+impl Certificate {
+    fn read(der: &[u8]) -> Option<Self> {
+        let parsed = x509_cert::Certificate::from_der(der).ok()?;
+        Some(Self { parsed, der: der.to_vec() })
+    }
+
+    /// The SHA-256 of its DER, in hexadecimal.
+    pub fn fingerprint(&self) -> String {
+        hex::encode(digest(&SHA256, &self.der))
+    }
+
+    /// When it ends, in seconds.
+    pub fn not_after(&self) -> i64 {
+        seconds(&self.parsed.tbs_certificate.validity.not_after)
+    }
+
+    /// Whether it is good at a time.
+    pub fn is_good_at(&self, now: i64) -> bool {
+        seconds(&self.parsed.tbs_certificate.validity.not_before) <= now && now <= self.not_after()
+    }
+
+    /// Its `subjectPublicKey`.
+    pub fn public_key(&self) -> &[u8] {
+        let info = &self.parsed.tbs_certificate.subject_public_key_info;
+        info.subject_public_key.as_bytes().unwrap_or_default()
+    }
+
+    /// Whether another one's subject is this one's issuer, and its key made this one's signature.
+    pub fn is_signed_by(&self, issuer: &Certificate) -> bool {
+        let (own, by) = (&self.parsed.tbs_certificate, &issuer.parsed.tbs_certificate);
+        let Some(signature) = self.parsed.signature.as_bytes() else { return false };
+        let Ok(signed) = own.to_der() else { return false };
+        own.issuer == by.subject
+            && algorithms(&self.parsed.signature_algorithm.oid.to_string()).iter().any(
+                |algorithm| {
+                    UnparsedPublicKey::new(*algorithm, issuer.public_key())
+                        .verify(&signed, signature)
+                        .is_ok()
+                },
+            )
+    }
+}
+
+fn seconds(time: &Time) -> i64 {
+    i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What a signature algorithm may mean: the curve is the key's to tell, and the hash of RSASSA-PSS
+/// its parameters'. RFC 8017, RFC 5758, RFC 8410.
+fn algorithms(oid: &str) -> &'static [&'static dyn VerificationAlgorithm] {
+    match oid {
+        "1.2.840.113549.1.1.5" => &[&RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY],
+        "1.2.840.113549.1.1.11" => &[&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY],
+        "1.2.840.113549.1.1.12" => &[&RSA_PKCS1_2048_8192_SHA384],
+        "1.2.840.113549.1.1.13" => &[&RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY],
+        "1.2.840.113549.1.1.10" => {
+            &[&RSA_PSS_2048_8192_SHA256, &RSA_PSS_2048_8192_SHA384, &RSA_PSS_2048_8192_SHA512]
+        }
+        "1.2.840.10045.4.3.2" => {
+            &[&ECDSA_P256_SHA256_ASN1, &ECDSA_P384_SHA256_ASN1, &ECDSA_P521_SHA256_ASN1]
+        }
+        "1.2.840.10045.4.3.3" => {
+            &[&ECDSA_P256_SHA384_ASN1, &ECDSA_P384_SHA384_ASN1, &ECDSA_P521_SHA384_ASN1]
+        }
+        "1.2.840.10045.4.3.4" => {
+            &[&ECDSA_P256_SHA512_ASN1, &ECDSA_P384_SHA512_ASN1, &ECDSA_P521_SHA512_ASN1]
+        }
+        "1.3.101.112" => &[&ED25519],
+        _ => &[],
+    }
+}
