@@ -125,3 +125,84 @@ fn algorithms(oid: &str) -> &'static [&'static dyn VerificationAlgorithm] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Made by `openssl`: a leaf on P-256, the root that signed it, and another of the root's name.
+    const LEAF: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBGjCBwQIUPNIYGN0VayriNp7I/PTE0eSJpHUwCgYIKoZIzj0EAwIwDzENMAsG\n\
+A1UEAwwEUm9vdDAgFw0yNjExMjYwOTU0MjhaGA8yMTI2MTEwMjA5NTQyOFowDzEN\n\
+MAsGA1UEAwwEbGVhZjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBUGdfwJ7QWm\n\
+yAMtc/1+VvAeFh8IgPyh50otoVFeB9dtJW7yyIve1y37KUtgD3XNU8yQiD8Gi1Sn\n\
+C8LV59CY2MQwCgYIKoZIzj0EAwIDSAAwRQIhAMJ1g9Gwwpn03cDyBmo8023x8q37\n\
+gRkSZsLBLpRuq2R9AiBjoxgRX5atLeQ+wGHaU+UbdGTrUxo1/uiRqp7pnbUd+Q==\n\
+-----END CERTIFICATE-----\n\
+";
+    const ROOT: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBdTCCARugAwIBAgIUVOjby+DKQIknpLMrs8tzRPKS+wYwCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEUm9vdDAgFw0yNjExMjYwOTU0MjhaGA8yMTI2MTEwMjA5NTQy\n\
+OFowDzENMAsGA1UEAwwEUm9vdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEhg\n\
+K8HHhhR4Hh6y3xJQfu+upTdQ/OTTCKQ5cgkVxAlB7Wni5+hhVv4HrmwplJaFYEF/\n\
+VjWzhak3QfoqExYTtHGjUzBRMB0GA1UdDgQWBBSEv8Tw5/8xBjJHGZYqJ3EkqwBw\n\
+BDAfBgNVHSMEGDAWgBSEv8Tw5/8xBjJHGZYqJ3EkqwBwBDAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIQC1hwkYX+ENKfw7Vk4xifLcCqdamAWyjqQu\n\
+g7/PkPkHPQIgMF7LgecUl6Covy+X2lIEWlynOrnYEJK+i5DlqkPIxgI=\n\
+-----END CERTIFICATE-----\n\
+";
+    const FAKE: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBsTCCATigAwIBAgIUDDIMOGhM0jhRAum7LHrq62EtgL0wCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEUm9vdDAgFw0yNjExMjYwOTU0MjhaGA8yMTI2MTEwMjA5NTQy\n\
+OFowDzENMAsGA1UEAwwEUm9vdDB2MBAGByqGSM49AgEGBSuBBAAiA2IABG0QBjEW\n\
+b/bgCjhcX3o2Rv5zTZjZ+KK6lMTjt+Rrt9M70DApHHEZWkLEnPEt/PYVOIYoM1K7\n\
+OyDZ1CToXzcU46pmQpvcjnc0gJ3IklE/1KlzisiSTiRVuKrA65GThb26o6NTMFEw\n\
+HQYDVR0OBBYEFN/ZJQ36X0qfYL7wurGDeZLit/DaMB8GA1UdIwQYMBaAFN/ZJQ36\n\
+X0qfYL7wurGDeZLit/DaMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDZwAw\n\
+ZAIwN5Yz6dUEwAu+sK1IMOycOrLXJwHwJQyksgbt86pWWgQMjHYWE/XHL/Lq6Ph2\n\
+AMRVAjAKUSEpc5s9Vd+AUQVoGlGcSfzpLt4uEXNC7rJTvW7EzlQkeLVUmz4KzNNF\n\
+JmFRyzc=\n\
+-----END CERTIFICATE-----\n\
+";
+
+    #[test]
+    fn a_certificate_is_signed_by_its_issuers_key_and_no_other_of_the_name() {
+        let [leaf, root, fake] = [LEAF, ROOT, FAKE].map(|pem| read_one(pem).unwrap());
+        assert!(leaf.is_signed_by(&root) && root.is_signed_by(&root) && fake.is_signed_by(&fake));
+        assert!(!leaf.is_signed_by(&fake) && !root.is_signed_by(&leaf));
+        assert_eq!(leaf.public_key().len(), 65);
+    }
+
+    #[test]
+    fn a_certificate_is_good_from_its_first_second_to_its_last() {
+        let leaf = read_one(LEAF).unwrap();
+        let first = 1_795_686_868;
+        let last = leaf.not_after();
+        assert_eq!(last - first, 36_500 * 86_400);
+        for (at, good) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
+            assert_eq!(leaf.is_good_at(at), good, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_certificates_and_nothing_else() {
+        let both = format!("{LEAF}\n\n{ROOT}");
+        assert_eq!(read_all(&both).unwrap().len(), 2);
+        assert!(read_one(&both).is_none());
+        assert_eq!(read_all(&LEAF.replace('\n', "\r\n")).unwrap().len(), 1);
+        let key = LEAF.replace("CERTIFICATE", "PUBLIC KEY");
+        for text in [
+            "",
+            "nonsense",
+            &format!("Certificate:\n{LEAF}"),
+            &format!("{LEAF}trailing"),
+            &LEAF.replace("-----END CERTIFICATE-----", ""),
+            &format!("{LEAF}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
+            &LEAF.replace("MIIB", "MIIC"),
+            &format!("{LEAF}{key}"),
+            &key,
+        ] {
+            assert!(read_all(text).is_none(), "{text}");
+        }
+    }
+}
