@@ -181,7 +181,7 @@ def test_credentials_of_all_users_come_in_pages(start_server):
     only = listed(world.iam, AllUsers=True, ServiceName=BEDROCK)
     assert len(only) == 3 and {one["ServiceName"] for one in only} == {BEDROCK}
     refused = refusal(
-        world.iam.list_service_specific_credentials, AllUsers=True, UserName="user", **{}
+        world.iam.list_service_specific_credentials, AllUsers=True, UserName="user"
     )
     assert (refused.code, refused.status) == ("ValidationError", 400)
 

@@ -25,7 +25,7 @@ pub(crate) async fn upload_ssh_public_key(
         NoKey::Encoding => errors::unknown_key_encoding(),
         NoKey::Invalid => errors::invalid_public_key(),
     })?;
-    let new = SshKey {
+    let mut new = SshKey {
         id: iam.ssh_key_id(owner.id)?,
         body: body.into(),
         active: true,
@@ -33,7 +33,11 @@ pub(crate) async fn upload_ssh_public_key(
     };
     let limit = iam.quotas.ssh_public_keys;
     owner
-        .change(|_, credentials, _| {
+        .change(|account, credentials, _| {
+            // As with access keys, an id may be taken once in very many times.
+            while account.ssh_key_owner(&new.id).is_some() {
+                new.id = iam.ssh_key_id(owner.id)?;
+            }
             let mut keys = credentials.ssh_keys.to_vec();
             if keys.iter().any(|old| Key::read(&old.body).is_ok_and(|old| old.is(&key))) {
                 return Err(errors::duplicate_ssh_key());

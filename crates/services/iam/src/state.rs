@@ -86,6 +86,8 @@ pub(crate) struct Account {
     profiles_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// Unique ids of users that once had another name → their folded names.
     renamed: OrdMap<UniqueId, Arc<str>>,
+    /// SSH public key → its user's folded name.
+    ssh_keys: OrdMap<KeyId, Arc<str>>,
     /// Fingerprints of signing certificates.
     signing_certificates: OrdSet<Arc<str>>,
     /// Service and the name of a credential for it → its user's folded name.
@@ -117,6 +119,11 @@ impl Account {
     /// How many MFA devices are enabled.
     pub(crate) fn mfa_in_use(&self) -> usize {
         self.mfa.len()
+    /// Whose an SSH public key is.
+    pub(crate) fn ssh_key_owner(&self, id: &KeyId) -> Option<&Arc<User>> {
+        self.users.get(self.ssh_keys.get(id)?)
+    }
+
     /// Whether a user, or root, has the signing certificate of this fingerprint.
     pub(crate) fn has_signing_certificate(&self, fingerprint: &str) -> bool {
         self.signing_certificates.contains(fingerprint)
@@ -201,6 +208,9 @@ impl Account {
         }
         for enabled in &user.credentials.mfa {
             set(&mut self.mfa, enabled.serial.clone(), Some(key.clone()), on);
+        for ssh_key in &user.credentials.ssh_keys {
+            set(&mut self.ssh_keys, ssh_key.id, key.clone(), on);
+        }
         self.index_certificates(&user.credentials, on);
         for one in &user.credentials.service_credentials {
             let name = (one.service.clone(), one.name.clone());
@@ -672,7 +682,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_and_service_credentials_are_found_while_they_are_there() {
+    fn what_proves_a_user_is_found_while_it_is_there() {
         let mut account = Account::default();
         let ann = User { credentials: proofs(), ..user("Ann", "/", "AIDA1") };
         account.put(User::record(Arc::new(ann.clone())));
@@ -683,12 +693,15 @@ mod tests {
         assert_eq!(owner(&account).as_deref(), Some("Ann"));
         assert!(account.service_credential_owner("logs.amazonaws.com", name).is_none());
         assert!(account.has_signing_certificate("aa"));
+        let ssh_key = ann.credentials.ssh_keys[0].id;
+        assert_eq!(&*account.ssh_key_owner(&ssh_key).unwrap().name, "Ann");
 
         account.delete("iam/user/ann");
         account.put(User::record(Arc::new(User { name: "eve".into(), ..ann })));
         assert_eq!(owner(&account).as_deref(), Some("eve"));
         account.put(User::record(Arc::new(user("eve", "/", "AIDA1"))));
         assert!(owner(&account).is_none() && !account.has_signing_certificate("aa"));
+        assert!(account.ssh_key_owner(&ssh_key).is_none());
 
         let root = Root { name: "a".into(), created: 0, credentials: proofs() };
         account.put(Record::Account(Arc::new(root)));
