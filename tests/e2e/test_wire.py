@@ -343,7 +343,7 @@ def test_what_an_error_repeats_is_escaped(signer):
 
 UNBUILT = [
     ("iam", {"Action": "CreateSAMLProvider", "Name": "x", "SAMLMetadataDocument": "x" * 1000}),
-    ("iam", {"Action": "ListServerCertificates"}),
+    ("iam", {"Action": "ListOrganizationsFeatures"}),
     ("sts", {"Action": "DecodeAuthorizationMessage", "EncodedMessage": "x"}),
 ]
 
@@ -356,7 +356,7 @@ def test_an_operation_that_is_not_built_says_so(service, parameters, signer):
 
 
 def test_an_operation_that_is_not_built_is_still_authenticated(signer):
-    answer = signer.query("iam", {"Action": "ListServerCertificates"}, secret="w" * 40)
+    answer = signer.query("iam", {"Action": "ListOrganizationsFeatures"}, secret="w" * 40)
     assert_refused(answer, 403, "SignatureDoesNotMatch")
 
 
