@@ -1,12 +1,16 @@
 """Signing certificates of users and root, and server certificates."""
 
+import base64
+import random
 import re
 import subprocess
 
 import pytest
+from botocore.exceptions import ClientError
 
-from certificates import certificate, openssl, private_key
-from clients import IDENTITY_SILENT, assert_denied, refusal
+from certificates import Certificate, certificate, openssl, private_key
+from clients import IDENTITY_SILENT, assert_denied, refusal, refusal_of
+from test_secrets_at_rest import occurrences
 from world import World, allow, tags, unique
 
 MISSING = "NONEXISTENTCERTID12345678901"
@@ -232,6 +236,39 @@ def test_a_key_of_another_certificate_is_a_mismatch(iam):
         assert "nonsense" not in refused.message
 
 
+def mutants(pem, count):
+    """The PEM with one byte of its content changed, or cut short."""
+    chance = random.Random(1)
+    label = pem.splitlines()[0].removeprefix("-----BEGIN ").removesuffix("-----")
+    der = base64.b64decode("".join(pem.splitlines()[1:-1]))
+    for _ in range(count):
+        at = chance.randrange(len(der))
+        changed = der[:at] + bytes([der[at] ^ (1 << chance.randrange(8))]) + der[at + 1 :]
+        if chance.random() < 0.2:
+            changed = der[:at]
+        body = base64.encodebytes(changed).decode()
+        yield f"-----BEGIN {label}-----\n{body}-----END {label}-----\n"
+
+
+def test_broken_bytes_are_refused_or_taken_and_never_a_fault(iam):
+    answers = set()
+    for pem in mutants(LEAF.pem, 150):
+        try:
+            answer = upload(iam, Certificate("", LEAF.key, pem), "broken")
+            iam.delete_server_certificate(ServerCertificateName="broken")
+            answers.add(answer["ResponseMetadata"]["HTTPStatusCode"])
+        except ClientError as error:
+            refused = refusal_of(error)
+            assert refused.status == 400, refused
+            answers.add(refused.code)
+    for key in mutants(LEAF.key, 50):
+        own = Certificate("", key, LEAF.pem)
+        refused = refusal(upload, iam, own, "broken")
+        answers.add(refused.code)
+    assert {"MalformedCertificate", "KeyPairMismatch"} <= answers
+    assert answers <= {"MalformedCertificate", "KeyPairMismatch", 200}
+
+
 def test_a_server_certificate_is_renamed_and_moved(iam, world):
     name, taken = unique("Certificate"), unique("taken")
     upload(iam, LEAF, name, Path="/old/")
@@ -364,9 +401,8 @@ def test_server_certificates_are_counted_and_survive_a_crash_with_the_key_unseen
     assert event["requestParameters"]["serverCertificateName"] == "three"
     server.stop()
     # The middle of the key's Base64, as it stands in the PEM.
-    secret = LEAF.key.splitlines()[1].encode()
-    for path in server.data.rglob("*"):
-        assert not path.is_file() or secret not in path.read_bytes(), path
+    secret = LEAF.key.splitlines()[1]
+    assert not occurrences(server.data, {"a private key": secret})
 
 
 def test_the_aws_command_uploads_files(root, aws_command, tmp_path):

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from clients import IDENTITY_SILENT, assert_denied, refusal
+from test_secrets_at_rest import occurrences
 from world import World, allow, unique
 
 GIT = "codecommit.amazonaws.com"
@@ -264,9 +265,7 @@ def test_credentials_survive_a_crash_and_no_password_is_on_disk(start_server):
         git["ServicePassword"], key["ServiceCredentialSecret"], reset["ServiceCredentialSecret"],
     ]
     secrets += [base64.b64decode(secret[4:]).decode().partition(":")[2] for secret in secrets[1:]]
-    for path in server.data.rglob("*"):
-        content = path.read_bytes() if path.is_file() else b""
-        assert not [secret for secret in secrets if secret.encode() in content], path
+    assert not occurrences(server.data, dict(enumerate(secrets)))
     audit = "".join(path.read_text() for path in (server.data / "audit").glob("*.jsonl"))
     # JSON may write a slash in two ways.
     assert not [s for s in secrets if s in audit.replace("\\/", "/")]

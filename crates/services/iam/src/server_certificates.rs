@@ -104,8 +104,7 @@ fn check(
         return Err(errors::key_pair_mismatch());
     }
     if let Some(chain) = chain {
-        let chain = x509::read_all(chain).filter(|chain| chain.len() <= CHAIN);
-        let chain = chain.ok_or_else(errors::unreadable_chain)?;
+        let chain = x509::read_all(chain, CHAIN).ok_or_else(errors::unreadable_chain)?;
         let mut below = &certificate;
         for (at, above) in chain.iter().enumerate() {
             if !below.is_signed_by(above) {

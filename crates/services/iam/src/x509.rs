@@ -20,10 +20,10 @@ pub(crate) struct Certificate {
     der: Vec<u8>,
 }
 
-/// The certificates of a text of PEM sections; `None` where it holds anything else, text between the
-/// sections included, which AWS refuses too: <https://github.com/aws/aws-cli/issues/715>.
-pub(crate) fn read_all(pem: &str) -> Option<Vec<Certificate>> {
-    let sections = sections(pem)?;
+/// The certificates of a text of PEM sections; `None` where there are more than `most`, or anything
+/// else: text between the sections is what AWS refuses too, <https://github.com/aws/aws-cli/issues/715>.
+pub(crate) fn read_all(pem: &str, most: usize) -> Option<Vec<Certificate>> {
+    let sections = sections(pem).filter(|sections| *sections <= most)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .map(|der| Certificate::read(der.ok()?.as_ref()))
         .collect::<Option<_>>()?;
@@ -32,8 +32,7 @@ pub(crate) fn read_all(pem: &str) -> Option<Vec<Certificate>> {
 
 /// The one certificate of a text.
 pub(crate) fn read_one(pem: &str) -> Option<Certificate> {
-    let mut all = if sections(pem)? == 1 { read_all(pem)? } else { return None };
-    all.pop()
+    read_all(pem, 1)?.pop()
 }
 
 /// How many certificates' sections a text has, and nothing else.
@@ -187,9 +186,9 @@ JmFRyzc=\n\
     #[test]
     fn a_text_is_certificates_and_nothing_else() {
         let both = format!("{LEAF}\n\n{ROOT}");
-        assert_eq!(read_all(&both).unwrap().len(), 2);
-        assert!(read_one(&both).is_none());
-        assert_eq!(read_all(&LEAF.replace('\n', "\r\n")).unwrap().len(), 1);
+        assert_eq!(read_all(&both, 2).unwrap().len(), 2);
+        assert!(read_one(&both).is_none() && read_all(&both, 1).is_none());
+        assert_eq!(read_all(&LEAF.replace('\n', "\r\n"), 9).unwrap().len(), 1);
         let key = LEAF.replace("CERTIFICATE", "PUBLIC KEY");
         for text in [
             "",
@@ -202,7 +201,7 @@ JmFRyzc=\n\
             &format!("{LEAF}{key}"),
             &key,
         ] {
-            assert!(read_all(text).is_none(), "{text}");
+            assert!(read_all(text, 9).is_none(), "{text}");
         }
     }
 }
