@@ -68,11 +68,6 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("MFADevicesInUse", account.mfa_in_use()),
         ("AccountMFAEnabled", usize::from(root_mfa > 0)),
         // What this server has none of yet is none.
-        ("AccountSigningCertificatesPresent", 0),
-        ("MFADevices", 0),
-        ("MFADevicesInUse", 0),
-        ("AccountMFAEnabled", 0),
-        ("AccountPasswordPresent", 0),
         ("Providers", 0),
     ]
     .into_iter()

@@ -3,8 +3,8 @@
 use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
-use crate::mfa::{Device, Enabled, Token};
 use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
+use crate::mfa::{Device, Enabled, Token};
 use crate::names;
 use crate::passwords::LoginProfile;
 use crate::quotas::Quotas;
@@ -166,9 +166,10 @@ pub(crate) struct Proofs {
 
 impl From<Proofs> for Credentials {
     fn from(proofs: Proofs) -> Self {
-        let nothing = proofs.keys.is_empty() && proofs.login.is_none() && proofs.mfa.is_empty();
-        let Proofs { keys, ssh_keys, certificates, service_credentials } = &proofs;
+        let Proofs { keys, login, mfa, ssh_keys, certificates, service_credentials } = &proofs;
         let nothing = keys.is_empty()
+            && login.is_none()
+            && mfa.is_empty()
             && ssh_keys.is_empty()
             && certificates.is_empty()
             && service_credentials.is_empty();
@@ -348,7 +349,22 @@ struct StoredUser {
 
 impl From<StoredUser> for User {
     fn from(stored: StoredUser) -> Self {
-        let StoredUser {
+        let StoredUser { name, path, id, created, tags, permissions, groups, renamed, .. } = stored;
+        let StoredUser { keys, login, mfa, .. } = stored;
+        let StoredUser { ssh_keys, certificates, service_credentials, .. } = stored;
+        let credentials =
+            Proofs { keys, login, mfa, ssh_keys, certificates, service_credentials }.into();
+        Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
+    }
+}
+
+impl From<User> for StoredUser {
+    fn from(user: User) -> Self {
+        let User { name, path, id, created, tags, permissions, groups, credentials, renamed } =
+            user;
+        let Proofs { keys, login, mfa, ssh_keys, certificates, service_credentials } =
+            credentials.into();
+        Self {
             name,
             path,
             id,
@@ -359,32 +375,6 @@ impl From<StoredUser> for User {
             keys,
             login,
             mfa,
-            renamed,
-        } = stored;
-        let credentials = Proofs { keys, login, mfa }.into();
-        let StoredUser { name, path, id, created, tags, permissions, groups, renamed, .. } = stored;
-        let StoredUser { keys, ssh_keys, certificates, service_credentials, .. } = stored;
-        let credentials = Proofs { keys, ssh_keys, certificates, service_credentials }.into();
-        Self { name, path, id, created, tags, permissions, groups, credentials, renamed }
-    }
-}
-
-impl From<User> for StoredUser {
-    fn from(user: User) -> Self {
-        let User { name, path, id, created, tags, permissions, groups, credentials, renamed } =
-            user;
-        let Proofs { keys, login, mfa } = credentials.into();
-        Self { name, path, id, created, tags, permissions, groups, keys, login, mfa, renamed }
-        let Proofs { keys, ssh_keys, certificates, service_credentials } = credentials.into();
-        Self {
-            name,
-            path,
-            id,
-            created,
-            tags,
-            permissions,
-            groups,
-            keys,
             ssh_keys,
             certificates,
             service_credentials,

@@ -16,8 +16,8 @@
 //! when a record comes in, and never stored.
 
 use crate::documents::IdentityPolicy;
-use crate::mfa::{Device, Token};
 use crate::key_records::ServerCertificate;
+use crate::mfa::{Device, Token};
 use crate::names::folded;
 use crate::records::{
     Alike, Credentials, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId,
@@ -119,6 +119,8 @@ impl Account {
     /// How many MFA devices are enabled.
     pub(crate) fn mfa_in_use(&self) -> usize {
         self.mfa.len()
+    }
+
     /// Whose an SSH public key is.
     pub(crate) fn ssh_key_owner(&self, id: &KeyId) -> Option<&Arc<User>> {
         self.users.get(self.ssh_keys.get(id)?)
@@ -208,6 +210,7 @@ impl Account {
         }
         for enabled in &user.credentials.mfa {
             set(&mut self.mfa, enabled.serial.clone(), Some(key.clone()), on);
+        }
         for ssh_key in &user.credentials.ssh_keys {
             set(&mut self.ssh_keys, ssh_key.id, key.clone(), on);
         }
@@ -277,6 +280,7 @@ impl Account {
         }
         for enabled in &root.credentials.mfa {
             set(&mut self.mfa, enabled.serial.clone(), None, on);
+        }
         self.index_certificates(&root.credentials, on);
     }
 
@@ -461,10 +465,8 @@ mod tests {
     use crate::mfa::Enabled;
     use crate::records::{Held, Proofs};
     use crate::testing::{
-        ID, group, holding, key, login, mfa_device, policy, role, settings, unique, user,
-    use crate::records::Held;
-    use crate::testing::{
-        ID, group, holding, key, policy, proofs, role, server_certificate, unique, user,
+        ID, group, holding, key, login, mfa_device, policy, proofs, role, server_certificate,
+        settings, unique, user,
     };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";

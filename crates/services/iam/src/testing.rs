@@ -1,11 +1,11 @@
 //! Accounts and what is in them, for this crate's tests.
 
 use crate::documents::IdentityPolicy;
+use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::mfa::Device;
 use crate::mfa::totp::Totp;
 use crate::password_policy::PasswordPolicy;
 use crate::passwords::{Hashed, LoginProfile};
-use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::records::{
     AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
     UniqueId, User, no_tags, shared_path,
@@ -16,7 +16,6 @@ use crate::{Iam, Quotas};
 use ringfence_gateway::clock::MovedClock;
 use ringfence_keyring::random::SeededRandom;
 use ringfence_keyring::{Keyring, OneTime, SecretBytes, SecretString};
-use ringfence_keyring::{Keyring, SecretBytes, SecretString};
 use ringfence_policy::document::{Effect, Matching, PrincipalPattern, Statement, Version};
 use ringfence_policy::{AccountId, Document};
 use ringfence_store::Store;
@@ -127,10 +126,10 @@ pub fn proofs() -> Credentials {
         uploaded: 1,
     };
     Proofs {
-        keys: Box::default(),
         ssh_keys: [ssh_key].into(),
         certificates: [certificate].into(),
         service_credentials: [credential].into(),
+        ..Proofs::default()
     }
     .into()
 }

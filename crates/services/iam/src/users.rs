@@ -287,11 +287,9 @@ impl Iam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ID, allowing, iam_over, key, login, store, unique, user};
-    use crate::{Quotas, mfa::Enabled, records::Inline};
-    use crate::Quotas;
     use crate::records::{Inline, Proofs};
-    use crate::testing::{ID, allowing, iam_over, key, proofs, store, unique, user};
+    use crate::testing::{ID, allowing, iam_over, key, login, proofs, store, unique, user};
+    use crate::{Quotas, mfa::Enabled};
 
     #[test]
     fn a_user_is_deleted_when_nothing_hangs_on_it() {
