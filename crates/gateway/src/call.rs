@@ -26,18 +26,19 @@
 //! }
 //! ```
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Federated};
 use crate::clock::Clock;
 use crate::directory::{Attached, Authority, Directory, Tags};
 use crate::session::Tokens;
 use ringfence_keyring::random::Random;
 use ringfence_policy::{
-    AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Request, ResourcePolicy,
-    decide, denial, message,
+    AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Principal, Request,
+    ResourcePolicy, decide, denial, message,
 };
-use ringfence_wire::service::AuthorizationSource;
+use ringfence_wire::service::{Auth, AuthorizationSource};
 use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub struct CallFacts {
     pub shared: Arc<Shared>,
     /// What was decided, for the audit event.
     pub(crate) decided: RefCell<Vec<Decided>>,
+    /// The outside identity that the handler of an unsigned operation proved.
+    pub(crate) proved: OnceCell<Federated>,
 }
 
 /// One decision of a call.
@@ -140,7 +143,7 @@ impl<T> Resolved<T> {
     }
 
     /// Sets a condition key of this request, for example `iam:PolicyARN`.
-    pub fn key(mut self, key: &'static str, value: impl Into<String>) -> Self {
+    pub fn key(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.keys.set(key, value);
         self
     }
@@ -154,7 +157,7 @@ impl<T> Resolved<T> {
     }
 
     /// Sets a condition key that holds a set.
-    pub fn keys(mut self, key: &'static str, values: Vec<String>) -> Self {
+    pub fn keys(mut self, key: impl Into<Cow<'static, str>>, values: Vec<String>) -> Self {
         self.keys.set_many(key, values);
         self
     }
@@ -265,6 +268,20 @@ impl<O: TypedOperation> Call<O> {
         &self.facts.shared
     }
 
+    /// Says who calls an operation that is not signed: an identity of an outside provider, whose
+    /// token or assertion the handler has verified. Decisions and the event are about it from now
+    /// on, and nothing that signed the call counts.
+    ///
+    /// # Errors
+    /// An internal failure on an operation that is signed, and the second time.
+    pub fn prove(&self, federated: Federated) -> Result<(), ServiceError> {
+        if O::OPERATION.auth != Auth::None || self.facts.proved.set(federated).is_err() {
+            tracing::error!(operation = O::OPERATION.name, "no identity can be proved here");
+            return Err(ServiceError::internal());
+        }
+        Ok(())
+    }
+
     /// Asks whether the caller may do this operation's main action on what was resolved.
     ///
     /// # Errors
@@ -309,10 +326,16 @@ impl CallFacts {
     /// Decides, notes the decision, and words a denial.
     fn decide<T>(&self, action: &'static str, resolved: &Resolved<T>) -> Result<(), ServiceError> {
         let context = crate::context::of_request(self, resolved.account, &resolved.keys);
-        let (session, missing_session) = self.session_policies();
+        let proved = self.proved.get();
+        let (session, missing_session) = match proved {
+            Some(_) => (None, false),
+            None => self.session_policies(),
+        };
+        let nothing = Authority::default();
+        let authority = if proved.is_some() { &nothing } else { &self.authority };
         let policies = PolicySet {
-            identity: self.authority.policies.iter().map(|policy| &*policy.document).collect(),
-            boundary: self.authority.boundary.as_ref().map(|policy| &*policy.document),
+            identity: authority.policies.iter().map(|policy| &*policy.document).collect(),
+            boundary: authority.boundary.as_ref().map(|policy| &*policy.document),
             session: match &session {
                 _ if missing_session => Some(Vec::new()),
                 Some(policies) => Some(policies.iter().map(|policy| &*policy.document).collect()),
@@ -324,7 +347,10 @@ impl CallFacts {
             }),
             ..PolicySet::default()
         };
-        let principal = self.caller.identity.principal();
+        let principal = match proved {
+            Some(federated) => Principal::Federated { provider: federated.provider.clone() },
+            None => self.caller.identity.principal(),
+        };
         let request = Request {
             principal: &principal,
             action,
@@ -346,6 +372,10 @@ impl CallFacts {
         });
         if decision.is_allowed() {
             return Ok(());
+        }
+        if proved.is_some() {
+            // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_saml.html
+            return Err(ServiceError::access_denied(format!("Not authorized to perform {action}")));
         }
         let arn = self.caller.identity.arn();
         // Which policies an account has is told to itself alone.

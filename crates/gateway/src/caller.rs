@@ -175,6 +175,45 @@ pub struct Session {
     pub mfa: Option<i64>,
     /// The role was assumed with another role's session: an hour at most.
     pub chained: bool,
+    /// The outside provider whose identity assumed the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federation: Option<Federation>,
+}
+
+/// What a session keeps of the outside identity that it was issued to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Federation {
+    /// `aws:FederatedProvider`: the provider's ARN, or the host name of one that AWS knows.
+    pub provider: String,
+    /// The condition keys of the provider that later calls still have, `saml:sub` for one.
+    pub keys: BTreeMap<String, Vec<String>>,
+}
+
+/// An identity of an outside provider, as a token or assertion proved it: the caller of an operation
+/// that is not signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federated {
+    /// How it was proved.
+    pub kind: FederatedKind,
+    /// The provider as policies name it: an ARN, or a host name such as `accounts.google.com`.
+    pub provider: String,
+    /// The account whose provider it is, which hears of the call.
+    pub account: AccountId,
+    /// `principalId` of the event.
+    pub principal_id: String,
+    /// `userName` of the event: what the provider calls the user.
+    pub user_name: String,
+    /// `identityProvider` of the event.
+    pub identity_provider: String,
+}
+
+/// What proves an identity of an outside provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FederatedKind {
+    /// An OpenID Connect token.
+    WebIdentity,
+    /// A SAML assertion.
+    Saml,
 }
 
 /// The policies that limit a session.

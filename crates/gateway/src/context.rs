@@ -12,14 +12,27 @@ use ringfence_wire::shape::TimestampFormat;
 pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Context) -> Context {
     let mut context = extra.clone();
     context.reserve(20);
-    principal(facts, &mut context);
-    let session = facts.caller.session.as_deref();
+    // An identity of an outside provider has none of the keys of whoever signed.
+    let signed = facts.proved.get().is_none();
+    if signed {
+        principal(facts, &mut context);
+    }
+    let session = facts.caller.session.as_deref().filter(|_| signed);
 
     if let Some(session) = session {
         let issued = Timestamp::from_seconds(session.issued);
         context.set("aws:TokenIssueTime", issued.format(TimestampFormat::DateTime));
         if let Some(source) = &session.source_identity {
             context.set("aws:SourceIdentity", source.as_str());
+        }
+        if let Some(federation) = &session.federation {
+            context.set("aws:FederatedProvider", federation.provider.as_str());
+            for (key, values) in &federation.keys {
+                match &values[..] {
+                    [one] => context.set(key.clone(), one.as_str()),
+                    many => context.set_many(key.clone(), many.to_vec()),
+                }
+            }
         }
         // The key is there only with temporary credentials: long-term keys have none, and policies
         // that mean "no MFA" must say `BoolIfExists`. A handler that has just checked a code has

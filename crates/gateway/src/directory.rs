@@ -65,6 +65,21 @@ pub struct RoleFacts {
     pub service_linked: bool,
 }
 
+/// An OpenID Connect provider as STS needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcProvider {
+    /// Its ARN.
+    pub arn: String,
+    /// Its unique id: a provider made anew at the same URL is another.
+    pub id: String,
+    /// The issuer: its URL with the scheme.
+    pub issuer: String,
+    /// The audiences that it takes.
+    pub client_ids: Vec<String>,
+    /// SHA-1 of certificates that are trusted for it, in lower-case hex.
+    pub thumbprints: Vec<String>,
+}
+
 /// An MFA device as STS needs it: STS asks whether a code is right, and learns nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MfaCheck {
@@ -105,6 +120,12 @@ pub trait Directory: Send + Sync + 'static {
 
     /// A role by account and name. The path must be the role's own where the caller gave an ARN.
     fn role(&self, account: AccountId, name: &str) -> Option<RoleFacts>;
+
+    /// The account's OpenID Connect provider at a URL, which is given without its scheme.
+    fn oidc_provider(&self, account: AccountId, url: &str) -> Option<OidcProvider> {
+        let _ = (account, url);
+        None
+    }
 
     /// Whether the account exists here.
     fn account_exists(&self, account: AccountId) -> bool;

@@ -6,7 +6,7 @@
 //! and which layer of policies denied it.
 
 use crate::call::Decided;
-use crate::caller::{Caller, Identity, Session};
+use crate::caller::{Caller, Federated, FederatedKind, Identity, Session};
 use ringfence_policy::{AccountId, Decision, message};
 use ringfence_wire::protocol::record;
 use ringfence_wire::service::{Operation, Service};
@@ -40,6 +40,8 @@ pub(crate) struct Event {
     pub region: String,
     /// Who called, once that is proved.
     pub caller: Option<Caller>,
+    /// The outside identity that a token or assertion proved.
+    pub proved: Option<Federated>,
     /// The access key that a caller claimed and did not prove to have.
     pub claimed_key: Option<String>,
     pub secure: bool,
@@ -109,7 +111,10 @@ impl Event {
         event.flag("readOnly", self.is_read_only());
         event.text("eventType", "AwsApiCall");
         event.flag("managementEvent", true);
-        let account = self.caller.as_ref().and_then(|caller| caller.identity.account());
+        let account = match &self.proved {
+            Some(federated) => Some(federated.account),
+            None => self.caller.as_ref().and_then(|caller| caller.identity.account()),
+        };
         event.text("recipientAccountId", &account.unwrap_or(owner).to_string());
         event.text("eventCategory", "Management");
         if self.secure {
@@ -121,6 +126,18 @@ impl Event {
 
     /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>
     fn identity(&self, who: &mut Object<'_>) {
+        if let Some(federated) = &self.proved {
+            who.text(
+                "type",
+                match federated.kind {
+                    FederatedKind::WebIdentity => "WebIdentityUser",
+                    FederatedKind::Saml => "SAMLUser",
+                },
+            );
+            who.text("principalId", cut(&federated.principal_id));
+            who.text("userName", cut(&federated.user_name));
+            return who.text("identityProvider", cut(&federated.identity_provider));
+        }
         let Some(caller) = &self.caller else { return who.text("type", "Unknown") };
         let identity = &caller.identity;
         let Some(account) = identity.account() else {
@@ -317,6 +334,7 @@ mod tests {
             operation: None,
             region: "us-east-1".into(),
             caller: None,
+            proved: None,
             claimed_key: None,
             secure: false,
             parameters: None,
@@ -375,6 +393,7 @@ mod tests {
             source_identity: Some("ann".into()),
             mfa: None,
             chained: false,
+            federation: None,
         };
         let mut event = event();
         event.caller = Some(Caller {

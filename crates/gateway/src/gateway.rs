@@ -28,7 +28,7 @@ use ringfence_wire::constraint;
 use ringfence_wire::protocol::{Refused, Reply, Request, read_input, write_error, write_output};
 use ringfence_wire::service::{Auth, Operation, Protocol, Service};
 use ringfence_wire::sigv4::{self, KeyCache, Received, Signature};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -205,6 +205,7 @@ impl Gateway {
             operation: route.operation.as_ref().ok().copied(),
             region: GLOBAL_REGION.to_owned(),
             caller: None,
+            proved: None,
             claimed_key: None,
             secure: incoming.secure,
             parameters: None,
@@ -294,9 +295,11 @@ impl Passage<'_> {
             secure: self.incoming.secure,
             shared: self.world.shared.clone(),
             decided: RefCell::default(),
+            proved: OnceCell::new(),
         });
         let handled = caught(input.run(facts.clone())).await;
         event.decisions = facts.decided.take();
+        event.proved = facts.proved.get().cloned();
         let mut outcome = handled.unwrap_or_else(|panic| {
             tracing::error!(operation = operation.name, panic, "a handler panicked");
             Err(ServiceError::internal())

@@ -35,9 +35,11 @@ pub mod session;
 
 pub use audit::{Audit, SyncRule};
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
-pub use caller::{Caller, Identity, Session, SessionPolicies};
+pub use caller::{
+    Caller, Federated, FederatedKind, Federation, Identity, Session, SessionPolicies,
+};
 pub use dev::{Dev, OpenAccounts};
-pub use directory::{Attached, Authority, Directory, Tags};
+pub use directory::{Attached, Authority, Directory, OidcProvider, Tags};
 pub use gateway::{Gateway, World};
 pub use ledger::{Batch, Ledger, Ledgers, State};
 pub use server::{Limits, Server};

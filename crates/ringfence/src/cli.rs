@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringfence_gateway::SyncRule;
 use ringfence_policy::AccountId;
+use ringfence_sts::KeysByHand;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -75,6 +76,11 @@ pub struct Serve {
     /// Set a quota, for example iam:users=20000
     #[arg(long, value_name = "SERVICE:NAME=N", value_parser = Quota::parse)]
     pub quota: Vec<Quota>,
+
+    /// Take the keys of an OpenID Connect issuer from a JSON web key set in a file, which is read
+    /// again when it changes, and never ask the issuer: https://issuer.example.com=FILE.json
+    #[arg(long, value_name = "ISSUER=FILE", value_parser = keys_by_hand)]
+    pub oidc_keys: Vec<KeysByHand>,
 
     /// Serving threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -173,6 +179,16 @@ impl Quota {
             Some(Self { service: service.into(), name: name.into(), value: value.parse().ok()? })
         });
         cut.ok_or_else(|| "expected SERVICE:NAME=N, for example iam:users=20000".into())
+    }
+}
+
+fn keys_by_hand(text: &str) -> Result<KeysByHand, String> {
+    let cut = text.split_once('=').filter(|(issuer, file)| {
+        (issuer.starts_with("https://") || issuer.starts_with("http://")) && !file.is_empty()
+    });
+    match cut {
+        Some((issuer, file)) => Ok(KeysByHand { issuer: issuer.into(), file: file.into() }),
+        None => Err("expected ISSUER=FILE, for example https://id.example.com=keys.json".into()),
     }
 }
 

@@ -14,6 +14,7 @@ use ringfence_keyring::Keyring;
 use ringfence_policy::AccountId;
 use ringfence_store::Store;
 use ringfence_store::model::Model;
+use ringfence_sts::Issuers;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -31,6 +32,8 @@ const LAST_USED_EVERY: Duration = Duration::from_secs(60);
 /// Runs the server until it is asked to stop.
 pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
     let quotas = world::quotas(&options.quota)?;
+    let issuers =
+        Issuers::by_hand(&options.oidc_keys).map_err(|why| anyhow!(why).context("--oidc-keys"))?;
     if options.dev && !options.listen.ip().is_loopback() {
         bail!("--dev listens on a loopback address only: it takes any secret");
     }
@@ -38,7 +41,7 @@ pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
     let listener =
         listen(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let start = Start { options, listener, runtime };
+    let start = Start { options, listener, runtime, issuers: Arc::new(issuers) };
     if options.dev { start.relaxed(quotas) } else { start.durable(quotas) }
 }
 
@@ -47,6 +50,7 @@ struct Start<'o> {
     options: &'o cli::Serve,
     listener: TcpListener,
     runtime: Runtime,
+    issuers: Arc<Issuers>,
 }
 
 impl Start<'_> {
@@ -58,7 +62,7 @@ impl Start<'_> {
         let (management, first) = self.management(&house, &iam)?;
         let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
             .with_context(|| format!("{}", house.audit_dir().display()))?;
-        let world = world::world(&iam, &house.keyring, clock);
+        let world = world::world(&iam, &house.keyring, clock, self.issuers.clone());
         let gateway = Arc::new(Gateway::new(world, audit, management, None)?);
 
         let endpoint = self.endpoint()?;
@@ -98,8 +102,10 @@ impl Start<'_> {
         }
         let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
         let clock = Arc::new(MovedClock::default());
-        let its = clock.clone();
-        let make = move || new_world(account, its.clone(), quotas).map_err(|e| format!("{e:#}"));
+        let (its, issuers) = (clock.clone(), self.issuers.clone());
+        let make = move || {
+            new_world(account, its.clone(), quotas, issuers.clone()).map_err(|e| format!("{e:#}"))
+        };
         let world = make().map_err(|error| anyhow!(error))?;
         let dev = Dev { account, clock, make: Box::new(make) };
         let gateway = Arc::new(Gateway::new(world, Audit::nothing(), account, Some(dev))?);
@@ -189,11 +195,16 @@ impl Start<'_> {
 const NAME: &str = concat!("ringfence ", env!("CARGO_PKG_VERSION"));
 
 /// A world with nothing in it.
-fn new_world(account: AccountId, clock: Arc<MovedClock>, quotas: Quotas) -> anyhow::Result<World> {
+fn new_world(
+    account: AccountId,
+    clock: Arc<MovedClock>,
+    quotas: Quotas,
+    issuers: Arc<Issuers>,
+) -> anyhow::Result<World> {
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
     let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
-    Ok(world::world(&iam, &keyring, clock).relaxed(account, Arc::new(Named(iam))))
+    Ok(world::world(&iam, &keyring, clock, issuers).relaxed(account, Arc::new(Named(iam))))
 }
 
 /// A socket that listens, and that no other process shares.

@@ -9,7 +9,7 @@ use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
 use ringfence_policy::AccountId;
 use ringfence_store::{Store, StoreError};
-use ringfence_sts::Sts;
+use ringfence_sts::{Issuers, Sts};
 use ringfence_wire::ServiceError;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,10 +26,15 @@ pub fn iam(
 }
 
 /// Every service.
-pub fn world(iam: &Arc<Iam>, keyring: &Keyring, clock: Arc<dyn Clock>) -> World {
+pub fn world(
+    iam: &Arc<Iam>,
+    keyring: &Keyring,
+    clock: Arc<dyn Clock>,
+    issuers: Arc<Issuers>,
+) -> World {
     let services = vec![
         iam.handlers(),
-        Arc::new(Sts::new()).handlers(),
+        Arc::new(Sts::with_issuers(issuers)).handlers(),
         Mounted::unbuilt(&ringfence_model_kms::SERVICE),
     ];
     let directory: Arc<dyn Directory> = iam.clone();

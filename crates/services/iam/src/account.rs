@@ -49,6 +49,7 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("AccountSigningCertificatesPresent", usize::from(root_certificates > 0)),
         ("InstanceProfiles", account.profiles.len()),
         ("InstanceProfilesQuota", quotas.instance_profiles),
+        ("Providers", account.oidc_providers.len()),
         ("AccountAccessKeysPresent", usize::from(root_keys > 0)),
         ("AccessKeysPerUserQuota", quotas.access_keys),
         ("GroupsPerUserQuota", quotas.groups_per_user),
@@ -69,6 +70,14 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("AccountMFAEnabled", usize::from(root_mfa > 0)),
         // What this server has none of yet is none.
         ("Providers", 0),
+        ("MFADevices", 0),
+        ("MFADevicesInUse", 0),
+        ("AccountMFAEnabled", 0),
+        ("AccountPasswordPresent", 0),
+        ("AccountSigningCertificatesPresent", 0),
+        ("ServerCertificates", 0),
+        ("ServerCertificatesQuota", 20),
+        ("SigningCertificatesPerUserQuota", 2),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), i32::try_from(value).unwrap_or(i32::MAX)))

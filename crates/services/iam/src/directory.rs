@@ -5,10 +5,11 @@ use crate::aws_managed;
 use crate::entity::Entity;
 use crate::password_policy::OWN_PASSWORD;
 use crate::records::{KeyId, Permissions, Role, User};
+use crate::records::{KeyId, OidcProvider, Permissions, Role, User};
 use crate::state::Account;
 use crate::trust::Accounts;
 use ringfence_gateway::caller::Identity;
-use ringfence_gateway::directory::{AccessKey, MfaCheck, RoleFacts, Use};
+use ringfence_gateway::directory::{self as facts, AccessKey, MfaCheck, RoleFacts, Use};
 use ringfence_gateway::ids::account_of;
 use ringfence_gateway::{Attached, Authority, Directory};
 use ringfence_policy::document::Version;
@@ -152,6 +153,19 @@ impl Directory for Iam {
             max_session_duration: role.max_session_duration,
             tags: role.tags.clone(),
             service_linked: role.is_service_linked(),
+        })
+    }
+
+    fn oidc_provider(&self, account: AccountId, url: &str) -> Option<facts::OidcProvider> {
+        let ledger = self.ledgers.get(account)?;
+        let provider = OidcProvider::find(&ledger.for_deciding(), url)?.clone();
+        let scheme = if provider.plain { "http" } else { "https" };
+        Some(facts::OidcProvider {
+            arn: provider.arn(account),
+            id: provider.id.to_string(),
+            issuer: format!("{scheme}://{}", provider.url),
+            client_ids: provider.clients.clone(),
+            thumbprints: provider.thumbprints.to_vec(),
         })
     }
 

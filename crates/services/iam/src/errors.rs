@@ -103,6 +103,36 @@ pub(crate) fn no_such_version(arn: &str, version: &str) -> ServiceError {
     missing(format!("Policy {arn} version {version} does not exist or is not attachable."))
 }
 
+/// `NoSuchEntity` for an OpenID Connect provider. Recorded.
+pub(crate) fn no_oidc_provider(arn: &str) -> ServiceError {
+    missing(format!("OpenIDConnect Provider not found for arn {arn}"))
+}
+
+/// `NoSuchEntity` for an OpenID Connect provider that is to be deleted. Recorded.
+pub(crate) fn no_oidc_provider_to_delete(arn: &str) -> ServiceError {
+    missing(format!("OpenId connect Provider {arn} cannot be found."))
+}
+
+/// `EntityAlreadyExists` for an OpenID Connect provider. Recorded.
+pub(crate) fn provider_url_exists(url: &str) -> ServiceError {
+    exists(format!("Provider with url {url} already exists."))
+}
+
+/// `ValidationError` for the URL of an OpenID Connect provider. Recorded.
+pub(crate) fn bad_provider_url() -> ServiceError {
+    validation("Invalid Open ID Connect Provider URL")
+}
+
+/// `InvalidInput` for a sixth thumbprint. Recorded.
+pub(crate) fn too_many_thumbprints() -> ServiceError {
+    invalid_input("Thumbprint list must contain fewer than 5 entries.")
+}
+
+/// `LimitExceeded` for the tags of a provider. Recorded.
+pub(crate) fn too_many_tags_of_provider() -> ServiceError {
+    types::LimitExceededException::error("The number of tags has reached the maximum limit.")
+}
+
 /// `EntityAlreadyExists` for a user, group or role; `noun` is capitalised. Recorded.
 pub(crate) fn already(noun: &str, name: &str) -> ServiceError {
     exists(format!("{noun} with name {name} already exists."))

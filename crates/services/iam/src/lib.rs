@@ -53,6 +53,9 @@ mod owner;
 mod pages;
 mod password_policy;
 mod passwords;
+mod oidc_providers;
+mod pages;
+mod provider_tags;
 mod quotas;
 mod records;
 mod roles;
@@ -402,6 +405,30 @@ impl Iam {
             .on::<ops::GetAccountPasswordPolicy, _>(password_policy::get_account_password_policy)
             .on::<ops::DeleteAccountPasswordPolicy, _>(
                 password_policy::delete_account_password_policy,
+            // OpenID Connect providers.
+            .on::<ops::CreateOpenIDConnectProvider, _>(
+                oidc_providers::create_open_id_connect_provider,
+            )
+            .on::<ops::GetOpenIDConnectProvider, _>(oidc_providers::get_open_id_connect_provider)
+            .on::<ops::ListOpenIDConnectProviders, _>(
+                oidc_providers::list_open_id_connect_providers,
+            )
+            .on::<ops::DeleteOpenIDConnectProvider, _>(
+                oidc_providers::delete_open_id_connect_provider,
+            )
+            .on::<ops::AddClientIDToOpenIDConnectProvider, _>(
+                oidc_providers::add_client_id_to_open_id_connect_provider,
+            )
+            .on::<ops::RemoveClientIDFromOpenIDConnectProvider, _>(
+                oidc_providers::remove_client_id_from_open_id_connect_provider,
+            )
+            .on::<ops::UpdateOpenIDConnectProviderThumbprint, _>(
+                oidc_providers::update_open_id_connect_provider_thumbprint,
+            )
+            .on::<ops::TagOpenIDConnectProvider, _>(provider_tags::tag_open_id_connect_provider)
+            .on::<ops::UntagOpenIDConnectProvider, _>(provider_tags::untag_open_id_connect_provider)
+            .on::<ops::ListOpenIDConnectProviderTags, _>(
+                provider_tags::list_open_id_connect_provider_tags,
             )
             // The account.
             .on::<ops::CreateAccountAlias, _>(aliases::create_account_alias)

@@ -44,6 +44,10 @@ pub struct Quotas {
     pub server_certificates: usize,
     /// Credentials of one user for one service alone, for each service.
     pub service_credentials: usize,
+    /// OpenID Connect providers of an account.
+    pub oidc_providers: usize,
+    /// Client ids of one OpenID Connect provider.
+    pub client_ids: usize,
 }
 
 impl Default for Quotas {
@@ -69,6 +73,8 @@ impl Default for Quotas {
             signing_certificates: 2,
             server_certificates: 20,
             service_credentials: 2,
+            oidc_providers: 100,
+            client_ids: 100,
         }
     }
 }
@@ -98,6 +104,8 @@ impl Quotas {
             "signing-certificates" => &mut self.signing_certificates,
             "server-certificates" => &mut self.server_certificates,
             "service-credentials" => &mut self.service_credentials,
+            "oidc-providers" => &mut self.oidc_providers,
+            "client-ids" => &mut self.client_ids,
             _ => return false,
         };
         *quota = value;

@@ -481,6 +481,29 @@ pub(crate) struct Profile {
     pub tags: Arc<Tags>,
 }
 
+/// An OpenID Connect provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OidcProvider {
+    /// The issuer's URL without its scheme.
+    pub url: Arc<str>,
+    /// The scheme is `http`.
+    #[serde(default)]
+    pub plain: bool,
+    pub id: Box<str>,
+    pub created: i64,
+    #[serde(default)]
+    pub clients: Vec<String>,
+    /// SHA-1 in lower-case hex.
+    #[serde(default)]
+    pub thumbprints: Box<[String]>,
+    #[serde(
+        default = "no_tags",
+        deserialize_with = "read_tags",
+        skip_serializing_if = "is_untagged"
+    )]
+    pub tags: Arc<Tags>,
+}
+
 /// The last use of an access key or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Used {
@@ -540,6 +563,7 @@ pub(crate) enum Record {
     MfaToken(Arc<Token>),
     Used(Arc<Used>),
     ServerCertificate(Arc<ServerCertificate>),
+    OidcProvider(Arc<OidcProvider>),
 }
 
 macro_rules! entity {
@@ -583,6 +607,35 @@ entity!(ServerCertificate, "server-certificate", server_certificates, ServerCert
     fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
     fn missing(name: &str) -> ServiceError { errors::no_such_server_certificate(name) }
 });
+
+impl Entity for OidcProvider {
+    const KIND: &'static str = "oidc-provider";
+    fn all(account: &Account) -> &Names<Self> {
+        &account.oidc_providers
+    }
+    fn record(this: Arc<Self>) -> Record {
+        Record::OidcProvider(this)
+    }
+    fn name(&self) -> &Arc<str> {
+        &self.url
+    }
+    fn path(&self) -> &str {
+        "/"
+    }
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn tags(&self) -> Option<&Arc<Tags>> {
+        Some(&self.tags)
+    }
+    // URLs are told apart by case.
+    fn find<'a>(account: &'a Account, url: &str) -> Option<&'a Arc<Self>> {
+        account.oidc_providers.get(url)
+    }
+    fn missing(arn: &str) -> ServiceError {
+        errors::no_oidc_provider(arn)
+    }
+}
 
 impl Role {
     /// Whether a service owns it.
@@ -630,3 +683,4 @@ tagged!(Role, true);
 tagged!(Policy, false);
 tagged!(Profile, false);
 tagged!(ServerCertificate, false);
+tagged!(OidcProvider, false);

@@ -7,6 +7,7 @@
 //! | `iam/user/NAME` … `group`, `role`, `policy`, `profile` | one entity, its name in lower case |
 //! | `iam/mfa/NAME` | a virtual MFA device, its name in lower case |
 //! | `iam/mfa-token/SERIAL` | a hardware token |
+//! | `iam/oidc-provider/URL` | an OpenID Connect provider, its URL without scheme |
 //! | `iam/used/ID` | the last use of an access key or role |
 //! | `iam/server-certificate/NAME` | a server certificate, its name in lower case |
 //!
@@ -21,6 +22,10 @@ use crate::mfa::{Device, Token};
 use crate::names::folded;
 use crate::records::{
     Alike, Credentials, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId,
+use crate::entity::Entity;
+use crate::names::folded;
+use crate::records::{
+    Alike, Group, KeyId, OidcProvider, Permissions, Policy, Profile, Record, Role, Root, UniqueId,
     Used, User,
 };
 use crate::settings::Settings;
@@ -69,6 +74,8 @@ pub(crate) struct Account {
     pub(crate) mfa_tokens: OrdMap<Arc<str>, Arc<Token>>,
     pub(crate) used: OrdMap<Arc<str>, Arc<Used>>,
     pub(crate) server_certificates: Names<ServerCertificate>,
+    /// By URL.
+    pub(crate) oidc_providers: Names<OidcProvider>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
@@ -360,6 +367,7 @@ impl State for Account {
             Record::MfaToken(token) => store_key("mfa-token", &token.serial),
             Record::Used(used) => used_key(&used.id),
             Record::ServerCertificate(one) => store_key("server-certificate", &folded(&one.name)),
+            Record::OidcProvider(one) => store_key(OidcProvider::KIND, &one.url),
         }
     }
 
@@ -417,6 +425,8 @@ impl State for Account {
             }
             Record::ServerCertificate(one) => {
                 self.server_certificates.insert(key_of(&one.name), one);
+            Record::OidcProvider(one) => {
+                self.oidc_providers.insert(one.url.clone(), one);
             }
         }
     }
@@ -453,6 +463,7 @@ impl State for Account {
             "mfa-token" => drop(self.mfa_tokens.remove(name)),
             "used" => drop(self.used.remove(name)),
             "server-certificate" => drop(self.server_certificates.remove(name)),
+            OidcProvider::KIND => drop(self.oidc_providers.remove(name)),
             _ => {}
         }
     }
@@ -468,6 +479,8 @@ mod tests {
         ID, group, holding, key, login, mfa_device, policy, proofs, role, server_certificate,
         settings, unique, user,
     };
+    use crate::records::Held;
+    use crate::testing::{ID, group, holding, key, policy, role, unique, user};
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 

@@ -2,7 +2,7 @@
 
 use crate::errors::no_randomness;
 use ringfence_gateway::ids::{self, IdKind};
-use ringfence_gateway::{Identity, Session, SessionPolicies, Shared};
+use ringfence_gateway::{Federation, Identity, Session, SessionPolicies, Shared};
 use ringfence_model_sts::types::{Credentials, PackedPolicyTooLargeException};
 use ringfence_policy::AccountId;
 use ringfence_wire::{ServiceError, Timestamp};
@@ -32,6 +32,8 @@ pub struct Draft {
     pub mfa: Option<i64>,
     /// It was made with temporary credentials.
     pub chained: bool,
+    /// The outside identity that it is issued to.
+    pub federation: Option<Federation>,
 }
 
 impl Draft {
@@ -47,6 +49,7 @@ impl Draft {
             source_identity: None,
             mfa: None,
             chained: false,
+            federation: None,
         }
     }
 
@@ -63,6 +66,7 @@ impl Draft {
             source_identity: self.source_identity,
             mfa: self.mfa,
             chained: self.chained,
+            federation: self.federation,
         }
     }
 }

@@ -24,6 +24,11 @@ pub fn session_credentials(operation: &str) -> ServiceError {
     ServiceError::access_denied(format!("Cannot call {operation} with session credentials"))
 }
 
+/// A text of a caller as long as a message may repeat it.
+pub fn cut(text: &str) -> &str {
+    text.char_indices().nth(512).map_or(text, |(end, _)| &text[..end])
+}
+
 /// The system gave no randomness.
 pub fn no_randomness(error: KeyringError) -> ServiceError {
     tracing::error!(%error, "no credentials could be made");

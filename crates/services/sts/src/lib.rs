@@ -10,6 +10,7 @@
 //!                     role's session        account
 //!  GetSessionToken    user, root            the caller itself          nothing more
 //!  GetFederationToken user, root            a name under its issuer    session policies, always
+//!  AssumeRoleWith…    a provider's token    the role                   session policies passed
 //! ```
 //!
 //! A call's facts pass through pure functions before anything is decided: `session_tags`,
@@ -28,9 +29,11 @@ mod callers;
 mod credentials;
 mod durations;
 mod errors;
+mod federated;
 mod federation_token;
 mod identity;
 mod mfa;
+mod oidc;
 mod packed_size;
 mod role_arn;
 mod session_policies;
@@ -39,26 +42,38 @@ mod session_token;
 mod source_identity;
 #[cfg(test)]
 mod testing;
+mod token_tags;
+mod web_identity;
 
 use ringfence_gateway::{Handlers, Mounted};
 use ringfence_model_sts::{SERVICE, operations as ops};
 use std::sync::Arc;
 
+pub use oidc::{Issuers, KeysByHand};
+
 /// The service.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Sts;
+#[derive(Clone, Default)]
+pub struct Sts {
+    issuers: Arc<Issuers>,
+}
 
 impl Sts {
-    /// The service. There is nothing to open.
+    /// The service. The keys of token issuers are fetched.
     pub fn new() -> Self {
-        Self
+        Self::default()
     }
 
-    /// Its operations. Federation by SAML, OpenID Connect and delegation, `AssumeRoot` and
+    /// The service, with these issuers of tokens.
+    pub fn with_issuers(issuers: Arc<Issuers>) -> Self {
+        Self { issuers }
+    }
+
+    /// Its operations. Federation by SAML and delegation, `AssumeRoot` and
     /// `DecodeAuthorizationMessage` are not built.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
             .on::<ops::AssumeRole, _>(assume_role::assume_role)
+            .on::<ops::AssumeRoleWithWebIdentity, _>(web_identity::assume_role_with_web_identity)
             .on::<ops::GetAccessKeyInfo, _>(identity::get_access_key_info)
             .on::<ops::GetCallerIdentity, _>(identity::get_caller_identity)
             .on::<ops::GetFederationToken, _>(federation_token::get_federation_token)

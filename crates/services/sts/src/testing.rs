@@ -60,6 +60,7 @@ pub fn session(identity: Identity) -> Session {
         source_identity: None,
         mfa: None,
         chained: false,
+        federation: None,
     }
 }
 
