@@ -80,6 +80,27 @@ pub struct OidcProvider {
     pub thumbprints: Vec<String>,
 }
 
+/// A SAML provider as STS needs it.
+#[derive(Debug, Clone)]
+pub struct SamlProvider {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name.
+    pub name: String,
+    /// Its unique id, `SAMLSP…`, which an endpoint's URL may end with.
+    pub id: String,
+    /// The issuer of its assertions.
+    pub entity_id: String,
+    /// The certificates, as DER, by whose keys assertions may be signed.
+    pub certificates: Vec<Vec<u8>>,
+    /// When its metadata ends, in seconds since 1970.
+    pub valid_until: Option<i64>,
+    /// Assertions must be encrypted.
+    pub encrypted: bool,
+    /// The keys that decrypt assertions, PEM.
+    pub private_keys: Vec<Arc<SecretString>>,
+}
+
 /// An MFA device as STS needs it: STS asks whether a code is right, and learns nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MfaCheck {
@@ -124,6 +145,12 @@ pub trait Directory: Send + Sync + 'static {
     /// The account's OpenID Connect provider at a URL, which is given without its scheme.
     fn oidc_provider(&self, account: AccountId, url: &str) -> Option<OidcProvider> {
         let _ = (account, url);
+        None
+    }
+
+    /// The account's SAML provider of a name.
+    fn saml_provider(&self, account: AccountId, name: &str) -> Option<SamlProvider> {
+        let _ = (account, name);
         None
     }
 

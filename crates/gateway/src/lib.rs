@@ -39,7 +39,7 @@ pub use caller::{
     Caller, Federated, FederatedKind, Federation, Identity, Session, SessionPolicies,
 };
 pub use dev::{Dev, OpenAccounts};
-pub use directory::{Attached, Authority, Directory, OidcProvider, Tags};
+pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
 pub use gateway::{Gateway, World};
 pub use ledger::{Batch, Ledger, Ledgers, State};
 pub use server::{Limits, Server};

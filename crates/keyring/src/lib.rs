@@ -70,6 +70,7 @@ compile_error!("ringfence-keyring protects its files by Unix owners and permissi
 
 mod base64_field;
 mod blind;
+mod decrypting_key;
 mod domain;
 mod errors;
 mod key_file;
@@ -88,6 +89,7 @@ mod secret;
 mod whole_file;
 
 pub use blind::Blinder;
+pub use decrypting_key::{DecryptingKey, MessageCipher, Oaep, Unopened};
 pub use domain::Domain;
 pub use errors::KeyringError;
 pub use key_pair::public_key_of;

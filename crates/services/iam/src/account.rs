@@ -49,7 +49,7 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("AccountSigningCertificatesPresent", usize::from(root_certificates > 0)),
         ("InstanceProfiles", account.profiles.len()),
         ("InstanceProfilesQuota", quotas.instance_profiles),
-        ("Providers", account.oidc_providers.len()),
+        ("Providers", account.oidc_providers.len() + account.saml_providers.len()),
         ("AccountAccessKeysPresent", usize::from(root_keys > 0)),
         ("AccessKeysPerUserQuota", quotas.access_keys),
         ("GroupsPerUserQuota", quotas.groups_per_user),

@@ -6,6 +6,8 @@ use crate::entity::Entity;
 use crate::password_policy::OWN_PASSWORD;
 use crate::records::{KeyId, Permissions, Role, User};
 use crate::records::{KeyId, OidcProvider, Permissions, Role, User};
+use crate::records::{KeyId, OidcProvider, Permissions, Role, SamlProvider, User};
+use crate::saml_metadata::Metadata;
 use crate::state::Account;
 use crate::trust::Accounts;
 use ringfence_gateway::caller::Identity;
@@ -166,6 +168,25 @@ impl Directory for Iam {
             issuer: format!("{scheme}://{}", provider.url),
             client_ids: provider.clients.clone(),
             thumbprints: provider.thumbprints.to_vec(),
+        })
+    }
+
+    fn saml_provider(&self, account: AccountId, name: &str) -> Option<facts::SamlProvider> {
+        let ledger = self.ledgers.get(account)?;
+        let provider = SamlProvider::find(&ledger.for_deciding(), name)?.clone();
+        let metadata = Metadata::parse(&provider.metadata)
+            .inspect_err(|why| tracing::error!(%why, "stored SAML metadata is not understood"))
+            .ok()?;
+        let keys = provider.private_keys.iter().map(|one| one.key.clone());
+        Some(facts::SamlProvider {
+            arn: provider.arn(account),
+            name: provider.name.to_string(),
+            id: provider.id.to_string(),
+            entity_id: metadata.entity_id,
+            certificates: metadata.certificates,
+            valid_until: metadata.valid_until,
+            encrypted: provider.encrypted,
+            private_keys: keys.collect(),
         })
     }
 

@@ -118,6 +118,22 @@ pub(crate) fn provider_url_exists(url: &str) -> ServiceError {
     exists(format!("Provider with url {url} already exists."))
 }
 
+/// `NoSuchEntity` for a SAML provider. Recorded.
+pub(crate) fn no_saml_provider(arn: &str) -> ServiceError {
+    missing(format!("Manifest not found for arn {arn}"))
+}
+
+/// `EntityAlreadyExists` for a SAML provider.
+pub(crate) fn saml_provider_exists(name: &str) -> ServiceError {
+    exists(format!("Provider with name {name} already exists."))
+}
+
+/// `LimitExceeded` for a third private key, in the words of
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_saml.html>
+pub(crate) fn too_many_private_keys(limit: usize) -> ServiceError {
+    types::LimitExceededException::error(format!("Private key limit of {limit} is reached."))
+}
+
 /// `ValidationError` for the URL of an OpenID Connect provider. Recorded.
 pub(crate) fn bad_provider_url() -> ServiceError {
     validation("Invalid Open ID Connect Provider URL")

@@ -67,6 +67,8 @@ mod simulate;
 mod simulation;
 mod ssh;
 mod ssh_public_keys;
+mod saml_metadata;
+mod saml_providers;
 mod state;
 mod tags;
 #[cfg(test)]
@@ -430,6 +432,15 @@ impl Iam {
             .on::<ops::ListOpenIDConnectProviderTags, _>(
                 provider_tags::list_open_id_connect_provider_tags,
             )
+            // SAML providers.
+            .on::<ops::CreateSAMLProvider, _>(saml_providers::create_saml_provider)
+            .on::<ops::GetSAMLProvider, _>(saml_providers::get_saml_provider)
+            .on::<ops::ListSAMLProviders, _>(saml_providers::list_saml_providers)
+            .on::<ops::UpdateSAMLProvider, _>(saml_providers::update_saml_provider)
+            .on::<ops::DeleteSAMLProvider, _>(saml_providers::delete_saml_provider)
+            .on::<ops::TagSAMLProvider, _>(provider_tags::tag_saml_provider)
+            .on::<ops::UntagSAMLProvider, _>(provider_tags::untag_saml_provider)
+            .on::<ops::ListSAMLProviderTags, _>(provider_tags::list_saml_provider_tags)
             // The account.
             .on::<ops::CreateAccountAlias, _>(aliases::create_account_alias)
             .on::<ops::DeleteAccountAlias, _>(aliases::delete_account_alias)

@@ -2,7 +2,7 @@
 
 use crate::Iam;
 use crate::oidc_providers::{allow_provider, tagged};
-use crate::records::OidcProvider;
+use crate::records::{OidcProvider, SamlProvider};
 use crate::tags::{self, pairs};
 use ringfence_gateway::{Answer, Call};
 use ringfence_model_iam::operations as ops;
@@ -68,4 +68,16 @@ by_arn!(
     ListOpenIDConnectProviderTagsResponse,
     OidcProvider,
     open_id_connect_provider_arn
+);
+
+by_arn!(
+    tag_saml_provider,
+    untag_saml_provider,
+    list_saml_provider_tags,
+    TagSAMLProvider,
+    UntagSAMLProvider,
+    ListSAMLProviderTags,
+    ListSAMLProviderTagsResponse,
+    SamlProvider,
+    saml_provider_arn
 );

@@ -46,6 +46,8 @@ pub struct Quotas {
     pub service_credentials: usize,
     /// OpenID Connect providers of an account.
     pub oidc_providers: usize,
+    /// SAML providers of an account.
+    pub saml_providers: usize,
     /// Client ids of one OpenID Connect provider.
     pub client_ids: usize,
 }
@@ -74,6 +76,7 @@ impl Default for Quotas {
             server_certificates: 20,
             service_credentials: 2,
             oidc_providers: 100,
+            saml_providers: 100,
             client_ids: 100,
         }
     }
@@ -105,6 +108,7 @@ impl Quotas {
             "server-certificates" => &mut self.server_certificates,
             "service-credentials" => &mut self.service_credentials,
             "oidc-providers" => &mut self.oidc_providers,
+            "saml-providers" => &mut self.saml_providers,
             "client-ids" => &mut self.client_ids,
             _ => return false,
         };

@@ -504,6 +504,37 @@ pub(crate) struct OidcProvider {
     pub tags: Arc<Tags>,
 }
 
+/// A SAML provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SamlProvider {
+    pub name: Arc<str>,
+    pub id: Box<str>,
+    pub created: i64,
+    /// The metadata document as it was given.
+    pub metadata: Arc<str>,
+    /// Assertions must be encrypted.
+    #[serde(default)]
+    pub encrypted: bool,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub private_keys: Box<[SamlPrivateKey]>,
+    #[serde(
+        default = "no_tags",
+        deserialize_with = "read_tags",
+        skip_serializing_if = "is_untagged"
+    )]
+    pub tags: Arc<Tags>,
+}
+
+/// A private key that decrypts assertions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SamlPrivateKey {
+    pub id: Box<str>,
+    pub created: i64,
+    /// PEM.
+    #[serde(serialize_with = "write_secret", deserialize_with = "read_secret")]
+    pub key: Arc<SecretString>,
+}
+
 /// The last use of an access key or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Used {
@@ -564,6 +595,7 @@ pub(crate) enum Record {
     Used(Arc<Used>),
     ServerCertificate(Arc<ServerCertificate>),
     OidcProvider(Arc<OidcProvider>),
+    SamlProvider(Arc<SamlProvider>),
 }
 
 macro_rules! entity {
@@ -637,6 +669,31 @@ impl Entity for OidcProvider {
     }
 }
 
+impl Entity for SamlProvider {
+    const KIND: &'static str = "saml-provider";
+    fn all(account: &Account) -> &Names<Self> {
+        &account.saml_providers
+    }
+    fn record(this: Arc<Self>) -> Record {
+        Record::SamlProvider(this)
+    }
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+    fn path(&self) -> &str {
+        "/"
+    }
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn tags(&self) -> Option<&Arc<Tags>> {
+        Some(&self.tags)
+    }
+    fn missing(arn: &str) -> ServiceError {
+        errors::no_saml_provider(arn)
+    }
+}
+
 impl Role {
     /// Whether a service owns it.
     pub fn is_service_linked(&self) -> bool {
@@ -684,3 +741,4 @@ tagged!(Policy, false);
 tagged!(Profile, false);
 tagged!(ServerCertificate, false);
 tagged!(OidcProvider, false);
+tagged!(SamlProvider, false);

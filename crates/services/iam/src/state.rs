@@ -8,6 +8,7 @@
 //! | `iam/mfa/NAME` | a virtual MFA device, its name in lower case |
 //! | `iam/mfa-token/SERIAL` | a hardware token |
 //! | `iam/oidc-provider/URL` | an OpenID Connect provider, its URL without scheme |
+//! | `iam/saml-provider/NAME` | a SAML provider |
 //! | `iam/used/ID` | the last use of an access key or role |
 //! | `iam/server-certificate/NAME` | a server certificate, its name in lower case |
 //!
@@ -25,8 +26,8 @@ use crate::records::{
 use crate::entity::Entity;
 use crate::names::folded;
 use crate::records::{
-    Alike, Group, KeyId, OidcProvider, Permissions, Policy, Profile, Record, Role, Root, UniqueId,
-    Used, User,
+    Alike, Group, KeyId, OidcProvider, Permissions, Policy, Profile, Record, Role, Root,
+    SamlProvider, UniqueId, Used, User,
 };
 use crate::settings::Settings;
 use imbl::{OrdMap, OrdSet};
@@ -76,6 +77,7 @@ pub(crate) struct Account {
     pub(crate) server_certificates: Names<ServerCertificate>,
     /// By URL.
     pub(crate) oidc_providers: Names<OidcProvider>,
+    pub(crate) saml_providers: Names<SamlProvider>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
@@ -368,6 +370,7 @@ impl State for Account {
             Record::Used(used) => used_key(&used.id),
             Record::ServerCertificate(one) => store_key("server-certificate", &folded(&one.name)),
             Record::OidcProvider(one) => store_key(OidcProvider::KIND, &one.url),
+            Record::SamlProvider(one) => store_key(SamlProvider::KIND, &folded(&one.name)),
         }
     }
 
@@ -428,6 +431,9 @@ impl State for Account {
             Record::OidcProvider(one) => {
                 self.oidc_providers.insert(one.url.clone(), one);
             }
+            Record::SamlProvider(one) => {
+                self.saml_providers.insert(key_of(&one.name), one);
+            }
         }
     }
 
@@ -464,6 +470,7 @@ impl State for Account {
             "used" => drop(self.used.remove(name)),
             "server-certificate" => drop(self.server_certificates.remove(name)),
             OidcProvider::KIND => drop(self.oidc_providers.remove(name)),
+            SamlProvider::KIND => drop(self.saml_providers.remove(name)),
             _ => {}
         }
     }
