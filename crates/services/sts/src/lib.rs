@@ -36,6 +36,8 @@ mod mfa;
 mod oidc;
 mod packed_size;
 mod role_arn;
+mod saml;
+mod saml_identity;
 mod session_policies;
 mod session_tags;
 mod session_token;
@@ -68,11 +70,12 @@ impl Sts {
         Self { issuers }
     }
 
-    /// Its operations. Federation by SAML and delegation, `AssumeRoot` and
+    /// Its operations. Federation by delegation, `AssumeRoot` and
     /// `DecodeAuthorizationMessage` are not built.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
             .on::<ops::AssumeRole, _>(assume_role::assume_role)
+            .on::<ops::AssumeRoleWithSAML, _>(saml_identity::assume_role_with_saml)
             .on::<ops::AssumeRoleWithWebIdentity, _>(web_identity::assume_role_with_web_identity)
             .on::<ops::GetAccessKeyInfo, _>(identity::get_access_key_info)
             .on::<ops::GetCallerIdentity, _>(identity::get_caller_identity)
