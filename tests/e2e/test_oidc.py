@@ -477,10 +477,23 @@ def test_an_issuer_counts_only_where_the_account_has_it_exactly(world, sts, idp,
         expect(INVALID, 400, none + issuer, become, sts, role, token)
 
 
-def test_another_accounts_provider_is_not_this_ones(server, ringfence, sts, idp, tmp_path_factory):
-    # The role's account decides which issuers count, and this one is not there at all.
-    refused = refusal(become, sts, "arn:aws:iam::999999999999:role/any", idp.token())
-    assert refused.message.startswith("No OpenIDConnect provider found in your account for ")
+def test_another_accounts_provider_is_not_this_ones(dev, idp):
+    """The role's account decides which issuers count, whatever the role trusts."""
+    mine = World(dev.principal("111111111111", "x"))
+    other = World(dev.principal("222222222222", "x"))
+    arn = create(mine, idp.url, ClientIDList=[AUDIENCE])
+    statements = [trusted(arn), trusted("*")]
+    sts = unsigned(dev.url)
+    assert become(sts, mine.role(trusted=statements), idp.token())
+    none = f"No OpenIDConnect provider found in your account for {idp.url}"
+    expect(INVALID, 400, none, become, sts, other.role(trusted=statements), idp.token())
+    # Neither is one of an account that is not here.
+    expect(INVALID, 400, none, become, sts, "arn:aws:iam::999999999999:role/any", idp.token())
+    refused = refusal(other.iam.get_open_id_connect_provider, OpenIDConnectProviderArn=arn)
+    assert refused.code == "NoSuchEntity"
+    other.iam.create_open_id_connect_provider(Url=idp.url)
+    assert len(other.iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]) == 1
+    assert get(mine, arn)["ClientIDList"] == [AUDIENCE]
 
 
 DENIED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"

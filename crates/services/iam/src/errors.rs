@@ -251,6 +251,11 @@ pub(crate) fn invalid_principal(value: &str) -> ServiceError {
     malformed_document(format!("Invalid principal in policy: \"AWS\":\"{value}\""))
 }
 
+/// `MalformedPolicyDocument` for what cannot be an identity provider.
+pub(crate) fn invalid_federated_principal(value: &str) -> ServiceError {
+    malformed_document(format!("Invalid principal in policy: \"FEDERATED\":\"{value}\""))
+}
+
 /// `MalformedPolicyDocument` for a managed policy in the old language. Recorded.
 pub(crate) fn old_language() -> ServiceError {
     malformed_document("Policy document must be version 2012-10-17 or greater.")

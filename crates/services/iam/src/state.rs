@@ -487,7 +487,9 @@ mod tests {
         settings, unique, user,
     };
     use crate::records::Held;
-    use crate::testing::{ID, group, holding, key, policy, role, unique, user};
+    use crate::testing::{
+        ID, group, holding, key, oidc_provider, policy, role, saml_provider, unique, user,
+    };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
 
@@ -674,6 +676,8 @@ mod tests {
             User::record(Arc::new(User { credentials: proofs(), ..user("eve", "/", "AIDA2") })),
             Record::Account(Arc::new(Root { name: "a".into(), created: 0, credentials: proofs() })),
             Record::ServerCertificate(Arc::new(server_certificate("c"))),
+            Record::OidcProvider(Arc::new(oidc_provider("a.example.com/B"))),
+            Record::SamlProvider(Arc::new(saml_provider("Idp"))),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();
             let read: Record = rmp_serde::from_slice(&bytes).unwrap();
@@ -742,6 +746,26 @@ mod tests {
         let user = User { credentials: holding([key(1)]), ..user("ann", "/", "AIDA1") };
         let secret = user.credentials.keys[0].secret.expose().to_owned();
         assert!(!format!("{:?}", User::record(Arc::new(user))).contains(&secret));
+    }
+
+    #[test]
+    fn providers_are_found_by_url_in_its_own_case_and_by_name_in_any() {
+        let mut account = Account::default();
+        account.put(Record::OidcProvider(Arc::new(oidc_provider("a.example.com/B"))));
+        account.put(Record::SamlProvider(Arc::new(saml_provider("Idp"))));
+        assert!(OidcProvider::find(&account, "a.example.com/B").is_some());
+        assert!(OidcProvider::find(&account, "a.example.com/b").is_none());
+        assert!(SamlProvider::find(&account, "IDP").is_some());
+        account.delete("iam/oidc-provider/a.example.com/B");
+        account.delete("iam/saml-provider/idp");
+        assert!(account.oidc_providers.is_empty() && account.saml_providers.is_empty());
+    }
+
+    #[test]
+    fn no_private_key_is_in_the_debug_of_a_provider() {
+        let provider = saml_provider("Idp");
+        let key = provider.private_keys[0].key.expose().to_owned();
+        assert!(!format!("{:?}", Record::SamlProvider(Arc::new(provider))).contains(&key));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::mfa::totp::Totp;
 use crate::password_policy::PasswordPolicy;
 use crate::passwords::{Hashed, LoginProfile};
 use crate::records::{
-    AccessKey, Credentials, Group, KeyId, Permissions, Policy, PolicyVersion, Proofs, Role,
-    UniqueId, User, no_tags, shared_path,
+    AccessKey, Credentials, Group, KeyId, OidcProvider, Permissions, Policy, PolicyVersion, Proofs,
+    Role, SamlPrivateKey, SamlProvider, UniqueId, User, no_tags, shared_path,
 };
 use crate::settings::{Settings, TokenVersion};
 use crate::trust::TrustPolicy;
@@ -205,6 +205,33 @@ pub fn mfa_device(name: &str) -> Device {
 pub fn code(seed: &[u8], seconds: i64) -> String {
     let codes = OneTime::new(&SecretBytes::new(seed.to_vec()));
     codes.shown(u64::try_from(seconds / 30).unwrap())
+pub fn oidc_provider(url: &str) -> OidcProvider {
+    OidcProvider {
+        url: url.into(),
+        plain: false,
+        id: "OIDC1".into(),
+        created: 1,
+        clients: vec!["client".into()],
+        thumbprints: ["ab".repeat(20)].into(),
+        tags: no_tags(),
+    }
+}
+
+pub fn saml_provider(name: &str) -> SamlProvider {
+    SamlProvider {
+        name: name.into(),
+        id: "SAMLSP1".into(),
+        created: 1,
+        metadata: "<md/>".into(),
+        encrypted: true,
+        private_keys: [SamlPrivateKey {
+            id: "SAMLPK1".into(),
+            created: 1,
+            key: Arc::new(SecretString::new("a private key".into())),
+        }]
+        .into(),
+        tags: no_tags(),
+    }
 }
 
 pub fn key(number: u8) -> AccessKey {

@@ -98,6 +98,10 @@ impl TrustPolicy {
                     None => return Err(errors::invalid_principal(text)),
                 },
                 PrincipalPattern::UniqueId(id) => return Err(errors::invalid_principal(id)),
+                // A provider need not be there, and is trusted by its name whenever it is.
+                PrincipalPattern::Federated(name) if !names_provider(name) => {
+                    return Err(errors::invalid_federated_principal(name));
+                }
                 _ => {}
             }
         }
@@ -210,6 +214,21 @@ enum Named {
 
 fn principals(document: &Document) -> impl Iterator<Item = &PrincipalPattern> {
     document.statements.iter().filter_map(|s| s.principal.as_ref()).flat_map(|p| p.patterns())
+}
+
+/// Whether a text may name an identity provider: by ARN, or by the domain of one that AWS knows.
+fn names_provider(text: &str) -> bool {
+    if let Ok(arn) = Arn::parse(text) {
+        let named = ["oidc-provider/", "saml-provider/"]
+            .iter()
+            .any(|kind| arn.resource.strip_prefix(kind).is_some_and(|name| !name.is_empty()));
+        return (arn.partition, arn.service, arn.region) == ("aws", "iam", "")
+            && arn.account_id().is_some()
+            && named;
+    }
+    let label = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    let domain = |part: &str| !part.is_empty() && part.bytes().all(label);
+    text == "*" || (text.contains('.') && text.split('.').all(domain))
 }
 
 /// Finds what an ARN names. Accounts that are not here have no principals that could be known.
@@ -373,6 +392,34 @@ mod tests {
         let text = r#"{ "Version":"2012-10-17", "Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
         let trust = TrustPolicy::parse(text).unwrap().pin(&here()).unwrap();
         assert_eq!(*trust.text(&here()), *text);
+    }
+
+    #[test]
+    fn an_identity_provider_is_trusted_by_its_name_and_need_not_be_there() {
+        let trust = |name: &str| {
+            let text = format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Federated":"{name}"}},"Action":"sts:AssumeRoleWithWebIdentity"}}]}}"#
+            );
+            TrustPolicy::parse(&text).unwrap().pin(&here())
+        };
+        for name in [
+            "arn:aws:iam::123456789012:oidc-provider/a.example.com/realms/b",
+            "arn:aws:iam::999999999999:saml-provider/a",
+            "accounts.google.com",
+        ] {
+            let shown = trust(name).unwrap().text(&here());
+            assert!(shown.contains(name), "{name}");
+        }
+        for name in [
+            "https://a.example.com",
+            "arn:aws:iam::123456789012:role/a",
+            "arn:aws:iam::123456789012:oidc-provider/",
+            "arn:aws:sts::123456789012:oidc-provider/a",
+            "nonsense",
+        ] {
+            let refused = trust(name).unwrap_err();
+            assert_eq!(refused.code, "MalformedPolicyDocument", "{name}");
+        }
     }
 
     #[test]

@@ -385,3 +385,44 @@ fn directory_attribute(name: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_and_audiences_are_awss_own() {
+        for (url, is) in [
+            ("https://signin.aws.amazon.com/saml", true),
+            ("https://us-west-2.signin.aws.amazon.com/saml", true),
+            ("https://us-west-2.signin.aws.amazon.com/saml/acs/SAMLSP1", true),
+            ("https://us-west-2.signin.aws.amazon.com/saml/acs/SAMLSP2", false),
+            ("https://signin.aws.amazon.com/saml/", false),
+            ("http://signin.aws.amazon.com/saml", false),
+            ("https://xsignin.aws.amazon.com/saml", false),
+            ("https://.signin.aws.amazon.com/saml", false),
+            ("https://a@b.signin.aws.amazon.com/saml", false),
+            ("https://evil.example/x.signin.aws.amazon.com/saml", false),
+            ("https://signin.aws.amazon.com.evil.example/saml", false),
+        ] {
+            assert_eq!(is_endpoint(url, "SAMLSP1"), is, "{url}");
+        }
+        for (text, is) in [
+            ("urn:amazon:webservices", true),
+            ("https://signin.aws.amazon.com/saml", true),
+            ("urn:amazon:webservices:evil", false),
+            ("https://evil.example/saml", false),
+        ] {
+            assert_eq!(is_audience(text), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_attribute_of_a_directory_is_a_condition_key() {
+        let listed = ops::AssumeRoleWithSAML::OPERATION.authorization.condition_keys;
+        for number in 1..=11 {
+            let name = directory_attribute(&format!("urn:oid:1.3.6.1.4.1.5923.1.1.1.{number}"));
+            assert!(listed.contains(&format!("saml:{}", name.unwrap()).as_str()), "{name:?}");
+        }
+    }
+}

@@ -301,3 +301,72 @@ impl<T> ProviderKey for Resolved<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::NOW;
+
+    #[test]
+    fn a_templates_variable_is_one_part_of_a_name() {
+        for (pattern, name, is) in [
+            ("gitlab.com", "gitlab.com", true),
+            ("gitlab.com", "GitLab.com", true),
+            ("gitlab.com", "gitlab.com/x", false),
+            ("token.actions.${Domain}.ghe.com", "token.actions.octo.ghe.com", true),
+            ("token.actions.${Domain}.ghe.com", "token.actions..ghe.com", false),
+            ("token.actions.${Domain}.ghe.com", "token.actions.ghe.com", false),
+            ("token.actions.${Domain}.ghe.com", "token.actions.a/b.ghe.com", false),
+            ("token.actions.${Domain}.ghe.com", "token.actions.é.ghe.com", true),
+            ("idcs-${Id}.identity.oraclecloud.com", "idcs-1.identity.oraclecloud.com", true),
+            ("oidc.circleci.com/org/${OrgId}", "oidc.circleci.com/org/7", true),
+            ("oidc.circleci.com/org/${OrgId}", "oidc.circleci.com/org/", false),
+            ("oidc.circleci.com/org/${OrgId}", "oidc", false),
+        ] {
+            assert_eq!(is_of(pattern, name), is, "{pattern} {name}");
+        }
+    }
+
+    fn claims(json: &str) -> Claims {
+        let part = |text: &str| {
+            base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text)
+        };
+        let text = format!("{}.{}.AA", part(r#"{"alg":"ES256"}"#), part(json));
+        Token::parse(&text).unwrap().unverified()
+    }
+
+    #[test]
+    fn times_are_kept_to_the_second_with_their_skew() {
+        for (exp, iat, nbf, code) in [
+            (NOW - 299, NOW - 900, None, None),
+            (NOW - 300, NOW - 900, None, Some("ExpiredTokenException")),
+            (NOW + 900, NOW + 300, None, None),
+            (NOW + 900, NOW + 301, None, Some("InvalidIdentityToken")),
+            (NOW + 900, NOW, Some(NOW + 300), None),
+            (NOW + 900, NOW, Some(NOW + 301), Some("InvalidIdentityToken")),
+            (i64::MIN, NOW, None, Some("ExpiredTokenException")),
+            (i64::MAX, i64::MIN, Some(i64::MIN), None),
+        ] {
+            let nbf = nbf.map(|nbf| format!(r#","nbf":{nbf}"#)).unwrap_or_default();
+            let claims = claims(&format!(r#"{{"exp":{exp},"iat":{iat}{nbf}}}"#));
+            let refused = check_times(&claims, NOW).err().map(|error| error.code.to_string());
+            assert_eq!(refused.as_deref(), code, "{exp} {iat} {nbf}");
+        }
+    }
+
+    #[test]
+    fn google_and_cognito_are_known_and_nobody_who_looks_like_them() {
+        for issuer in ["accounts.google.com", "https://accounts.google.com"] {
+            assert_eq!(built_in(issuer).unwrap().1.issuer, "https://accounts.google.com");
+        }
+        for issuer in [
+            "http://accounts.google.com",
+            "https://accounts.google.com/",
+            "https://accounts.google.com.evil.example",
+            "https://Accounts.Google.com",
+            "",
+        ] {
+            assert!(built_in(issuer).is_none(), "{issuer}");
+        }
+    }
+}
