@@ -55,6 +55,7 @@ mod password_policy;
 mod passwords;
 mod oidc_providers;
 mod pages;
+mod provider_records;
 mod provider_tags;
 mod quotas;
 mod records;

@@ -7,6 +7,7 @@ use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificat
 use crate::mfa::{Device, Enabled, Token};
 use crate::names;
 use crate::passwords::LoginProfile;
+pub(crate) use crate::provider_records::{OidcProvider, SamlPrivateKey, SamlProvider};
 use crate::quotas::Quotas;
 use crate::settings::Settings;
 use crate::state::{Account, Names};
@@ -124,11 +125,16 @@ pub(crate) struct AccessKey {
     pub created: i64,
 }
 
-fn write_secret<S: Serializer>(secret: &Arc<SecretString>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn write_secret<S: Serializer>(
+    secret: &Arc<SecretString>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     sealed_only::serialize(&**secret, to)
 }
 
-fn read_secret<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<SecretString>, D::Error> {
+pub(crate) fn read_secret<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Arc<SecretString>, D::Error> {
     sealed_only::deserialize::<SecretString, D>(from).map(Arc::new)
 }
 
@@ -481,60 +487,6 @@ pub(crate) struct Profile {
     pub tags: Arc<Tags>,
 }
 
-/// An OpenID Connect provider.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct OidcProvider {
-    /// The issuer's URL without its scheme.
-    pub url: Arc<str>,
-    /// The scheme is `http`.
-    #[serde(default)]
-    pub plain: bool,
-    pub id: Box<str>,
-    pub created: i64,
-    #[serde(default)]
-    pub clients: Vec<String>,
-    /// SHA-1 in lower-case hex.
-    #[serde(default)]
-    pub thumbprints: Box<[String]>,
-    #[serde(
-        default = "no_tags",
-        deserialize_with = "read_tags",
-        skip_serializing_if = "is_untagged"
-    )]
-    pub tags: Arc<Tags>,
-}
-
-/// A SAML provider.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct SamlProvider {
-    pub name: Arc<str>,
-    pub id: Box<str>,
-    pub created: i64,
-    /// The metadata document as it was given.
-    pub metadata: Arc<str>,
-    /// Assertions must be encrypted.
-    #[serde(default)]
-    pub encrypted: bool,
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pub private_keys: Box<[SamlPrivateKey]>,
-    #[serde(
-        default = "no_tags",
-        deserialize_with = "read_tags",
-        skip_serializing_if = "is_untagged"
-    )]
-    pub tags: Arc<Tags>,
-}
-
-/// A private key that decrypts assertions.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct SamlPrivateKey {
-    pub id: Box<str>,
-    pub created: i64,
-    /// PEM.
-    #[serde(serialize_with = "write_secret", deserialize_with = "read_secret")]
-    pub key: Arc<SecretString>,
-}
-
 /// The last use of an access key or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Used {
@@ -639,60 +591,6 @@ entity!(ServerCertificate, "server-certificate", server_certificates, ServerCert
     fn tags(&self) -> Option<&Arc<Tags>> { Some(&self.tags) }
     fn missing(name: &str) -> ServiceError { errors::no_such_server_certificate(name) }
 });
-
-impl Entity for OidcProvider {
-    const KIND: &'static str = "oidc-provider";
-    fn all(account: &Account) -> &Names<Self> {
-        &account.oidc_providers
-    }
-    fn record(this: Arc<Self>) -> Record {
-        Record::OidcProvider(this)
-    }
-    fn name(&self) -> &Arc<str> {
-        &self.url
-    }
-    fn path(&self) -> &str {
-        "/"
-    }
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn tags(&self) -> Option<&Arc<Tags>> {
-        Some(&self.tags)
-    }
-    // URLs are told apart by case.
-    fn find<'a>(account: &'a Account, url: &str) -> Option<&'a Arc<Self>> {
-        account.oidc_providers.get(url)
-    }
-    fn missing(arn: &str) -> ServiceError {
-        errors::no_oidc_provider(arn)
-    }
-}
-
-impl Entity for SamlProvider {
-    const KIND: &'static str = "saml-provider";
-    fn all(account: &Account) -> &Names<Self> {
-        &account.saml_providers
-    }
-    fn record(this: Arc<Self>) -> Record {
-        Record::SamlProvider(this)
-    }
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-    fn path(&self) -> &str {
-        "/"
-    }
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn tags(&self) -> Option<&Arc<Tags>> {
-        Some(&self.tags)
-    }
-    fn missing(arn: &str) -> ServiceError {
-        errors::no_saml_provider(arn)
-    }
-}
 
 impl Role {
     /// Whether a service owns it.
