@@ -342,10 +342,8 @@ def test_what_an_error_repeats_is_escaped(signer):
 
 
 UNBUILT = [
-    ("iam", {"Action": "CreateSAMLProvider", "Name": "x", "SAMLMetadataDocument": "x" * 1000}),
     ("iam", {"Action": "ListOrganizationsFeatures"}),
-    ("iam", {"Action": "SetSecurityTokenServicePreferences", "GlobalEndpointTokenVersion": "x"}),
-    ("iam", {"Action": "ListServerCertificates"}),
+    ("iam", {"Action": "GetOutboundWebIdentityFederationInfo"}),
     ("sts", {"Action": "DecodeAuthorizationMessage", "EncodedMessage": "x"}),
 ]
 

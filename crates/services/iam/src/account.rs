@@ -68,16 +68,6 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("MFADevices", account.mfa_devices.len() + tokens),
         ("MFADevicesInUse", account.mfa_in_use()),
         ("AccountMFAEnabled", usize::from(root_mfa > 0)),
-        // What this server has none of yet is none.
-        ("Providers", 0),
-        ("MFADevices", 0),
-        ("MFADevicesInUse", 0),
-        ("AccountMFAEnabled", 0),
-        ("AccountPasswordPresent", 0),
-        ("AccountSigningCertificatesPresent", 0),
-        ("ServerCertificates", 0),
-        ("ServerCertificatesQuota", 20),
-        ("SigningCertificatesPerUserQuota", 2),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), i32::try_from(value).unwrap_or(i32::MAX)))

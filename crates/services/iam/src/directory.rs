@@ -4,8 +4,6 @@ use crate::Iam;
 use crate::aws_managed;
 use crate::entity::Entity;
 use crate::password_policy::OWN_PASSWORD;
-use crate::records::{KeyId, Permissions, Role, User};
-use crate::records::{KeyId, OidcProvider, Permissions, Role, User};
 use crate::records::{KeyId, OidcProvider, Permissions, Role, SamlProvider, User};
 use crate::saml_metadata::Metadata;
 use crate::state::Account;

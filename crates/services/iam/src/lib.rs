@@ -49,17 +49,18 @@ mod login_profiles;
 mod managed_policies;
 mod mfa;
 mod names;
+mod oidc_providers;
 mod owner;
 mod pages;
 mod password_policy;
 mod passwords;
-mod oidc_providers;
-mod pages;
 mod provider_records;
 mod provider_tags;
 mod quotas;
 mod records;
 mod roles;
+mod saml_metadata;
+mod saml_providers;
 mod server_certificates;
 mod service_credentials;
 mod settings;
@@ -68,8 +69,6 @@ mod simulate;
 mod simulation;
 mod ssh;
 mod ssh_public_keys;
-mod saml_metadata;
-mod saml_providers;
 mod state;
 mod tags;
 #[cfg(test)]
@@ -408,6 +407,7 @@ impl Iam {
             .on::<ops::GetAccountPasswordPolicy, _>(password_policy::get_account_password_policy)
             .on::<ops::DeleteAccountPasswordPolicy, _>(
                 password_policy::delete_account_password_policy,
+            )
             // OpenID Connect providers.
             .on::<ops::CreateOpenIDConnectProvider, _>(
                 oidc_providers::create_open_id_connect_provider,

@@ -638,5 +638,3 @@ tagged!(Role, true);
 tagged!(Policy, false);
 tagged!(Profile, false);
 tagged!(ServerCertificate, false);
-tagged!(OidcProvider, false);
-tagged!(SamlProvider, false);

@@ -18,16 +18,13 @@
 //! when a record comes in, and never stored.
 
 use crate::documents::IdentityPolicy;
+use crate::entity::Entity;
 use crate::key_records::ServerCertificate;
 use crate::mfa::{Device, Token};
 use crate::names::folded;
 use crate::records::{
-    Alike, Credentials, Group, KeyId, Permissions, Policy, Profile, Record, Role, Root, UniqueId,
-use crate::entity::Entity;
-use crate::names::folded;
-use crate::records::{
-    Alike, Group, KeyId, OidcProvider, Permissions, Policy, Profile, Record, Role, Root,
-    SamlProvider, UniqueId, Used, User,
+    Alike, Credentials, Group, KeyId, OidcProvider, Permissions, Policy, Profile, Record, Role,
+    Root, SamlProvider, UniqueId, Used, User,
 };
 use crate::settings::Settings;
 use imbl::{OrdMap, OrdSet};
@@ -428,6 +425,7 @@ impl State for Account {
             }
             Record::ServerCertificate(one) => {
                 self.server_certificates.insert(key_of(&one.name), one);
+            }
             Record::OidcProvider(one) => {
                 self.oidc_providers.insert(one.url.clone(), one);
             }
@@ -479,16 +477,11 @@ impl State for Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::Entity;
     use crate::mfa::Enabled;
     use crate::records::{Held, Proofs};
     use crate::testing::{
-        ID, group, holding, key, login, mfa_device, policy, proofs, role, server_certificate,
-        settings, unique, user,
-    };
-    use crate::records::Held;
-    use crate::testing::{
-        ID, group, holding, key, oidc_provider, policy, role, saml_provider, unique, user,
+        ID, group, holding, key, login, mfa_device, oidc_provider, policy, proofs, role,
+        saml_provider, server_certificate, settings, unique, user,
     };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";

@@ -205,6 +205,8 @@ pub fn mfa_device(name: &str) -> Device {
 pub fn code(seed: &[u8], seconds: i64) -> String {
     let codes = OneTime::new(&SecretBytes::new(seed.to_vec()));
     codes.shown(u64::try_from(seconds / 30).unwrap())
+}
+
 pub fn oidc_provider(url: &str) -> OidcProvider {
     OidcProvider {
         url: url.into(),
