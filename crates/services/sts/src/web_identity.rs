@@ -272,7 +272,6 @@ fn check_times(claims: &Claims, now: i64) -> Result<(), ServiceError> {
     let ends = claims.time("exp").ok_or_else(|| missing("exp"))?;
     let issued = claims.time("iat").ok_or_else(|| missing("iat"))?;
     if now >= ends.saturating_add(SKEW) {
-        // https://github.com/aws/aws-sdk-go/issues/3972
         return Err(ExpiredTokenException::error(format!(
             "Token expired: current date/time {now} must be before the expiration date/time{ends}"
         )));
