@@ -30,6 +30,7 @@ use crate::caller::{Caller, Federated};
 use crate::clock::Clock;
 use crate::directory::{Attached, Authority, Directory, Tags};
 use crate::session::Tokens;
+use crate::trail::Trail;
 use ringfence_keyring::random::Random;
 use ringfence_policy::{
     AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Principal, Request,
@@ -53,6 +54,8 @@ pub struct Shared {
     pub random: Arc<dyn Random>,
     /// Session tokens.
     pub tokens: Tokens,
+    /// What was recorded.
+    pub trail: Trail,
 }
 
 /// The facts of one call that do not depend on its operation's types.
@@ -94,6 +97,8 @@ pub struct Decided {
     pub decision: Decision,
     /// The ARN of the managed policy that denies.
     pub policy: Option<Arc<str>>,
+    /// The service's own condition keys of the request, but for tags.
+    pub keys: Vec<(String, Vec<String>)>,
 }
 
 /// A call of the operation `O`.
@@ -369,6 +374,7 @@ impl CallFacts {
             resource: resolved.arn.clone(),
             decision,
             policy: policy.clone(),
+            keys: own_keys(&resolved.keys),
         });
         if decision.is_allowed() {
             return Ok(());
@@ -420,6 +426,12 @@ impl CallFacts {
         }
         (Some(attached), unreadable)
     }
+}
+
+/// The keys that a service sets of a request: not the global ones, and no tags.
+fn own_keys(keys: &Context) -> Vec<(String, Vec<String>)> {
+    let own = keys.iter().filter(|(key, _)| !key.starts_with("aws:") && !key.contains('/'));
+    own.map(|(key, values)| (key.to_owned(), values.as_slice().to_vec())).collect()
 }
 
 /// The erased result of a handler.

@@ -23,6 +23,9 @@ const LONGEST_TEXT: usize = 1024;
 /// Longest request parameters and response elements, in bytes. CloudTrail leaves out longer ones.
 const LONGEST_PARAMETERS: usize = 100 * 1024;
 
+/// Longest condition keys of a decision, in bytes of JSON; further ones are left out.
+const LONGEST_KEYS: usize = 1500;
+
 /// Most decisions that an event lists. No call makes more; the rest would only be repetition.
 const MOST_DECISIONS: usize = 32;
 
@@ -188,10 +191,25 @@ impl Event {
             if let Some(policy) = &decided.policy {
                 entry.text("policy", policy);
             }
+            if !decided.keys.is_empty() {
+                entry.object("keys", |keys| own_keys(&decided.keys, keys));
+            }
             entry.close();
         }
         list.push(']');
         more.json("decisions", &list);
+    }
+}
+
+/// The keys of a decision, each with its values.
+fn own_keys(all: &[(String, Vec<String>)], keys: &mut Object<'_>) {
+    let before = keys.out.len();
+    for (key, values) in all {
+        let listed = serde_json::Value::from(values.as_slice()).to_string();
+        // A key's text is plain; its quotes, colon and comma are four.
+        if keys.out.len() - before + key.len() + listed.len() + 4 <= LONGEST_KEYS {
+            keys.json(key, &listed);
+        }
     }
 }
 
@@ -368,6 +386,15 @@ mod tests {
         // A control character takes six bytes in JSON.
         event.user_agent = "\u{1}".repeat(9000);
         event.error = Some(("\u{1}".repeat(9000), "\u{1}".repeat(9000)));
+        let key = |i: usize| (format!("iam:Key{i}"), vec!["\u{1}".repeat(100)]);
+        let decided = Decided {
+            action: "iam:ADeleteServiceLinkedRoleAsLongAsAnActionOfAWSIsAtMost",
+            resource: "\u{1}".repeat(9000),
+            decision: Decision::ExplicitDeny(ringfence_policy::Layer::Identity),
+            policy: Some("p".repeat(LONGEST_TEXT).into()),
+            keys: (0..50).map(key).collect(),
+        };
+        event.decisions = vec![decided; MOST_DECISIONS + 1];
         let line = event.line(AccountId::new(7).unwrap());
         assert!((line.len() as u64) < crate::audit::LONGEST_EVENT);
     }

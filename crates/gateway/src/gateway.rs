@@ -220,7 +220,9 @@ impl Gateway {
         }
         // What changed nothing need not wait for the disk.
         let durable = answered.is_ok() && !event.is_read_only();
-        place.record(event.line(self.owner), durable).await.map_err(unwritable)?;
+        let line = event.line(self.owner);
+        world.shared.trail.keep(&line);
+        place.record(line, durable).await.map_err(unwritable)?;
         answered
     }
 

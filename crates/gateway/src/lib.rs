@@ -32,6 +32,7 @@ pub mod server;
 pub mod service;
 mod service_credentials;
 pub mod session;
+pub mod trail;
 
 pub use audit::{Audit, SyncRule};
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
@@ -45,3 +46,4 @@ pub use ledger::{Batch, Ledger, Ledgers, State};
 pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;
+pub use trail::Trail;

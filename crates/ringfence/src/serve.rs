@@ -8,7 +8,7 @@ use crate::world::{self, Named};
 use anyhow::{Context as _, anyhow, bail};
 use ringfence_gateway::clock::{MovedClock, SystemClock};
 use ringfence_gateway::server::until_asked_to_stop;
-use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, World};
+use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, Trail, World};
 use ringfence_iam::{Iam, Quotas, RootCredentials};
 use ringfence_keyring::Keyring;
 use ringfence_policy::AccountId;
@@ -62,7 +62,13 @@ impl Start<'_> {
         let (management, first) = self.management(&house, &iam)?;
         let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
             .with_context(|| format!("{}", house.audit_dir().display()))?;
-        let world = world::world(&iam, &house.keyring, clock, self.issuers.clone());
+        let world = world::world(
+            &iam,
+            &house.keyring,
+            clock,
+            self.issuers.clone(),
+            Trail::in_directory(&house.audit_dir()),
+        );
         let gateway = Arc::new(Gateway::new(world, audit, management, None)?);
 
         let endpoint = self.endpoint()?;
@@ -116,7 +122,7 @@ impl Start<'_> {
              listen  {endpoint}, loopback only\n\
              relaxed a key id of twelve digits is root of that account, with any secret; so is any\n\
              \x20       other that is not AKIA… or ASIA…, of account {account}\n\
-             kept    nothing: the store is in memory and ends with the process, and no event is written\n",
+             kept    nothing: the store is in memory and ends with the process; so do the last 64 MiB of events\n",
         );
         announce(&said, None, &endpoint)?;
         let server = self.start(&gateway)?;
@@ -204,7 +210,8 @@ fn new_world(
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
     let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
-    Ok(world::world(&iam, &keyring, clock, issuers).relaxed(account, Arc::new(Named(iam))))
+    let world = world::world(&iam, &keyring, clock, issuers, Trail::in_memory());
+    Ok(world.relaxed(account, Arc::new(Named(iam))))
 }
 
 /// A socket that listens, and that no other process shares.

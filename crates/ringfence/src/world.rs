@@ -4,7 +4,7 @@ use crate::cli::Quota;
 use anyhow::bail;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::session::Tokens;
-use ringfence_gateway::{Directory, Mounted, OpenAccounts, Shared, World};
+use ringfence_gateway::{Directory, Mounted, OpenAccounts, Shared, Trail, World};
 use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
 use ringfence_policy::AccountId;
@@ -31,6 +31,7 @@ pub fn world(
     keyring: &Keyring,
     clock: Arc<dyn Clock>,
     issuers: Arc<Issuers>,
+    trail: Trail,
 ) -> World {
     let services = vec![
         iam.handlers(),
@@ -41,7 +42,7 @@ pub fn world(
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     World::new(
         services,
-        Arc::new(Shared { directory, clock, random, tokens: Tokens::new(keyring) }),
+        Arc::new(Shared { directory, clock, random, tokens: Tokens::new(keyring), trail }),
     )
 }
 

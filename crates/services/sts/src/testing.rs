@@ -81,6 +81,7 @@ pub fn shared() -> Shared {
         directory: Arc::new(FakeDirectory),
         clock: Arc::new(StoppedClock),
         random: Arc::new(SystemRandom),
+        trail: ringfence_gateway::Trail::in_memory(),
         tokens: Tokens::new(&Keyring::ephemeral().unwrap()),
     }
 }
