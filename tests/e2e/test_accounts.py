@@ -46,6 +46,17 @@ def test_one_name_is_two_users_in_two_accounts(accounts):
     assert accounts.first.iam.get_user(UserName=name)["User"] == first
 
 
+def test_why_a_call_was_denied_is_told_to_its_own_account_alone(accounts):
+    with pytest.raises(ClientError) as raised:
+        accounts.first.user().iam.list_users()
+    headers = raised.value.response["ResponseMetadata"]["HTTPHeaders"]
+    message = headers["x-ringfence-authorization-message"]
+    refused = refusal(accounts.second.root.sts.decode_authorization_message, EncodedMessage=message)
+    assert refused.code == "InvalidAuthorizationMessageException"
+    decoded = accounts.first.root.sts.decode_authorization_message(EncodedMessage=message)
+    assert "iam:ListUsers" in decoded["DecodedMessage"]
+
+
 def listings(world):
     """Every name, ARN and id that the account's root user can list."""
     iam = world.iam

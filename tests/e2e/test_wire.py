@@ -344,7 +344,6 @@ def test_what_an_error_repeats_is_escaped(signer):
 UNBUILT = [
     ("iam", {"Action": "ListOrganizationsFeatures"}),
     ("iam", {"Action": "GetOutboundWebIdentityFederationInfo"}),
-    ("sts", {"Action": "DecodeAuthorizationMessage", "EncodedMessage": "x"}),
 ]
 
 

@@ -26,7 +26,8 @@
 //! }
 //! ```
 
-use crate::caller::{Caller, Federated};
+use crate::authorization_message::{self, AuthorizationMessages, Denied};
+use crate::caller::{Caller, Federated, Identity};
 use crate::clock::Clock;
 use crate::directory::{Attached, Authority, Directory, Tags};
 use crate::session::Tokens;
@@ -34,7 +35,7 @@ use crate::trail::Trail;
 use ringfence_keyring::random::Random;
 use ringfence_policy::{
     AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Principal, Request,
-    ResourcePolicy, decide, denial, message,
+    ResourcePolicy, decide, denial, message as words,
 };
 use ringfence_wire::service::{Auth, AuthorizationSource};
 use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub random: Arc<dyn Random>,
     /// Session tokens.
     pub tokens: Tokens,
+    /// What denials were about.
+    pub authorization_messages: AuthorizationMessages,
     /// What was recorded.
     pub trail: Trail,
 }
@@ -383,11 +386,22 @@ impl CallFacts {
             // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_saml.html
             return Err(ServiceError::access_denied(format!("Not authorized to perform {action}")));
         }
-        let arn = self.caller.identity.arn();
+        let identity = &self.caller.identity;
+        let arn = identity.arn();
+        let message = identity.account().and_then(|account| {
+            let name = match identity {
+                Identity::User { name, .. } => Some(name.as_str()),
+                _ => None,
+            };
+            let denied = Denied { account, id: &identity.user_id(), name, arn: &arn };
+            self.shared.authorization_messages.encode(&denied, &request, &policies, decision)
+        });
         // Which policies an account has is told to itself alone.
-        let policy = policy.filter(|_| self.caller.identity.account() == Some(resolved.account));
-        let words = message::denied(&arn, action, &resolved.arn, decision, policy.as_deref());
-        Err(ServiceError::access_denied(words))
+        let policy = policy.filter(|_| identity.account() == Some(resolved.account));
+        let text = words::denied(&arn, action, &resolved.arn, decision, policy.as_deref());
+        let mut error = ServiceError::access_denied(text);
+        error.headers.extend(message.map(|message| (authorization_message::HEADER, message)));
+        Err(error)
     }
 
     /// The ARN of the managed policy that denies.

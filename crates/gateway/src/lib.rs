@@ -12,6 +12,7 @@
 
 pub mod audit;
 mod authenticate;
+pub mod authorization_message;
 mod browser;
 pub mod call;
 pub mod caller;
@@ -35,6 +36,7 @@ pub mod session;
 pub mod trail;
 
 pub use audit::{Audit, SyncRule};
+pub use authorization_message::AuthorizationMessages;
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{
     Caller, Federated, FederatedKind, Federation, Identity, Session, SessionPolicies,

@@ -34,6 +34,25 @@ pub struct Denial {
     pub statement: usize,
 }
 
+impl<'a> PolicySet<'a> {
+    /// The statement of a denial by these policies.
+    pub fn statement(&self, denial: &Denial) -> Option<&'a Statement> {
+        let level = |levels: &[Vec<&'a Document>]| {
+            levels.get(denial.level).and_then(|level| level.get(denial.policy).copied())
+        };
+        let document = match denial.layer {
+            Layer::Identity => self.identity.get(denial.policy).copied(),
+            Layer::Session => self.session.as_ref()?.get(denial.policy).copied(),
+            Layer::Boundary => self.boundary,
+            Layer::Resource | Layer::Trust => self.resource.map(ResourcePolicy::document),
+            Layer::Endpoint => self.endpoint,
+            Layer::ServiceControl => level(&self.service_control),
+            Layer::ResourceControl => level(&self.resource_control),
+        };
+        document?.statements.get(denial.statement)
+    }
+}
+
 /// A request with what is looked up once.
 pub(crate) struct Asked<'a> {
     pub request: &'a Request<'a>,

@@ -5,7 +5,7 @@
 
 use crate::compile::{Failed, speaks_of};
 use crate::context::Values;
-use crate::decide::Asked;
+use crate::decide::{Asked, Denial};
 use crate::document::{Document, Effect, Operator};
 use crate::evaluate::{Decision, Layer, PolicySet, Principal, Request};
 use crate::grant::{self, Constraint, EncryptionContext};
@@ -331,6 +331,23 @@ impl<'a> Explanation<'a> {
                 }
             }
         }
+    }
+
+    /// The statements that deny, in the order of the layers.
+    pub fn denying(&self) -> impl Iterator<Item = Denial> {
+        self.layers.iter().flat_map(|layer| {
+            layer.policies.iter().flat_map(move |policy| {
+                let denying = policy.statements.iter().filter(|statement| {
+                    statement.effect == Effect::Deny && statement.verdict == Verdict::Applies
+                });
+                denying.map(move |statement| Denial {
+                    layer: layer.layer,
+                    level: layer.level.unwrap_or(0),
+                    policy: policy.policy,
+                    statement: statement.statement,
+                })
+            })
+        })
     }
 
     /// One sentence in AWS's words, as a denied caller hears it.

@@ -4,7 +4,9 @@ use crate::cli::Quota;
 use anyhow::bail;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::session::Tokens;
-use ringfence_gateway::{Directory, Mounted, OpenAccounts, Shared, Trail, World};
+use ringfence_gateway::{
+    AuthorizationMessages, Directory, Mounted, OpenAccounts, Shared, Trail, World,
+};
 use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
 use ringfence_policy::AccountId;
@@ -40,10 +42,15 @@ pub fn world(
     ];
     let directory: Arc<dyn Directory> = iam.clone();
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    World::new(
-        services,
-        Arc::new(Shared { directory, clock, random, tokens: Tokens::new(keyring), trail }),
-    )
+    let shared = Shared {
+        directory,
+        clock,
+        random,
+        tokens: Tokens::new(keyring),
+        authorization_messages: AuthorizationMessages::new(keyring),
+        trail,
+    };
+    World::new(services, Arc::new(shared))
 }
 
 /// IAM's quotas: AWS's, changed as the command line says.

@@ -21,6 +21,8 @@ pub struct ServiceError {
     pub sender: bool,
     /// The error's members, for those that have more than a message.
     pub fields: Option<Arc<dyn Structure>>,
+    /// Further headers of the answer, by their names in lower case.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl ServiceError {
@@ -37,6 +39,7 @@ impl ServiceError {
             status,
             sender: status < 500,
             fields: None,
+            headers: Vec::new(),
         }
     }
 
@@ -54,6 +57,7 @@ impl ServiceError {
             status,
             sender,
             fields: Some(fields),
+            headers: Vec::new(),
         }
     }
 

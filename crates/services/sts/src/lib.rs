@@ -25,6 +25,7 @@
 //! ```
 
 mod assume_role;
+mod authorization_message;
 mod callers;
 mod credentials;
 mod durations;
@@ -70,13 +71,15 @@ impl Sts {
         Self { issuers }
     }
 
-    /// Its operations. Federation by delegation, `AssumeRoot` and
-    /// `DecodeAuthorizationMessage` are not built.
+    /// Its operations. Federation by delegation and `AssumeRoot` are not built.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
             .on::<ops::AssumeRole, _>(assume_role::assume_role)
             .on::<ops::AssumeRoleWithSAML, _>(saml_identity::assume_role_with_saml)
             .on::<ops::AssumeRoleWithWebIdentity, _>(web_identity::assume_role_with_web_identity)
+            .on::<ops::DecodeAuthorizationMessage, _>(
+                authorization_message::decode_authorization_message,
+            )
             .on::<ops::GetAccessKeyInfo, _>(identity::get_access_key_info)
             .on::<ops::GetCallerIdentity, _>(identity::get_caller_identity)
             .on::<ops::GetFederationToken, _>(federation_token::get_federation_token)

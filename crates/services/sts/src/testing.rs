@@ -3,7 +3,9 @@
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::directory::{AccessKey, MfaCheck, RoleFacts, Use};
 use ringfence_gateway::session::Tokens;
-use ringfence_gateway::{Authority, Caller, Directory, Identity, Session, Shared};
+use ringfence_gateway::{
+    Authority, AuthorizationMessages, Caller, Directory, Identity, Session, Shared,
+};
 use ringfence_keyring::Keyring;
 use ringfence_keyring::random::SystemRandom;
 use ringfence_policy::document::{Document, Version};
@@ -83,6 +85,7 @@ pub fn shared() -> Shared {
         random: Arc::new(SystemRandom),
         trail: ringfence_gateway::Trail::in_memory(),
         tokens: Tokens::new(&Keyring::ephemeral().unwrap()),
+        authorization_messages: AuthorizationMessages::new(&Keyring::ephemeral().unwrap()),
     }
 }
 

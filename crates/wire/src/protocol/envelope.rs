@@ -137,7 +137,7 @@ pub(crate) fn error_reply(
     error: &ServiceError,
     request_id: &str,
 ) -> Reply {
-    match protocol {
+    let mut reply = match protocol {
         Protocol::AwsQuery => query_error(service, error, request_id),
         Protocol::Ec2Query => ec2_error(error, request_id),
         Protocol::RestXml => rest_xml_error(service, error, request_id),
@@ -145,7 +145,10 @@ pub(crate) fn error_reply(
             json_error(protocol, service, error, request_id)
         }
         Protocol::RpcV2Cbor => cbor_error(service, error, request_id),
-    }
+    };
+    let further = error.headers.iter();
+    reply.headers.extend(further.map(|(name, value)| ((*name).into(), value.clone())));
+    reply
 }
 
 fn query_error(service: &Service, error: &ServiceError, request_id: &str) -> Reply {
