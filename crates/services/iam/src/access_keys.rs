@@ -3,7 +3,7 @@
 use crate::Iam;
 use crate::entity::resolve;
 use crate::errors;
-use crate::owner::{Owner, status, wanted};
+use crate::owner::{Owner, status};
 use crate::records::{AccessKey, KeyId, User};
 use crate::users::forget_use;
 use ringfence_gateway::ids::{IdKind, access_key_id, account_of, secret_access_key};
@@ -72,17 +72,7 @@ pub(crate) async fn update_access_key(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
-    let active = wanted(&input.status)?;
-    owner
-        .change(|_, credentials, _| {
-            let at = position(&credentials.keys, &input.access_key_id)?;
-            let changes = credentials.keys[at].active != active;
-            if changes {
-                credentials.keys[at].active = active;
-            }
-            Ok(changes)
-        })
-        .await?;
+    owner.switch::<AccessKey>(&input.access_key_id, &input.status).await?;
     Ok(owner.permit.answer(Empty::default()))
 }
 
@@ -93,19 +83,11 @@ pub(crate) async fn delete_access_key(
     let input = &call.input;
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
     owner
-        .change(|account, credentials, batch| {
-            let mut keys = credentials.keys.to_vec();
-            let gone = keys.remove(position(&keys, &input.access_key_id)?);
-            credentials.keys = keys.into();
+        .discard(&input.access_key_id, |gone: &AccessKey, account, batch| {
             forget_use(account, gone.id.as_str(), batch);
-            Ok(true)
         })
         .await?;
     Ok(owner.permit.answer(Empty::default()))
-}
-
-fn position(keys: &[AccessKey], id: &str) -> Result<usize, ServiceError> {
-    keys.iter().position(|key| key.id.as_str() == id).ok_or_else(|| errors::no_such_key(id))
 }
 
 pub(crate) async fn list_access_keys(

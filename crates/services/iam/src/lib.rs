@@ -41,6 +41,7 @@ mod documents;
 mod entity;
 mod errors;
 mod groups;
+mod held;
 mod inline_policies;
 mod instance_profiles;
 mod key_records;

@@ -3,7 +3,7 @@
 use crate::Iam;
 use crate::errors;
 use crate::key_records::SigningCertificate;
-use crate::owner::{Owner, status, wanted};
+use crate::owner::{Owner, status};
 use crate::x509;
 use ringfence_gateway::ids::certificate_id;
 use ringfence_gateway::{Answer, Call};
@@ -87,17 +87,7 @@ pub(crate) async fn update_signing_certificate(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
-    let active = wanted(&input.status)?;
-    owner
-        .change(|_, credentials, _| {
-            let at = position(&credentials.certificates, &input.certificate_id)?;
-            let changes = credentials.certificates[at].active != active;
-            if changes {
-                credentials.certificates[at].active = active;
-            }
-            Ok(changes)
-        })
-        .await?;
+    owner.switch::<SigningCertificate>(&input.certificate_id, &input.status).await?;
     Ok(owner.permit.answer(Empty::default()))
 }
 
@@ -107,20 +97,6 @@ pub(crate) async fn delete_signing_certificate(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
-    owner
-        .change(|_, credentials, _| {
-            let mut certificates = credentials.certificates.to_vec();
-            certificates.remove(position(&certificates, &input.certificate_id)?);
-            credentials.certificates = certificates.into();
-            Ok(true)
-        })
-        .await?;
+    owner.discard::<SigningCertificate>(&input.certificate_id, |_, _, _| ()).await?;
     Ok(owner.permit.answer(Empty::default()))
-}
-
-fn position(certificates: &[SigningCertificate], id: &str) -> Result<usize, ServiceError> {
-    certificates
-        .iter()
-        .position(|certificate| *certificate.id == *id)
-        .ok_or_else(|| errors::no_such_certificate(id))
 }

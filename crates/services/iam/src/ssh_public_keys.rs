@@ -2,8 +2,9 @@
 
 use crate::Iam;
 use crate::errors;
+use crate::held::position;
 use crate::key_records::SshKey;
-use crate::owner::{Owner, status, wanted};
+use crate::owner::{Owner, status};
 use crate::records::KeyId;
 use crate::ssh::{Form, Key, NoKey};
 use ringfence_gateway::ids::{IdKind, access_key_id};
@@ -126,17 +127,7 @@ pub(crate) async fn update_ssh_public_key(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let owner = Owner::allow(iam, &call, Some(&input.user_name))?;
-    let active = wanted(&input.status)?;
-    owner
-        .change(|_, credentials, _| {
-            let at = position(&credentials.ssh_keys, &input.ssh_public_key_id)?;
-            let changes = credentials.ssh_keys[at].active != active;
-            if changes {
-                credentials.ssh_keys[at].active = active;
-            }
-            Ok(changes)
-        })
-        .await?;
+    owner.switch::<SshKey>(&input.ssh_public_key_id, &input.status).await?;
     Ok(owner.permit.answer(Empty::default()))
 }
 
@@ -146,19 +137,8 @@ pub(crate) async fn delete_ssh_public_key(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let owner = Owner::allow(iam, &call, Some(&input.user_name))?;
-    owner
-        .change(|_, credentials, _| {
-            let mut keys = credentials.ssh_keys.to_vec();
-            keys.remove(position(&keys, &input.ssh_public_key_id)?);
-            credentials.ssh_keys = keys.into();
-            Ok(true)
-        })
-        .await?;
+    owner.discard::<SshKey>(&input.ssh_public_key_id, |_, _, _| ()).await?;
     Ok(owner.permit.answer(Empty::default()))
-}
-
-fn position(keys: &[SshKey], id: &str) -> Result<usize, ServiceError> {
-    keys.iter().position(|key| key.id.as_str() == id).ok_or_else(|| errors::no_such_ssh_key(id))
 }
 
 impl Iam {
