@@ -1,4 +1,5 @@
-//! A service's state in one account: in memory for reading, in the store for keeping.
+//! A service's state in one account, or in one region of it: in memory for reading, in the store for
+//! keeping.
 //!
 //! A [`Ledger`] holds two versions of the state. **Published** is what is durable: reads see it
 //! without a lock. **Pending** is published plus the writes that wait for the disk: a write is
@@ -11,23 +12,35 @@
 
 use crate::call::{Permit, Resolved};
 use arc_swap::ArcSwap;
-use ringfence_policy::AccountId;
 use ringfence_store::{Commit, Expect, Partition, Revision, Store, StoreError};
 use ringfence_wire::ServiceError;
 use serde::{Serialize, de::DeserializeOwned};
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// A service's state in one account, built from its records.
+/// What one ledger is of: an account's id, or a region of an account. It is written as the store's
+/// partition is called.
+pub trait Area: Clone + Eq + Hash + Display + FromStr + Send + Sync + 'static {}
+
+impl<T: Clone + Eq + Hash + Display + FromStr + Send + Sync + 'static> Area for T {}
+
+/// A service's state in one area, built from its records.
 pub trait State: Default + Clone + Send + Sync + 'static {
+    /// An account's id, or a region of an account.
+    type Area: Area;
+
     /// One record: what is stored under one key.
     type Record: Serialize + DeserializeOwned + Clone + Send + Sync;
 
-    /// The prefix of its keys in the account's partition, for example `iam/`.
+    /// The prefix of its keys in the area's partition, for example `iam/`.
     const PREFIX: &'static str;
 
-    /// What a record goes by in the account. The store does not see it: its key there is the prefix
+    /// What a record goes by in its area. The store does not see it: its key there is the prefix
     /// and a pseudonym of this.
     fn key(record: &Self::Record) -> String;
 
@@ -60,7 +73,7 @@ impl<S: State> Batch<S> {
     }
 }
 
-/// The state of one account.
+/// The state of one area.
 pub struct Ledger<S: State> {
     partition: Partition,
     store: Arc<Store>,
@@ -84,12 +97,12 @@ struct Pending<S> {
 const TRIES: usize = 8;
 
 impl<S: State> Ledger<S> {
-    /// Reads the account's state from the store.
+    /// Reads an area's state from the store.
     ///
     /// # Errors
     /// When the store fails or a record does not decode.
-    pub fn load(store: Arc<Store>, account: AccountId) -> Result<Arc<Self>, StoreError> {
-        let partition = Partition::new(&account.to_string());
+    pub fn load(store: Arc<Store>, area: &S::Area) -> Result<Arc<Self>, StoreError> {
+        let partition = Partition::new(&area.to_string());
         let (state, head) = read_state::<S>(&store, &partition)?;
         Ok(Arc::new(Self {
             partition,
@@ -285,55 +298,57 @@ fn read_state<S: State>(store: &Store, partition: &Partition) -> Result<(S, Revi
     }
 }
 
-/// The ledgers of every account.
+/// The ledgers of every area.
 pub struct Ledgers<S: State> {
     store: Arc<Store>,
-    accounts: ArcSwap<HashMap<AccountId, Arc<Ledger<S>>>>,
+    areas: ArcSwap<HashMap<S::Area, Arc<Ledger<S>>>>,
     making: Mutex<()>,
 }
 
 impl<S: State> Ledgers<S> {
-    /// Loads the state of every account that the store knows.
+    /// Loads the state of every area that the store knows.
     ///
     /// # Errors
     /// When the store fails or a record does not decode.
     pub fn load(store: Arc<Store>) -> Result<Self, StoreError> {
-        let mut accounts = HashMap::new();
+        let mut areas = HashMap::new();
         for partition in store.partitions()? {
-            if let Ok(account) = partition.as_str().parse::<AccountId>() {
-                accounts.insert(account, Ledger::load(store.clone(), account)?);
+            if let Ok(area) = partition.as_str().parse::<S::Area>() {
+                let ledger = Ledger::load(store.clone(), &area)?;
+                areas.insert(area, ledger);
             }
         }
-        let accounts = ArcSwap::from_pointee(accounts);
-        Ok(Self { store, accounts, making: Mutex::default() })
+        let areas = ArcSwap::from_pointee(areas);
+        Ok(Self { store, areas, making: Mutex::default() })
     }
 
-    /// The ledger of an account; `None` for one that was never made.
-    pub fn get(&self, account: AccountId) -> Option<Arc<Ledger<S>>> {
-        self.accounts.load().get(&account).cloned()
+    /// The ledger of an area; `None` for one that was never made.
+    pub fn get(&self, area: impl Borrow<S::Area>) -> Option<Arc<Ledger<S>>> {
+        self.areas.load().get(area.borrow()).cloned()
     }
 
-    /// The ledger of an account, made if need be.
+    /// The ledger of an area, made if need be.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn get_or_make(&self, account: AccountId) -> Result<Arc<Ledger<S>>, StoreError> {
-        if let Some(ledger) = self.get(account) {
+    pub fn get_or_make(&self, area: impl Borrow<S::Area>) -> Result<Arc<Ledger<S>>, StoreError> {
+        let area = area.borrow();
+        if let Some(ledger) = self.get(area) {
             return Ok(ledger);
         }
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ledger) = self.get(account) {
+        if let Some(ledger) = self.get(area) {
             return Ok(ledger);
         }
-        let ledger = Ledger::load(self.store.clone(), account)?;
-        let mut accounts = HashMap::clone(&self.accounts.load());
-        accounts.insert(account, ledger.clone());
-        self.accounts.store(Arc::new(accounts));
+        let ledger = Ledger::load(self.store.clone(), area)?;
+        let mut areas = HashMap::clone(&self.areas.load());
+        areas.insert(area.clone(), ledger.clone());
+        self.areas.store(Arc::new(areas));
         Ok(ledger)
     }
 
-    /// Every account.
-    pub fn accounts(&self) -> Vec<AccountId> {
-        self.accounts.load().keys().copied().collect()
+    /// Every area.
+    pub fn areas(&self) -> Vec<S::Area> {
+        self.areas.load().keys().cloned().collect()
     }
 }

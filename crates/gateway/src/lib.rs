@@ -44,7 +44,7 @@ pub use caller::{
 pub use dev::{Dev, OpenAccounts};
 pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
 pub use gateway::{Gateway, World};
-pub use ledger::{Batch, Ledger, Ledgers, State};
+pub use ledger::{Area, Batch, Ledger, Ledgers, State};
 pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;

@@ -32,7 +32,7 @@ struct Claim<'a> {
 impl Aliases {
     /// Those of accounts that were loaded.
     pub fn of(ledgers: &Ledgers<Account>) -> Self {
-        let loaded = ledgers.accounts().into_iter().filter_map(|id| {
+        let loaded = ledgers.areas().into_iter().filter_map(|id| {
             let ledger = ledgers.get(id)?;
             let alias = ledger.for_deciding().settings.alias.clone()?;
             Some((alias, id))

@@ -205,7 +205,7 @@ impl Iam {
     pub fn accounts(&self) -> Vec<(AccountId, String)> {
         let mut all: Vec<(AccountId, String)> = self
             .ledgers
-            .accounts()
+            .areas()
             .into_iter()
             .filter_map(|id| {
                 let ledger = self.ledgers.get(id)?;

@@ -350,6 +350,7 @@ pub(crate) fn used_key(id: &str) -> String {
 }
 
 impl State for Account {
+    type Area = ringfence_policy::AccountId;
     type Record = Record;
     const PREFIX: &'static str = "iam/";
 
