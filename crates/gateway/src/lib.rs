@@ -28,6 +28,7 @@ pub mod ids;
 pub mod ledger;
 mod metrics;
 mod operator;
+pub mod pages;
 mod route;
 pub mod server;
 pub mod service;
