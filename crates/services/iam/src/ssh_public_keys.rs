@@ -2,8 +2,8 @@
 
 use crate::Iam;
 use crate::errors;
-use crate::held::position;
 use crate::key_records::SshKey;
+use crate::listed::position;
 use crate::owner::{Owner, status};
 use crate::records::KeyId;
 use crate::ssh::{Form, Key, NoKey};

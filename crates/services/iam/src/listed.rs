@@ -1,4 +1,4 @@
-//! What an owner holds several of: keys and certificates, each with an id of its own, that are
+//! What an owner has lists of: keys and certificates, each with an id of its own, that are
 //! switched on and off and taken away one by one.
 
 use crate::errors;
@@ -10,8 +10,8 @@ use ringfence_gateway::Batch;
 use ringfence_model_iam::types::StatusType;
 use ringfence_wire::ServiceError;
 
-/// A kind of what is held.
-pub(crate) trait Held: Clone {
+/// A kind of what an owner has a list of.
+pub(crate) trait Listed: Clone {
     /// Those of an owner.
     fn of(proofs: &mut Proofs) -> &mut Box<[Self]>;
 
@@ -23,9 +23,9 @@ pub(crate) trait Held: Clone {
     fn missing(id: &str) -> ServiceError;
 }
 
-macro_rules! held {
+macro_rules! listed {
     ($type:ty, $field:ident, $own:ident => $id:expr, $missing:path) => {
-        impl Held for $type {
+        impl Listed for $type {
             fn of(proofs: &mut Proofs) -> &mut Box<[Self]> {
                 &mut proofs.$field
             }
@@ -46,15 +46,15 @@ macro_rules! held {
     };
 }
 
-held!(AccessKey, keys, key => key.id.as_str(), errors::no_such_key);
-held!(SshKey, ssh_keys, key => key.id.as_str(), errors::no_such_ssh_key);
-held!(SigningCertificate, certificates, own => &own.id, errors::no_such_certificate);
+listed!(AccessKey, keys, key => key.id.as_str(), errors::no_such_key);
+listed!(SshKey, ssh_keys, key => key.id.as_str(), errors::no_such_ssh_key);
+listed!(SigningCertificate, certificates, own => &own.id, errors::no_such_certificate);
 
 /// The place of what has an id.
 ///
 /// # Errors
 /// `NoSuchEntity`.
-pub(crate) fn position<H: Held>(all: &[H], id: &str) -> Result<usize, ServiceError> {
+pub(crate) fn position<H: Listed>(all: &[H], id: &str) -> Result<usize, ServiceError> {
     all.iter().position(|one| one.id() == id).ok_or_else(|| H::missing(id))
 }
 
@@ -63,7 +63,11 @@ impl Owner {
     ///
     /// # Errors
     /// `ValidationError` for a status that cannot be set, `NoSuchEntity`.
-    pub async fn switch<H: Held>(&self, id: &str, status: &StatusType) -> Result<(), ServiceError> {
+    pub async fn switch<H: Listed>(
+        &self,
+        id: &str,
+        status: &StatusType,
+    ) -> Result<(), ServiceError> {
         let active = wanted(status)?;
         self.change(|_, credentials, _| {
             let all = H::of(credentials);
@@ -78,7 +82,7 @@ impl Owner {
     ///
     /// # Errors
     /// `NoSuchEntity`.
-    pub async fn discard<H: Held>(
+    pub async fn discard<H: Listed>(
         &self,
         id: &str,
         mut also: impl FnMut(&H, &Account, &mut Batch<Account>),
