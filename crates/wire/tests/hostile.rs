@@ -92,6 +92,7 @@ static OPERATION: Operation = Operation {
         access_level: AccessLevel::Read,
         resources: &[],
         condition_keys: &[],
+        passes: &[],
     },
 };
 

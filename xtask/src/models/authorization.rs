@@ -32,32 +32,38 @@ fn exception(prefix: &str, operation: &str) -> Option<Exception> {
     })
 }
 
-/// The row as Rust text.
-pub fn row(prefix: &str, operation: &str, reference: &Reference) -> Result<String> {
+/// The actions that an operation asks for, the main one first; none where it needs no permission.
+pub fn actions(prefix: &str, operation: &str) -> Vec<String> {
+    match exception(prefix, operation) {
+        Some(Exception::NotNeeded) => Vec::new(),
+        Some(Exception::Actions(actions)) => actions.iter().map(|a| (*a).to_owned()).collect(),
+        None => vec![format!("{prefix}:{operation}")],
+    }
+}
+
+/// The row as Rust text; `passes` are the members by which a role is passed.
+pub fn row(
+    prefix: &str,
+    operation: &str,
+    passes: &[String],
+    reference: &Reference,
+) -> Result<String> {
     let exception = exception(prefix, operation);
     if let Some(Exception::NotNeeded) = exception {
-        return Ok(render("NotNeeded", &[], "Read", &[], &[]));
+        return Ok(render("NotNeeded", &[], "Read", &[], &[], passes));
     }
-    let (source, actions) = match exception {
-        Some(Exception::Actions(actions)) => {
-            ("Table", actions.iter().map(|a| (*a).to_owned()).collect())
-        }
-        _ => ("Reference", vec![format!("{prefix}:{operation}")]),
-    };
+    let source = if exception.is_some() { "Table" } else { "Reference" };
+    let actions = actions(prefix, operation);
     let main = actions.first().context("a row has an action")?;
-    let name = main.split_once(':').map_or(main.as_str(), |(_, name)| name);
-    let Some(action) = reference.actions.get(name.to_ascii_lowercase()) else {
+    let Some(action) = reference.action(main) else {
         if source == "Reference" && reference.trial {
             println!("  no authorisation row: {prefix}:{operation}");
         } else if source == "Reference" {
             bail!("no authorization row for `{prefix}:{operation}`: add one to the exceptions");
         }
-        return Ok(render(source, &actions, "Write", &[], &[]));
+        return Ok(render(source, &actions, "Write", &[], &[], passes));
     };
-    // `Tagging, Write` is tagging: the reference says of what changes tags or permissions that it
-    // writes, too.
-    let level = action["accessLevel"].as_str().and_then(|level| level.split(',').next());
-    let level = match level {
+    let level = match reference.access_level(main) {
         Some("List") => "List",
         Some("Read") => "Read",
         Some("Permissions management") => "PermissionsManagement",
@@ -77,7 +83,7 @@ pub fn row(prefix: &str, operation: &str, reference: &Reference) -> Result<Strin
     }
     keys.sort();
     keys.dedup();
-    Ok(render(source, &actions, level, &resources, &keys))
+    Ok(render(source, &actions, level, &resources, &keys, passes))
 }
 
 fn strings(list: &Value) -> Vec<String> {
@@ -90,9 +96,11 @@ fn render(
     level: &str,
     resources: &[String],
     keys: &[String],
+    passes: &[String],
 ) -> String {
     format!(
         "Authorization {{ source: AuthorizationSource::{source}, actions: &{actions:?}, \
-         access_level: AccessLevel::{level}, resources: &{resources:?}, condition_keys: &{keys:?} }}"
+         access_level: AccessLevel::{level}, resources: &{resources:?}, condition_keys: &{keys:?}, \
+         passes: &{passes:?} }}"
     )
 }

@@ -11,6 +11,7 @@
 mod authorization;
 mod emit;
 mod names;
+mod passing;
 mod pattern;
 
 use anyhow::{Context, Result, bail};

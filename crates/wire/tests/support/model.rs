@@ -127,6 +127,7 @@ impl<'m> Model<'m> {
                 access_level: AccessLevel::Read,
                 resources: &[],
                 condition_keys: &[],
+                passes: &[],
             },
         })
     }
