@@ -26,7 +26,7 @@ pub fn run(options: &Options) -> Result<()> {
         let operations = names(&model.join("src/operations.rs"), r"(?m)^pub struct (\w+);")?;
         let handlers = root.join(format!("crates/services/{name}/src/lib.rs"));
         let built = match handlers.exists() {
-            true => names(&handlers, r"\.on::<\s*ops::(\w+)")?,
+            true => names(&handlers, r"\.on(?:_passing)?::<\s*ops::(\w+)")?,
             false => BTreeSet::new(),
         };
         if let Some(stray) = built.difference(&operations).next() {

@@ -204,6 +204,11 @@ impl<T> Resolved<T> {
         self
     }
 
+    /// Looks at the value, for what the decision itself needs of it.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.value)
+    }
+
     /// The resource's own policy.
     pub fn policy(mut self, policy: Arc<Document>) -> Self {
         self.policy = Some((policy, PolicyForm::Ordinary));

@@ -17,6 +17,7 @@ use crate::directory::{Authority, Use};
 use crate::errors::missing_token;
 use crate::event::{Event, cut};
 use crate::metrics::Metrics;
+use crate::pass_role;
 use crate::route::{NO_SERVICE, Route, Routes};
 use crate::service::Mounted;
 use arc_swap::ArcSwap;
@@ -284,6 +285,7 @@ impl Passage<'_> {
         read_input(protocol, operation, &self.incoming.request(), input.as_structure())
             .map_err(|refused| self.undecoded(refused))?;
         event.note_input(input.as_structure());
+        let passed = pass_role::named(operation, input.as_structure());
 
         let facts = Rc::new(CallFacts {
             operation,
@@ -306,6 +308,11 @@ impl Passage<'_> {
             tracing::error!(operation = operation.name, panic, "a handler panicked");
             Err(ServiceError::internal())
         })?;
+        if !pass_role::was_asked(&passed, &event.decisions) {
+            // Whatever the handler did is done; that it answers nobody keeps the defect from use.
+            tracing::error!(operation = operation.name, "a role was passed, and nobody was asked");
+            return Err(ServiceError::internal());
+        }
         event.note_output(&*outcome.output);
         Ok(write_output(protocol, operation, &mut *outcome.output, &event.request_id))
     }

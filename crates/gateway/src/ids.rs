@@ -50,6 +50,16 @@ impl IdKind {
     }
 }
 
+/// A random UUID.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub fn uuid(random: &dyn Random) -> Result<String, KeyringError> {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
 /// A unique id: four letters that tell its kind, and seventeen random ones.
 ///
 /// # Errors

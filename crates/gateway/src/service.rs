@@ -1,6 +1,7 @@
 //! A service's handlers, behind one table whatever their types.
 
 use crate::call::{Answer, Call, CallFacts, Outcome};
+use crate::pass_role::Passing;
 use ringfence_wire::{Operation, Service, ServiceError, Structure, TypedOperation};
 use std::collections::HashMap;
 use std::future::Future;
@@ -24,49 +25,66 @@ pub(crate) trait Input {
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static>;
 }
 
-struct Typed<S, O, F> {
-    state: Arc<S>,
-    handler: F,
-    operation: std::marker::PhantomData<fn() -> O>,
+/// What a handler returns: the output, and that it asked for what its operation must ask for.
+trait Answering<T> {
+    fn into_output(self) -> T;
 }
 
-struct TypedInput<S, O: TypedOperation, F> {
+impl<T> Answering<T> for Answer<T> {
+    fn into_output(self) -> T {
+        Answer::into_output(self)
+    }
+}
+
+impl<T> Answering<T> for Passing<T> {
+    fn into_output(self) -> T {
+        Passing::into_output(self)
+    }
+}
+
+struct Typed<S, O, F, A> {
+    state: Arc<S>,
+    handler: F,
+    operation: std::marker::PhantomData<fn() -> (O, A)>,
+}
+
+struct TypedInput<S, O: TypedOperation, F, A> {
     input: O::Input,
     state: Arc<S>,
     handler: F,
+    answer: std::marker::PhantomData<fn() -> A>,
 }
 
-impl<S, O, F> Handler for Typed<S, O, F>
+impl<S, O, F, A> Handler for Typed<S, O, F, A>
 where
     S: Send + Sync + 'static,
     O: TypedOperation,
-    F: AsyncFn(&S, Call<O>) -> Result<Answer<O::Output>, ServiceError>
-        + Copy
-        + Send
-        + Sync
-        + 'static,
+    A: Answering<O::Output> + 'static,
+    F: AsyncFn(&S, Call<O>) -> Result<A, ServiceError> + Copy + Send + Sync + 'static,
 {
     fn input(&self) -> Box<dyn Input> {
-        Box::new(TypedInput::<S, O, F> {
+        Box::new(TypedInput::<S, O, F, A> {
             input: O::Input::default(),
             state: self.state.clone(),
             handler: self.handler,
+            answer: std::marker::PhantomData,
         })
     }
 }
 
-impl<S, O, F> Input for TypedInput<S, O, F>
+impl<S, O, F, A> Input for TypedInput<S, O, F, A>
 where
     S: Send + Sync + 'static,
     O: TypedOperation,
-    F: AsyncFn(&S, Call<O>) -> Result<Answer<O::Output>, ServiceError> + Copy + 'static,
+    A: Answering<O::Output> + 'static,
+    F: AsyncFn(&S, Call<O>) -> Result<A, ServiceError> + Copy + 'static,
 {
     fn as_structure(&mut self) -> &mut dyn Structure {
         &mut self.input
     }
 
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static> {
-        let Self { input, state, handler } = *self;
+        let Self { input, state, handler, .. } = *self;
         Box::pin(async move {
             let answer = handler(&state, Call::new(input, facts)).await?;
             Ok(Outcome { output: Box::new(answer.into_output()) })
@@ -87,8 +105,9 @@ impl<S: Send + Sync + 'static> Handlers<S> {
         Self { service, state, table: HashMap::new() }
     }
 
-    /// Builds one operation: `.on::<op::CreateUser, _>(users::create_user)`.
-    pub fn on<O, F>(mut self, handler: F) -> Self
+    /// Builds one operation: `.on::<op::CreateUser, _>(users::create_user)`. One that is passed roles
+    /// does not compile here.
+    pub fn on<O, F>(self, handler: F) -> Self
     where
         O: TypedOperation,
         F: AsyncFn(&S, Call<O>) -> Result<Answer<O::Output>, ServiceError>
@@ -97,7 +116,30 @@ impl<S: Send + Sync + 'static> Handlers<S> {
             + Sync
             + 'static,
     {
-        let typed = Typed::<S, O, F> {
+        const { assert!(O::OPERATION.authorization.passes.is_empty(), "mount it with on_passing") };
+        self.mount::<O, F, Answer<O::Output>>(handler)
+    }
+
+    /// Builds one operation that is passed roles: see [`pass_role`](crate::pass_role).
+    pub fn on_passing<O, F>(self, handler: F) -> Self
+    where
+        O: TypedOperation,
+        F: AsyncFn(&S, Call<O>) -> Result<Passing<O::Output>, ServiceError>
+            + Copy
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.mount::<O, F, Passing<O::Output>>(handler)
+    }
+
+    fn mount<O, F, A>(mut self, handler: F) -> Self
+    where
+        O: TypedOperation,
+        A: Answering<O::Output> + 'static,
+        F: AsyncFn(&S, Call<O>) -> Result<A, ServiceError> + Copy + Send + Sync + 'static,
+    {
+        let typed = Typed::<S, O, F, A> {
             state: self.state.clone(),
             handler,
             operation: std::marker::PhantomData,

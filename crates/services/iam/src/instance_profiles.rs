@@ -1,13 +1,13 @@
 //! Instance profiles and the role that each may hold.
 
-use crate::entity::{Entity, allow_list, resolve};
+use crate::entity::{Entity, allow_list};
 use crate::names::folded;
 use crate::records::{Profile, Record, Role, shared_path, shared_tags};
 use crate::state::{Account, key_of};
 use crate::tags::{self, pairs};
 use crate::{Iam, arn, errors, names, roles};
 use ringfence_gateway::ids::IdKind;
-use ringfence_gateway::{Answer, Call, Resolved, State, Tags};
+use ringfence_gateway::{Answer, Call, PassRole, Passing, Resolved, State, Tags};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types;
 use ringfence_policy::AccountId;
@@ -157,22 +157,22 @@ pub(crate) async fn list_instance_profiles_for_role(
 pub(crate) async fn add_role_to_instance_profile(
     iam: &Iam,
     call: Call<ops::AddRoleToInstanceProfile>,
-) -> Result<Answer<Empty>, ServiceError> {
+) -> Result<Passing<Empty>, ServiceError> {
     let input = &call.input;
     let allowed = iam.allow::<Profile, _>(&call, &input.instance_profile_name)?;
     allowed.found()?;
-    // Whoever puts a role into a profile hands it to EC2, and must be allowed to.
+    // Whoever puts a role into a profile hands it to EC2, and must be allowed to: to any instance of
+    // the account. Whether the role trusts EC2 is not asked before an instance has it.
     // <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AddRoleToInstanceProfile.html>
-    let passed = allowed.ledger.resolve(|account| {
-        resolve::<ops::AddRoleToInstanceProfile, Role>(account, allowed.id, &input.role_name)
-            .key("iam:PassedToService", "ec2.amazonaws.com")
-    });
-    let passed = call.allow_action("iam:PassRole", passed)?;
-    let passed = passed.as_ref().ok_or_else(|| Role::missing(&input.role_name))?;
+    let instances = format!("arn:aws:ec2:*:{}:instance/*", allowed.id);
+    let pass = PassRole::by_name(&input.role_name, "ec2.amazonaws.com");
+    let passed = call
+        .pass_role(&pass.for_resource(&instances).untested())
+        .map_err(|not| not.or(|_| Role::missing(&input.role_name)))?;
     allowed
         .change(|account, profile| {
             let role = Role::get(account, &input.role_name)?;
-            if role.id != passed.id {
+            if *role.id != *passed.id {
                 return Err(Role::missing(&input.role_name));
             }
             role.modifiable()?;
@@ -183,7 +183,7 @@ pub(crate) async fn add_role_to_instance_profile(
             Ok(true)
         })
         .await?;
-    Ok(allowed.permit.answer(Empty::default()))
+    Ok(passed.answer(allowed.permit.answer(Empty::default())))
 }
 
 pub(crate) async fn remove_role_from_instance_profile(

@@ -379,7 +379,9 @@ impl Iam {
             .on::<ops::ListInstanceProfilesForRole, _>(
                 instance_profiles::list_instance_profiles_for_role,
             )
-            .on::<ops::AddRoleToInstanceProfile, _>(instance_profiles::add_role_to_instance_profile)
+            .on_passing::<ops::AddRoleToInstanceProfile, _>(
+                instance_profiles::add_role_to_instance_profile,
+            )
             .on::<ops::RemoveRoleFromInstanceProfile, _>(
                 instance_profiles::remove_role_from_instance_profile,
             )
