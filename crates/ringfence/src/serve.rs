@@ -89,6 +89,7 @@ impl Start<'_> {
         let server = self.start(&gateway)?;
         let upkeep = async {
             loop {
+                iam.carry_on_deletions().await;
                 tokio::time::sleep(LAST_USED_EVERY).await;
                 iam.flush_last_used().await;
             }

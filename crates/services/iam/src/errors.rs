@@ -228,6 +228,47 @@ pub(crate) fn reserved_path() -> ServiceError {
     )
 }
 
+/// `AccessDenied` for a service that has no role to be made, as AWS's users report it.
+pub(crate) fn no_service_role(service: &str) -> ServiceError {
+    ServiceError::access_denied(format!("Cannot find Service Linked Role template for {service}"))
+}
+
+/// `InvalidInput` for a suffix that a service does not take. Recorded.
+pub(crate) fn no_suffix(service: &str) -> ServiceError {
+    invalid_input(format!("Custom suffix is not allowed for {service}"))
+}
+
+/// `InvalidInput` for a service-linked role that is there. Recorded.
+pub(crate) fn service_role_exists(name: &str) -> ServiceError {
+    invalid_input(format!(
+        "Service role name {name} has been taken in this account, please try a different suffix."
+    ))
+}
+
+/// `ValidationError` for a suffix that makes the role's name too long, in the words of a constraint.
+pub(crate) fn long_role_name(name: &str, limit: usize) -> ServiceError {
+    validation(format!(
+        "1 validation error detected: Value '{name}' at 'roleName' failed to satisfy constraint: \
+         Member must have length less than or equal to {limit}"
+    ))
+}
+
+/// `NoSuchEntity` for a role that no service owns, where one that a service owns is to be deleted: the
+/// model has no other error for it.
+pub(crate) fn not_linked(name: &str) -> ServiceError {
+    missing(format!("The service-linked role with name {name} cannot be found."))
+}
+
+/// `NoSuchEntity` for a deletion task.
+pub(crate) fn no_deletion_task(id: &str) -> ServiceError {
+    missing(format!("The deletion task with id {id} cannot be found."))
+}
+
+/// `InvalidInput` for what is no id of a deletion task.
+pub(crate) fn bad_deletion_task(id: &str) -> ServiceError {
+    invalid_input(format!("The deletion task id {id} is not valid."))
+}
+
 /// `UnmodifiableEntity` for a role that belongs to a service.
 pub(crate) fn protected_role(name: &str) -> ServiceError {
     types::UnmodifiableEntityException::error(format!(

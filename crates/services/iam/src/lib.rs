@@ -45,6 +45,7 @@ mod inline_policies;
 mod instance_profiles;
 mod key_records;
 mod last_used;
+mod linked_roles;
 mod listed;
 mod login_profiles;
 mod managed_policies;
@@ -78,6 +79,7 @@ mod trust;
 mod users;
 mod x509;
 
+pub use linked_roles::deletion::{InUse, LinkedRole, RoleUsage, RoleUsers};
 pub use login_profiles::PasswordCheck;
 pub use mfa::tokens::{Imported, TokenSeed, is_token_serial};
 pub use quotas::Quotas;
@@ -111,6 +113,7 @@ pub struct Iam {
     mfa_attempts: mfa::attempts::Attempts,
     service_passwords: Blinder,
     servers: OnceLock<Arc<dyn CertificateServers>>,
+    deletions: Arc<linked_roles::deletion::Deletions>,
 }
 
 /// An access key of a root user.
@@ -149,6 +152,7 @@ impl Iam {
             mfa_attempts: mfa::attempts::Attempts::default(),
             service_passwords: keyring.blinder("iam-service-password"),
             servers: OnceLock::new(),
+            deletions: Arc::default(),
         }))
     }
 
@@ -260,6 +264,12 @@ impl Iam {
             .on::<ops::UpdateAssumeRolePolicy, _>(roles::update_assume_role_policy)
             .on::<ops::DeleteRole, _>(roles::delete_role)
             .on::<ops::ListRoles, _>(roles::list_roles)
+            // Service-linked roles.
+            .on::<ops::CreateServiceLinkedRole, _>(linked_roles::create_service_linked_role)
+            .on::<ops::DeleteServiceLinkedRole, _>(linked_roles::delete_service_linked_role)
+            .on::<ops::GetServiceLinkedRoleDeletionStatus, _>(
+                linked_roles::get_service_linked_role_deletion_status,
+            )
             // Managed policies.
             .on::<ops::CreatePolicy, _>(managed_policies::create_policy)
             .on::<ops::GetPolicy, _>(managed_policies::get_policy)

@@ -4,6 +4,7 @@ use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
 use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
+use crate::linked_roles::deletion::RoleDeletion;
 use crate::mfa::{Device, Enabled, Token};
 use crate::names;
 use crate::passwords::LoginProfile;
@@ -548,6 +549,7 @@ pub(crate) enum Record {
     ServerCertificate(Arc<ServerCertificate>),
     OidcProvider(Arc<OidcProvider>),
     SamlProvider(Arc<SamlProvider>),
+    RoleDeletion(Arc<RoleDeletion>),
 }
 
 macro_rules! entity {

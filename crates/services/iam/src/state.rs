@@ -10,6 +10,7 @@
 //! | `iam/oidc-provider/URL` | an OpenID Connect provider, its URL without scheme |
 //! | `iam/saml-provider/NAME` | a SAML provider |
 //! | `iam/used/ID` | the last use of an access key or role |
+//! | `iam/role-deletion/UUID` | a task that deletes a service-linked role |
 //! | `iam/server-certificate/NAME` | a server certificate, its name in lower case |
 //!
 //! Access keys, group membership, inline policies and attachments lie in their user, group or
@@ -20,6 +21,7 @@
 use crate::documents::IdentityPolicy;
 use crate::entity::Entity;
 use crate::key_records::ServerCertificate;
+use crate::linked_roles::deletion::RoleDeletion;
 use crate::mfa::{Device, Token};
 use crate::names::folded;
 use crate::records::{
@@ -75,6 +77,8 @@ pub(crate) struct Account {
     /// By URL.
     pub(crate) oidc_providers: Names<OidcProvider>,
     pub(crate) saml_providers: Names<SamlProvider>,
+    /// By their UUIDs.
+    pub(crate) role_deletions: OrdMap<Arc<str>, Arc<RoleDeletion>>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
@@ -369,6 +373,7 @@ impl State for Account {
             Record::ServerCertificate(one) => store_key("server-certificate", &folded(&one.name)),
             Record::OidcProvider(one) => store_key(OidcProvider::KIND, &one.url),
             Record::SamlProvider(one) => store_key(SamlProvider::KIND, &folded(&one.name)),
+            Record::RoleDeletion(task) => store_key(RoleDeletion::KIND, &task.id),
         }
     }
 
@@ -433,6 +438,9 @@ impl State for Account {
             Record::SamlProvider(one) => {
                 self.saml_providers.insert(key_of(&one.name), one);
             }
+            Record::RoleDeletion(task) => {
+                self.role_deletions.insert(task.id.clone(), task);
+            }
         }
     }
 
@@ -470,6 +478,7 @@ impl State for Account {
             "server-certificate" => drop(self.server_certificates.remove(name)),
             OidcProvider::KIND => drop(self.oidc_providers.remove(name)),
             SamlProvider::KIND => drop(self.saml_providers.remove(name)),
+            RoleDeletion::KIND => drop(self.role_deletions.remove(name)),
             _ => {}
         }
     }
@@ -478,6 +487,7 @@ impl State for Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linked_roles::deletion::Stage;
     use crate::mfa::Enabled;
     use crate::records::{Held, Proofs};
     use crate::testing::{
@@ -672,6 +682,10 @@ mod tests {
             Record::ServerCertificate(Arc::new(server_certificate("c"))),
             Record::OidcProvider(Arc::new(oidc_provider("a.example.com/B"))),
             Record::SamlProvider(Arc::new(saml_provider("Idp"))),
+            Record::RoleDeletion(Arc::new(RoleDeletion {
+                stage: Stage::Failed { at: 2, reason: "r".into(), usage: Vec::new() },
+                ..RoleDeletion::new("id".into(), "s", &role("r", "/", "AROA1"), 1)
+            })),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();
             let read: Record = rmp_serde::from_slice(&bytes).unwrap();
