@@ -9,13 +9,17 @@
 //! Reports are made of what was recorded and of nothing else: last accesses, policies generated from
 //! calls. Reading blocks and may take long: it belongs on a thread of its own
 //! (`tokio::task::spawn_blocking`). An event that was answered is found by whoever reads after.
+//!
+//! To read an event is to parse it, which costs far more than to pass it over: who asks about some
+//! principals alone names them ([`Trail::read_of`]), and the lines of others are never parsed.
 
+use memchr::memmem::Finder;
 use ringfence_policy::AccountId;
 use ringfence_wire::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
@@ -251,7 +255,26 @@ impl Trail {
         window: Window,
         mut each: impl FnMut(&Recorded<'_>) -> ControlFlow<()>,
     ) -> io::Result<Unread> {
-        let mut reading = Reading { window, unread: Unread::default(), each: &mut each };
+        self.read_all(Reading { window, of: None, unread: Unread::default(), each: &mut each })
+    }
+
+    /// As [`Trail::read`], the events of principals with these unique ids alone, and of sessions of
+    /// theirs.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn read_of(
+        &self,
+        principals: &HashSet<&str>,
+        window: Window,
+        mut each: impl FnMut(&Recorded<'_>) -> ControlFlow<()>,
+    ) -> io::Result<Unread> {
+        let of = Some(Principals { ids: principals, finder: Finder::new(PRINCIPAL) });
+        self.read_all(Reading { window, of, unread: Unread::default(), each: &mut each })
+    }
+
+    fn read_all(&self, mut reading: Reading<'_>) -> io::Result<Unread> {
+        let window = reading.window;
         match &self.0 {
             Source::Directory(dir) => {
                 for segment in segments(dir, window)? {
@@ -273,8 +296,31 @@ impl Trail {
     }
 }
 
+/// What stands before a unique id in an event: of the caller, or of the issuer of its session.
+const PRINCIPAL: &[u8] = b"\"principalId\":\"";
+
+/// The principals whose events are wanted.
+struct Principals<'r> {
+    ids: &'r HashSet<&'r str>,
+    finder: Finder<'static>,
+}
+
+impl Principals<'_> {
+    /// Whether a line may be of one of them. An event is written without white space and an id is
+    /// plain, so that none is missed; a quote in a text is escaped, so that few others are taken.
+    fn may_be_of(&self, line: &[u8]) -> bool {
+        self.finder.find_iter(line).any(|at| {
+            let rest = line.get(at + PRINCIPAL.len()..).unwrap_or_default();
+            let end = rest.iter().position(|byte| matches!(byte, b'"' | b':'));
+            let id = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok());
+            id.is_some_and(|id| self.ids.contains(id))
+        })
+    }
+}
+
 struct Reading<'r> {
     window: Window,
+    of: Option<Principals<'r>>,
     unread: Unread,
     each: &'r mut dyn FnMut(&Recorded<'_>) -> ControlFlow<()>,
 }
@@ -300,14 +346,24 @@ impl Reading<'_> {
 
     /// One line; `whole` unless it may have been torn.
     fn line(&mut self, line: &[u8], whole: bool) -> ControlFlow<()> {
+        let others = self.of.as_ref().is_some_and(|of| !of.may_be_of(line));
+        if others && line.starts_with(b"{") && line.ends_with(b"}") {
+            return ControlFlow::Continue(());
+        }
         match serde_json::from_slice::<Recorded<'_>>(line) {
-            Ok(event) if self.window.holds(&event) => (self.each)(&event),
+            Ok(event) if self.window.holds(&event) && self.wants(&event) => (self.each)(&event),
             Ok(_) => ControlFlow::Continue(()),
             Err(_) => {
                 self.unread.lines += u64::from(whole);
                 ControlFlow::Continue(())
             }
         }
+    }
+}
+
+impl Reading<'_> {
+    fn wants(&self, event: &Recorded<'_>) -> bool {
+        self.of.as_ref().is_none_or(|of| of.ids.contains(event.user_identity.unique_id()))
     }
 }
 
@@ -453,6 +509,47 @@ mod tests {
         let (read, unread) = ids(&Trail::in_directory(dir.path()), EVERYTHING);
         assert_eq!(read, ["a", "a"]);
         assert!((2..=3).contains(&unread), "{unread}");
+    }
+
+    #[test]
+    fn the_events_of_some_principals_are_read_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let event = |id: &str, identity: serde_json::Value| {
+            let mut event: serde_json::Value =
+                serde_json::from_str(&line(id, "000000000007", "2026-01-01T10:00:00Z")).unwrap();
+            event["userIdentity"] = identity;
+            event.to_string()
+        };
+        let user = |id: &str| serde_json::json!({"type": "IAMUser", "principalId": id});
+        let session = |id: &str| {
+            let issuer = serde_json::json!({"principalId": id, "arn": "role"});
+            serde_json::json!({"type": "AssumedRole", "principalId": format!("{id}:s"),
+                "sessionContext": {"sessionIssuer": issuer}})
+        };
+        let lines = [
+            event("a", user("AIDA1")),
+            event("b", user("AIDA12")),
+            event("c", session("AROA1")),
+            event("d", session("AROA2")),
+            // Of another, who writes of the first.
+            event("e", user("AIDA2")).replace("\"é\"", r#"{"principalId":"AIDA1"}"#),
+            event("f", user("AIDA1")).replace("000000000007", "000000000008"),
+            "no event".to_owned(),
+            event("g", user("AIDA1")),
+        ];
+        std::fs::write(dir.path().join("000001-20260101T000000Z.jsonl"), lines.join("\n") + "\n")
+            .unwrap();
+        let memory = Trail::in_memory();
+        lines.iter().for_each(|line| memory.keep(line));
+        for trail in [Trail::in_directory(dir.path()), memory] {
+            let mut ids = Vec::new();
+            let unread = trail.read_of(&HashSet::from(["AIDA1", "AROA1"]), EVERYTHING, |event| {
+                ids.push(event.event_id.to_string());
+                ControlFlow::Continue(())
+            });
+            assert_eq!(ids, ["a", "c", "g"]);
+            assert_eq!(unread.unwrap().lines, 1);
+        }
     }
 
     #[test]
