@@ -536,8 +536,8 @@ pub static GET_SERVICE_LAST_ACCESSED_DETAILS_RESPONSE: Shape = Shape::structure(
     Member::new("JobStatus", &JOB_STATUS_TYPE).required(),
     Member::new("JobType", &ACCESS_ADVISOR_USAGE_GRANULARITY_TYPE),
     Member::new("JobCreationDate", &DATE_TYPE).required(),
-    Member::new("ServicesLastAccessed", &SERVICES_LAST_ACCESSED).required(),
-    Member::new("JobCompletionDate", &DATE_TYPE).required(),
+    Member::new("ServicesLastAccessed", &SERVICES_LAST_ACCESSED),
+    Member::new("JobCompletionDate", &DATE_TYPE),
     Member::new("IsTruncated", &BOOLEAN_TYPE),
     Member::new("Marker", &RESPONSE_MARKER_TYPE),
     Member::new("Error", &ERROR_DETAILS),]);
@@ -549,8 +549,8 @@ pub static GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_REQUEST: Shape = Shap
 pub static GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_RESPONSE: Shape = Shape::structure("GetServiceLastAccessedDetailsWithEntitiesResponse", &[
     Member::new("JobStatus", &JOB_STATUS_TYPE).required(),
     Member::new("JobCreationDate", &DATE_TYPE).required(),
-    Member::new("JobCompletionDate", &DATE_TYPE).required(),
-    Member::new("EntityDetailsList", &ENTITY_DETAILS_LIST_TYPE).required(),
+    Member::new("JobCompletionDate", &DATE_TYPE),
+    Member::new("EntityDetailsList", &ENTITY_DETAILS_LIST_TYPE),
     Member::new("IsTruncated", &BOOLEAN_TYPE),
     Member::new("Marker", &RESPONSE_MARKER_TYPE),
     Member::new("Error", &ERROR_DETAILS),]);

@@ -546,8 +546,8 @@ structure! { GetServiceLastAccessedDetailsResponse = GET_SERVICE_LAST_ACCESSED_D
     0 job_status: JobStatusType,
     1 job_type: Option<AccessAdvisorUsageGranularityType>,
     2 job_creation_date: Timestamp,
-    3 services_last_accessed: Vec<ServiceLastAccessed>,
-    4 job_completion_date: Timestamp,
+    3 services_last_accessed: Option<Vec<ServiceLastAccessed>>,
+    4 job_completion_date: Option<Timestamp>,
     5 is_truncated: Option<bool>,
     6 marker: Option<String>,
     7 error: Option<ErrorDetails>, } }
@@ -559,8 +559,8 @@ structure! { GetServiceLastAccessedDetailsWithEntitiesRequest = GET_SERVICE_LAST
 structure! { GetServiceLastAccessedDetailsWithEntitiesResponse = GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_RESPONSE {
     0 job_status: JobStatusType,
     1 job_creation_date: Timestamp,
-    2 job_completion_date: Timestamp,
-    3 entity_details_list: Vec<EntityDetails>,
+    2 job_completion_date: Option<Timestamp>,
+    3 entity_details_list: Option<Vec<EntityDetails>>,
     4 is_truncated: Option<bool>,
     5 marker: Option<String>,
     6 error: Option<ErrorDetails>, } }
