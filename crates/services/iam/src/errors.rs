@@ -532,6 +532,71 @@ pub(crate) fn key_pair_mismatch() -> ServiceError {
     )
 }
 
+/// `ReportNotPresent`. AWS says nothing with it: recorded.
+pub(crate) fn no_report() -> ServiceError {
+    types::CredentialReportNotPresentException::error("")
+}
+
+/// `ReportInProgress`, without words as [`no_report`].
+pub(crate) fn report_in_progress() -> ServiceError {
+    types::CredentialReportNotReadyException::error("")
+}
+
+/// `ReportExpired`, without words as [`no_report`].
+pub(crate) fn report_expired() -> ServiceError {
+    types::CredentialReportExpiredException::error("")
+}
+
+/// `NoSuchEntity` for what an access report is asked about.
+pub(crate) fn no_such_arn(arn: &str) -> ServiceError {
+    missing(format!("ARN {arn} does not exist."))
+}
+
+/// `NoSuchEntity` for the job of an access report, another caller's too.
+pub(crate) fn no_such_job(id: &str) -> ServiceError {
+    missing(format!("Job {id} does not exist."))
+}
+
+/// `InvalidInput` for the ARN of what has no access report.
+pub(crate) fn unsupported_arn(arn: &str) -> ServiceError {
+    invalid_input(format!("Invalid Entity Arn: {arn} is not supported."))
+}
+
+/// `InvalidInput` for an ARN that names no kind of thing.
+pub(crate) fn no_entity_in_arn(arn: &str) -> ServiceError {
+    invalid_input(format!("Could not extract entity from ARN : {arn}"))
+}
+
+/// `AccessDenied` for an access report on what another account owns.
+pub(crate) fn outside(caller: &str, arn: &str) -> ServiceError {
+    ServiceError::access_denied(format!(
+        "User: {caller} is not authorized to perform the operation on {arn}"
+    ))
+}
+
+/// `InvalidInput` for services that there are not.
+pub(crate) fn no_such_namespaces(namespaces: &[&str]) -> ServiceError {
+    invalid_input(format!("Invalid service namespace: [{}]", namespaces.join(", ")))
+}
+
+/// `InvalidInput` for a service that there is not; the misspelling is AWS's.
+pub(crate) fn no_such_namespace(namespace: &str) -> ServiceError {
+    invalid_input(format!("Service namepace {namespace} is either invalid or unsupported."))
+}
+
+/// What the job of an access report says that failed on this side. The cause is in the log.
+pub(crate) fn report_failed() -> ServiceError {
+    types::ServiceFailureException::error(
+        "The request processing has failed because of an unknown error, exception or failure.",
+    )
+}
+
+/// `Throttling`, which clients try again.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
+pub(crate) fn too_many_jobs() -> ServiceError {
+    ServiceError::new("Throttling", 400, "Rate exceeded")
+}
+
 /// The system had no random bytes, or another failure of this side. The cause goes to the log.
 pub(crate) fn failed(error: impl std::fmt::Display) -> ServiceError {
     tracing::error!(%error, "IAM failed");

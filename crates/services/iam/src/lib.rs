@@ -28,6 +28,7 @@
 //! [`Iam`] is also the [`Directory`](ringfence_gateway::Directory): what a principal may is
 //! gathered from documents that were parsed when their records came in.
 
+mod access_advisor;
 mod access_keys;
 mod account;
 mod aliases;
@@ -35,7 +36,9 @@ mod arn;
 mod attachments;
 mod authorization_details;
 mod aws_managed;
+mod background;
 mod boundaries;
+mod credential_report;
 mod directory;
 mod documents;
 mod entity;
@@ -85,7 +88,10 @@ pub use mfa::tokens::{Imported, TokenSeed, is_token_serial};
 pub use quotas::Quotas;
 pub use server_certificates::CertificateServers;
 
+use crate::access_advisor::jobs::Jobs;
 use crate::aliases::Aliases;
+use crate::background::Background;
+use crate::credential_report::CredentialReports;
 use crate::last_used::LastUsed;
 use crate::passwords::Hashing;
 use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
@@ -107,7 +113,10 @@ pub struct Iam {
     random: Arc<dyn Random>,
     markers: Domain,
     quotas: Quotas,
-    last_used: LastUsed,
+    last_used: Arc<LastUsed>,
+    background: Background,
+    credential_reports: CredentialReports,
+    access_jobs: Jobs,
     aliases: Aliases,
     hashing: Hashing,
     mfa_attempts: mfa::attempts::Attempts,
@@ -148,7 +157,10 @@ impl Iam {
             random,
             markers: keyring.domain("iam-marker"),
             quotas,
-            last_used: LastUsed::default(),
+            last_used: Arc::default(),
+            background: Background::default(),
+            credential_reports: CredentialReports::default(),
+            access_jobs: Jobs::default(),
             mfa_attempts: mfa::attempts::Attempts::default(),
             service_passwords: keyring.blinder("iam-service-password"),
             servers: OnceLock::new(),
@@ -455,6 +467,27 @@ impl Iam {
             .on::<ops::TagSAMLProvider, _>(provider_tags::tag_saml_provider)
             .on::<ops::UntagSAMLProvider, _>(provider_tags::untag_saml_provider)
             .on::<ops::ListSAMLProviderTags, _>(provider_tags::list_saml_provider_tags)
+            // Reports.
+            .on::<ops::GenerateCredentialReport, _>(credential_report::generate_credential_report)
+            .on::<ops::GetCredentialReport, _>(credential_report::get_credential_report)
+            .on::<ops::GenerateServiceLastAccessedDetails, _>(
+                access_advisor::details::generate_service_last_accessed_details,
+            )
+            .on::<ops::GetServiceLastAccessedDetails, _>(
+                access_advisor::details::get_service_last_accessed_details,
+            )
+            .on::<ops::GetServiceLastAccessedDetailsWithEntities, _>(
+                access_advisor::details::get_service_last_accessed_details_with_entities,
+            )
+            .on::<ops::ListPoliciesGrantingServiceAccess, _>(
+                access_advisor::grants::list_policies_granting_service_access,
+            )
+            .on::<ops::GenerateOrganizationsAccessReport, _>(
+                access_advisor::organizations::generate_organizations_access_report,
+            )
+            .on::<ops::GetOrganizationsAccessReport, _>(
+                access_advisor::organizations::get_organizations_access_report,
+            )
             // The account.
             .on::<ops::CreateAccountAlias, _>(aliases::create_account_alias)
             .on::<ops::DeleteAccountAlias, _>(aliases::delete_account_alias)

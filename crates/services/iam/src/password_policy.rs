@@ -104,8 +104,12 @@ impl PasswordPolicy {
 
     /// Whether a password has ended that was set then.
     pub fn is_expired(&self, set: i64, now: i64) -> bool {
-        self.max_password_age
-            .is_some_and(|days| now.saturating_sub(set) >= i64::from(days).saturating_mul(DAY))
+        self.ends(set).is_some_and(|end| now >= end)
+    }
+
+    /// When a password ends that was set then.
+    pub fn ends(&self, set: i64) -> Option<i64> {
+        Some(set.saturating_add(i64::from(self.max_password_age?).saturating_mul(DAY)))
     }
 }
 

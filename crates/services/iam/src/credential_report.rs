@@ -1,0 +1,408 @@
+//! The credential report: every user of an account, root first, and the state of its credentials.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
+//!
+//! An account has one report, in memory: after a restart there is none until it is asked for again.
+//! It is made on a thread of its own from the records of one moment, and given again for four hours,
+//! whatever changes meanwhile.
+
+use crate::Iam;
+use crate::entity::Entity;
+use crate::errors;
+use crate::last_used::LastUsed;
+use crate::password_policy::PasswordPolicy;
+use crate::records::Credentials;
+use crate::state::Account;
+use bytes::Bytes;
+use ringfence_gateway::{Answer, Call, Resolved};
+use ringfence_model_iam::operations as ops;
+use ringfence_model_iam::types::{self, ReportFormatType, ReportStateType};
+use ringfence_policy::AccountId;
+use ringfence_wire::shape::TimestampFormat;
+use ringfence_wire::{ServiceError, Timestamp};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How long a report is given again, in seconds.
+const GOOD_FOR: i64 = 4 * 60 * 60;
+
+/// The columns, as an answer of AWS of September 2026 has them.
+const COLUMNS: &str = "user,arn,user_creation_time,password_enabled,password_last_used,\
+password_last_changed,password_next_rotation,mfa_active,access_key_1_active,\
+access_key_1_last_rotated,access_key_1_last_used_date,access_key_1_last_used_region,\
+access_key_1_last_used_service,access_key_2_active,access_key_2_last_rotated,\
+access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used_service,\
+cert_1_active,cert_1_last_rotated,cert_2_active,cert_2_last_rotated";
+
+/// A further column that AWS's page lists and its answers lack where nobody has more than two keys
+/// or certificates.
+const ADDITIONAL: &str = "additional_credentials_info";
+
+/// Keys and certificates that have columns.
+const SHOWN: usize = 2;
+
+const NONE: &str = "N/A";
+
+/// The report of each account.
+#[derive(Clone, Default)]
+pub(crate) struct CredentialReports(Arc<Mutex<HashMap<AccountId, Progress>>>);
+
+#[derive(Clone)]
+enum Progress {
+    Begun,
+    Done { content: Bytes, at: Timestamp },
+}
+
+impl Progress {
+    fn is_old(at: Timestamp, now: Timestamp) -> bool {
+        now.seconds.saturating_sub(at.seconds) >= GOOD_FOR
+    }
+}
+
+impl CredentialReports {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Progress>> {
+        // The map is whole between any two statements that could panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A report that is being made; one that is not finished leaves none.
+struct Making {
+    reports: CredentialReports,
+    id: AccountId,
+    done: bool,
+}
+
+impl Making {
+    fn finish(mut self, content: Bytes, at: Timestamp) {
+        self.reports.lock().insert(self.id, Progress::Done { content, at });
+        self.done = true;
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if !self.done {
+            self.reports.lock().remove(&self.id);
+        }
+    }
+}
+
+pub(crate) async fn generate_credential_report(
+    iam: &Iam,
+    call: Call<ops::GenerateCredentialReport>,
+) -> Result<Answer<types::GenerateCredentialReportResponse>, ServiceError> {
+    let id = call.account()?;
+    let ledger = iam.ledger(id)?;
+    let permit = call.allow(Resolved::any(id))?;
+    let (state, description) = {
+        let mut reports = iam.credential_reports.lock();
+        match reports.get(&id) {
+            Some(Progress::Begun) => (ReportStateType::Inprogress, None),
+            Some(Progress::Done { at, .. }) if !Progress::is_old(*at, call.now()) => {
+                (ReportStateType::Complete, None)
+            }
+            _ => {
+                reports.insert(id, Progress::Begun);
+                let words = "No report exists. Starting a new report generation task";
+                (ReportStateType::Started, Some(words.to_owned()))
+            }
+        }
+    };
+    if state == ReportStateType::Started {
+        let making = Making { reports: iam.credential_reports.clone(), id, done: false };
+        let (account, last_used) = (ledger.view(&permit), iam.last_used.clone());
+        let clock = iam.clock.clone();
+        iam.background.run(move || {
+            let content = report(&account, id, &last_used).into();
+            making.finish(content, clock.now());
+        })?;
+    }
+    Ok(permit.answer(types::GenerateCredentialReportResponse { state: Some(state), description }))
+}
+
+pub(crate) async fn get_credential_report(
+    iam: &Iam,
+    call: Call<ops::GetCredentialReport>,
+) -> Result<Answer<types::GetCredentialReportResponse>, ServiceError> {
+    let id = call.account()?;
+    let permit = call.allow(Resolved::any(id))?;
+    let progress = iam.credential_reports.lock().get(&id).cloned();
+    match progress {
+        None => Err(errors::no_report()),
+        Some(Progress::Begun) => Err(errors::report_in_progress()),
+        Some(Progress::Done { at, .. }) if Progress::is_old(at, call.now()) => {
+            Err(errors::report_expired())
+        }
+        Some(Progress::Done { content, at }) => {
+            Ok(permit.answer(types::GetCredentialReportResponse {
+                content: Some(content),
+                report_format: Some(ReportFormatType::TextCsv),
+                generated_time: Some(Timestamp::from_seconds(at.seconds)),
+            }))
+        }
+    }
+}
+
+/// The whole report. Users come by name, without regard to case.
+fn report(account: &Account, id: AccountId, last_used: &LastUsed) -> String {
+    let root = account.root.iter().map(|root| &root.credentials);
+    let users = account.users.values().map(|user| &user.credentials);
+    let additional = root.chain(users).any(|credentials| further(credentials).is_some());
+    let policy = account.settings.password_policy.as_ref();
+    let mut report = Csv(COLUMNS.to_owned());
+    if additional {
+        report.text(ADDITIONAL);
+    }
+    if let Some(root) = &account.root {
+        report.begin("<root_account>", &id.root_arn(), root.created);
+        report.password(&root.credentials, "not_supported", None);
+        report.proofs(account, &root.credentials, last_used, additional);
+    }
+    for user in account.users.values() {
+        report.begin(&user.name, &user.arn(id), user.created);
+        report.password(&user.credentials, NONE, policy);
+        report.proofs(account, &user.credentials, last_used, additional);
+    }
+    report.0
+}
+
+/// What is said of keys and certificates that have no columns.
+fn further(credentials: &Credentials) -> Option<String> {
+    let more = |count: usize, what: &str, operation: &str| {
+        let more = count.checked_sub(SHOWN).filter(|more| *more > 0)?;
+        Some(format!("{more} additional {what}; call {operation} to list them"))
+    };
+    let keys = more(credentials.keys.len(), "access keys", "ListAccessKeys");
+    let certificates =
+        more(credentials.certificates.len(), "certificates", "ListSigningCertificates");
+    let all: Vec<String> = keys.into_iter().chain(certificates).collect();
+    (!all.is_empty()).then(|| all.join(". "))
+}
+
+/// Lines that are parted, not ended, by line breaks.
+struct Csv(String);
+
+impl Csv {
+    fn begin(&mut self, name: &str, arn: &str, created: i64) {
+        self.0.push('\n');
+        self.quoted(name);
+        self.text(arn);
+        self.time(Some(created));
+    }
+
+    fn password(
+        &mut self,
+        credentials: &Credentials,
+        unset: &str,
+        policy: Option<&PasswordPolicy>,
+    ) {
+        let login = credentials.login.as_ref();
+        self.flag(login.is_some());
+        // Nobody signs in with a password here.
+        self.text(if login.is_some() { "no_information" } else { NONE });
+        self.time(login.map(|login| login.changed));
+        let rotation = login.and_then(|login| policy?.ends(login.changed));
+        match rotation {
+            Some(at) => self.time(Some(at)),
+            None => self.text(unset),
+        }
+    }
+
+    /// Keys come by id, inactive certificates before active ones, as AWS has been seen to do.
+    fn proofs(
+        &mut self,
+        account: &Account,
+        credentials: &Credentials,
+        last_used: &LastUsed,
+        additional: bool,
+    ) {
+        self.flag(!credentials.mfa.is_empty());
+        let mut keys: Vec<_> = credentials.keys.iter().collect();
+        keys.sort_by_key(|key| key.id);
+        for place in 0..SHOWN {
+            let key = keys.get(place);
+            let used = key.and_then(|key| last_used.of(account, key.id.as_str()));
+            self.flag(key.is_some_and(|key| key.active));
+            self.time(key.map(|key| key.created));
+            self.time(used.as_ref().map(|used| used.at));
+            self.text(used.as_ref().map_or(NONE, |used| &used.region));
+            self.text(used.as_ref().map_or(NONE, |used| &used.service));
+        }
+        let mut certificates: Vec<_> = credentials.certificates.iter().collect();
+        certificates.sort_by_key(|one| (one.active, one.uploaded, &one.id));
+        for place in 0..SHOWN {
+            let certificate = certificates.get(place);
+            self.flag(certificate.is_some_and(|one| one.active));
+            self.time(certificate.map(|one| one.uploaded));
+        }
+        if additional {
+            self.text(further(credentials).as_deref().unwrap_or(NONE));
+        }
+    }
+
+    fn flag(&mut self, value: bool) {
+        self.text(if value { "true" } else { "false" });
+    }
+
+    /// AWS wrote `+00:00` until 2024: <https://github.com/prowler-cloud/prowler/issues/4448>
+    fn time(&mut self, seconds: Option<i64>) {
+        match seconds {
+            Some(seconds) => {
+                self.text(&Timestamp::from_seconds(seconds).format(TimestampFormat::DateTime));
+            }
+            None => self.text(NONE),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.push(',');
+        self.quoted(text);
+    }
+
+    /// A field, by RFC 4180: names may hold commas, paths quotes.
+    fn quoted(&mut self, text: &str) {
+        if text.contains([',', '"', '\n', '\r']) {
+            self.0.push('"');
+            self.0.push_str(&text.replace('"', "\"\""));
+            self.0.push('"');
+        } else {
+            self.0.push_str(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key_records::SigningCertificate;
+    use crate::mfa::Enabled;
+    use crate::records::{Proofs, Record, Root, Used, User};
+    use crate::settings::Settings;
+    use crate::testing::{ID, key, login, loosest, user};
+    use ringfence_gateway::State;
+
+    fn account(records: Vec<Record>) -> Account {
+        let mut account = Account::default();
+        let root = Root { name: "a".into(), created: 0, credentials: Credentials::default() };
+        account.put(Record::Account(Arc::new(root)));
+        records.into_iter().for_each(|record| account.put(record));
+        account
+    }
+
+    fn with(name: &str, credentials: Proofs) -> Record {
+        Record::User(Arc::new(User { credentials: credentials.into(), ..user(name, "/", name) }))
+    }
+
+    /// Each row's columns by name, but for those of a user that has nothing.
+    fn rows(account: &Account) -> Vec<HashMap<String, String>> {
+        let text = report(account, ID, &LastUsed::default());
+        let mut lines = text.split('\n');
+        let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
+        assert!(!text.ends_with('\n') && !text.contains('\r'));
+        lines
+            .map(|line| {
+                let fields: Vec<&str> = line.split(',').collect();
+                assert_eq!(fields.len(), columns.len(), "{line}");
+                let all = columns.iter().zip(fields);
+                all.filter(|(_, value)| ![NONE, "false"].contains(value))
+                    .map(|(column, value)| ((*column).to_owned(), value.to_owned()))
+                    .collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_columns_are_those_of_aws() {
+        assert_eq!(COLUMNS.split(',').count(), 22);
+        assert!(!COLUMNS.contains([' ', '\n']));
+    }
+
+    #[test]
+    fn root_comes_first_and_users_by_name_without_regard_to_case() {
+        let names = ["b", "A", "C"].map(|name| with(name, Proofs::default()));
+        let rows = rows(&account(names.into()));
+        let users: Vec<&str> = rows.iter().map(|row| &*row["user"]).collect();
+        assert_eq!(users, ["<root_account>", "A", "b", "C"]);
+        assert_eq!(rows[0]["arn"], ID.root_arn());
+        assert_eq!(rows[0]["user_creation_time"], "1970-01-01T00:00:00Z");
+        assert_eq!(rows[0]["password_next_rotation"], "not_supported");
+        assert_eq!(rows[1].len(), 3, "{:?}", rows[1]);
+    }
+
+    #[test]
+    fn a_password_is_due_when_the_policy_says() {
+        let proofs = || Proofs { login: Some(Arc::new(login())), ..Proofs::default() };
+        let mut account = account(vec![with("ann", proofs())]);
+        let row = |account: &Account| rows(account).remove(1);
+        assert_eq!(row(&account)["password_enabled"], "true");
+        assert_eq!(row(&account)["password_last_used"], "no_information");
+        assert_eq!(row(&account)["password_last_changed"], "1970-01-01T00:00:01Z");
+        assert!(!row(&account).contains_key("password_next_rotation"));
+        let policy = PasswordPolicy { max_password_age: Some(2), ..loosest() };
+        let settings = Settings { password_policy: Some(policy), ..Settings::default() };
+        account.put(Record::Settings(Arc::new(settings)));
+        assert_eq!(row(&account)["password_next_rotation"], "1970-01-03T00:00:01Z");
+        assert_eq!(rows(&account)[0]["password_next_rotation"], "not_supported");
+    }
+
+    #[test]
+    fn keys_come_by_id_and_inactive_certificates_first() {
+        let certificate = |id: &str, active: bool, uploaded: i64| SigningCertificate {
+            id: id.into(),
+            body: "pem".into(),
+            fingerprint: id.into(),
+            active,
+            uploaded,
+        };
+        let mut second = key(2);
+        (second.active, second.created) = (false, 7);
+        let enabled = Enabled { serial: "s".into(), at: 1 };
+        let proofs = Proofs {
+            keys: [second, key(1)].into(),
+            mfa: [enabled].into(),
+            certificates: [certificate("A", true, 5), certificate("B", false, 6)].into(),
+            ..Proofs::default()
+        };
+        let used = Used {
+            id: key(1).id.as_str().into(),
+            role: None,
+            at: 60,
+            service: "sts".into(),
+            region: "eu-west-1".into(),
+        };
+        let row = rows(&account(vec![with("ann", proofs), Record::Used(Arc::new(used))])).remove(1);
+        let mut told: Vec<_> = row.iter().filter(|(name, _)| name.contains('_')).collect();
+        told.sort();
+        let expected = [
+            ("access_key_1_active", "true"),
+            ("access_key_1_last_rotated", "1970-01-01T00:00:01Z"),
+            ("access_key_1_last_used_date", "1970-01-01T00:01:00Z"),
+            ("access_key_1_last_used_region", "eu-west-1"),
+            ("access_key_1_last_used_service", "sts"),
+            ("access_key_2_last_rotated", "1970-01-01T00:00:07Z"),
+            ("cert_1_last_rotated", "1970-01-01T00:00:06Z"),
+            ("cert_2_active", "true"),
+            ("cert_2_last_rotated", "1970-01-01T00:00:05Z"),
+            ("mfa_active", "true"),
+            ("user_creation_time", "1970-01-01T00:00:01Z"),
+        ];
+        let told: Vec<(&str, &str)> = told.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn more_than_two_keys_are_told_of_in_a_column_of_their_own() {
+        let three = Proofs { keys: [key(1), key(2), key(3)].into(), ..Proofs::default() };
+        let rows = rows(&account(vec![with("ann", three), with("bob", Proofs::default())]));
+        let told = "1 additional access keys; call ListAccessKeys to list them";
+        assert_eq!(rows[1][ADDITIONAL], told);
+        assert!(!rows[0].contains_key(ADDITIONAL) && !rows[2].contains_key(ADDITIONAL));
+    }
+
+    #[test]
+    fn a_name_with_a_comma_is_one_field() {
+        let text = report(&account(vec![with("a,b", Proofs::default())]), ID, &LastUsed::default());
+        let arn = format!("\"arn:aws:iam::{ID}:user/a,b\"");
+        assert!(text.contains(&format!("\n\"a,b\",{arn},1970")), "{text}");
+    }
+}
