@@ -102,6 +102,11 @@ fn temporary(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
     if is_closed_to(claim.service, &session) {
         return Err(invalid_client_token());
     }
+    if let Some(delegation) = &session.delegation
+        && world.shared.directory.delegation(delegation).is_none()
+    {
+        return Err(invalid_client_token());
+    }
     Ok(Caller {
         identity: session.identity.clone(),
         access_key_id: signature.access_key_id.clone(),
@@ -114,6 +119,7 @@ fn temporary(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html>
 fn is_closed_to(service: &Service, session: &Session) -> bool {
     service.signing_name == "iam"
+        && session.delegation.is_none()
         && match session.identity {
             Identity::FederatedUser { .. } => true,
             Identity::User { .. } | Identity::Root { .. } => session.mfa.is_none(),

@@ -371,7 +371,10 @@ impl CallFacts {
             resource_account: resolved.account,
             context: &context,
         };
-        let decision = decide(&request, &policies);
+        let mut decision = decide(&request, &policies);
+        if decision.is_allowed() {
+            decision = self.within_delegation(&request).unwrap_or(decision);
+        }
         let policy = match decision {
             Decision::ExplicitDeny(_) => denial(&request, &policies)
                 .and_then(|denial| self.policy_of(&denial, session.as_deref())),
@@ -407,6 +410,35 @@ impl CallFacts {
         let mut error = ServiceError::access_denied(text);
         error.headers.extend(message.map(|message| (authorization_message::HEADER, message)));
         Err(error)
+    }
+
+    /// What the delegation under which the session is used says of a request that its principal may
+    /// make; `None` where there is no delegation. It is asked by itself: a resource's own policy that
+    /// names the principal means the principal, and not its delegate.
+    fn within_delegation(&self, request: &Request<'_>) -> Option<Decision> {
+        let delegation = self.caller.session.as_ref()?.delegation.as_ref()?;
+        let own = request.principal.account()?;
+        let Some(permitted) = self.shared.directory.delegation(delegation) else {
+            return Some(Decision::ImplicitDeny(Layer::Session));
+        };
+        let policies = PolicySet {
+            identity: vec![&permitted],
+            session: Some(vec![&permitted]),
+            ..PolicySet::default()
+        };
+        let decided = decide(&Request { resource_account: own, ..*request }, &policies);
+        Some(match decided {
+            Decision::Allow => Decision::Allow,
+            Decision::ExplicitDeny(_) => Decision::ExplicitDeny(Layer::Session),
+            Decision::ImplicitDeny(_) => Decision::ImplicitDeny(Layer::Session),
+        })
+    }
+
+    /// The documents of the policies that limit the session; `None` where none do.
+    pub fn session_documents(&self) -> Option<Vec<Arc<Document>>> {
+        let (session, unreadable) = self.session_policies();
+        let documents = session?.into_iter().map(|policy| policy.document).collect();
+        Some(if unreadable { Vec::new() } else { documents })
     }
 
     /// The ARN of the managed policy that denies.

@@ -178,6 +178,22 @@ pub struct Session {
     /// The outside provider whose identity assumed the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub federation: Option<Federation>,
+    /// The delegation request under which another account uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
+}
+
+/// A temporary delegation, as far as a session of it keeps: what it lets its holder do is looked up
+/// at each call.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies-temporary-delegation.html>
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// The account that asked for it, and holds the session.
+    pub requestor: AccountId,
+    /// The delegation request's id.
+    pub request: String,
+    /// The id of the trade-in token that the session was given for.
+    pub token: String,
 }
 
 /// What a session keeps of the outside identity that it was issued to.

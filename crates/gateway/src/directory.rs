@@ -1,7 +1,7 @@
 //! What the gateway asks of the service that knows principals. IAM answers; the gateway, STS and
 //! every later service ask through this trait alone.
 
-use crate::caller::Identity;
+use crate::caller::{Delegation, Identity, Session};
 use ringfence_keyring::SecretString;
 use ringfence_policy::{AccountId, Document};
 use ringfence_wire::{ServiceError, Timestamp};
@@ -101,6 +101,33 @@ pub struct SamlProvider {
     pub private_keys: Vec<Arc<SecretString>>,
 }
 
+/// A delegation as STS needs it: whose session its token is good for.
+#[derive(Debug, Clone)]
+pub struct Delegated {
+    /// The principal that accepted the request.
+    pub identity: Identity,
+    /// The session that it accepted the request with, where it was one: its policies, tags and
+    /// source identity bind the delegate too.
+    pub accepted_in: Option<Session>,
+    /// When the delegation ends, in seconds since 1970.
+    pub expires: i64,
+    /// The delegation.
+    pub delegation: Delegation,
+    /// The share of the largest permission policy that it has, in percent.
+    pub packed_policy_size: i32,
+}
+
+/// What a trade-in token is good for.
+#[derive(Debug, Clone)]
+pub enum TradeIn {
+    /// Nothing: it was not made here, or not for this account.
+    Unknown,
+    /// Nothing any more: its time is over, or the delegation was withdrawn.
+    Expired,
+    /// A session.
+    Good(Box<Delegated>),
+}
+
 /// An MFA device as STS needs it: STS asks whether a code is right, and learns nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MfaCheck {
@@ -151,6 +178,19 @@ pub trait Directory: Send + Sync + 'static {
     /// The account's SAML provider of a name.
     fn saml_provider(&self, account: AccountId, name: &str) -> Option<SamlProvider> {
         let _ = (account, name);
+        None
+    }
+
+    /// What a trade-in token is good for in the hands of an account.
+    fn trade_in(&self, account: AccountId, token: &str, now: Timestamp) -> TradeIn {
+        let _ = (account, token, now);
+        TradeIn::Unknown
+    }
+
+    /// What a delegation permits; `None` when it was withdrawn, or when its owner or whoever accepted
+    /// it no longer exists.
+    fn delegation(&self, delegation: &Delegation) -> Option<Arc<Document>> {
+        let _ = delegation;
         None
     }
 

@@ -160,6 +160,12 @@ impl Event {
         }
         if let Some(session) = &caller.session {
             who.object("sessionContext", |context| session_context(session, context));
+            // https://docs.aws.amazon.com/IAM/latest/UserGuide/temporary-delegation-cloudtrail.html
+            if let Some(delegation) = &session.delegation {
+                who.object("invokedByDelegate", |delegate| {
+                    delegate.text("accountId", &delegation.requestor.to_string());
+                });
+            }
         }
     }
 
@@ -421,6 +427,7 @@ mod tests {
             mfa: None,
             chained: false,
             federation: None,
+            delegation: None,
         };
         let mut event = event();
         event.caller = Some(Caller {

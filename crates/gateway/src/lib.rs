@@ -27,6 +27,7 @@ mod idle;
 pub mod ids;
 pub mod ledger;
 mod metrics;
+pub mod notify;
 mod operator;
 pub mod pages;
 pub mod pass_role;
@@ -41,13 +42,14 @@ pub use audit::{Audit, SyncRule};
 pub use authorization_message::AuthorizationMessages;
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{
-    Caller, Federated, FederatedKind, Federation, Identity, Session, SessionPolicies,
+    Caller, Delegation, Federated, FederatedKind, Federation, Identity, Session, SessionPolicies,
 };
 pub use dev::{Dev, OpenAccounts};
 pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
 pub use gateway::{Gateway, World};
 pub use ledger::{Area, Batch, Ledger, Ledgers, State};
 pub use pass_role::{NotPassed, PassRole, Passed, Passing};
+pub use notify::Notify;
 pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;

@@ -23,6 +23,7 @@ pub enum Credentials {
 pub enum Operation {
     AssumeRole,
     GetAccessKeyInfo,
+    GetDelegatedAccessToken,
     GetFederationToken,
     GetSessionToken,
 }
@@ -32,6 +33,7 @@ impl Operation {
         match self {
             Self::AssumeRole => "AssumeRole",
             Self::GetAccessKeyInfo => "GetAccessKeyInfo",
+            Self::GetDelegatedAccessToken => "GetDelegatedAccessToken",
             Self::GetFederationToken => "GetFederationToken",
             Self::GetSessionToken => "GetSessionToken",
         }
@@ -41,7 +43,10 @@ impl Operation {
     const fn takes(self, credentials: Credentials) -> bool {
         use Credentials::{LongTerm, RoleSession, UserSession};
         match self {
-            Self::AssumeRole => matches!(credentials, LongTerm | UserSession | RoleSession),
+            // The comparison does not have `GetDelegatedAccessToken`: it is taken as `AssumeRole` is.
+            Self::AssumeRole | Self::GetDelegatedAccessToken => {
+                matches!(credentials, LongTerm | UserSession | RoleSession)
+            }
             Self::GetAccessKeyInfo => matches!(credentials, LongTerm | RoleSession),
             Self::GetFederationToken | Self::GetSessionToken => matches!(credentials, LongTerm),
         }

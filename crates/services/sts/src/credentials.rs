@@ -2,7 +2,7 @@
 
 use crate::errors::no_randomness;
 use ringfence_gateway::ids::{self, IdKind};
-use ringfence_gateway::{Federation, Identity, Session, SessionPolicies, Shared};
+use ringfence_gateway::{Delegation, Federation, Identity, Session, SessionPolicies, Shared};
 use ringfence_model_sts::types::{Credentials, PackedPolicyTooLargeException};
 use ringfence_policy::AccountId;
 use ringfence_wire::{ServiceError, Timestamp};
@@ -34,6 +34,8 @@ pub struct Draft {
     pub chained: bool,
     /// The outside identity that it is issued to.
     pub federation: Option<Federation>,
+    /// The delegation under which another account is to use it.
+    pub delegation: Option<Delegation>,
 }
 
 impl Draft {
@@ -50,6 +52,7 @@ impl Draft {
             mfa: None,
             chained: false,
             federation: None,
+            delegation: None,
         }
     }
 
@@ -67,6 +70,7 @@ impl Draft {
             mfa: self.mfa,
             chained: self.chained,
             federation: self.federation,
+            delegation: self.delegation,
         }
     }
 }

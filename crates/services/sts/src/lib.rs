@@ -11,6 +11,8 @@
 //!  GetSessionToken    user, root            the caller itself          nothing more
 //!  GetFederationToken user, root            a name under its issuer    session policies, always
 //!  AssumeRoleWith…    a provider's token    the role                   session policies passed
+//!  GetDelegated…      the account that      whoever accepted the       the request's permissions,
+//!    AccessToken      asked for it          delegation request         at each call
 //! ```
 //!
 //! A call's facts pass through pure functions before anything is decided: `session_tags`,
@@ -28,6 +30,7 @@ mod assume_role;
 mod authorization_message;
 mod callers;
 mod credentials;
+mod delegated;
 mod durations;
 mod errors;
 mod federated;
@@ -71,7 +74,7 @@ impl Sts {
         Self { issuers }
     }
 
-    /// Its operations. Federation by delegation and `AssumeRoot` are not built.
+    /// Its operations. `AssumeRoot` is not built.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
             .on::<ops::AssumeRole, _>(assume_role::assume_role)
@@ -82,6 +85,7 @@ impl Sts {
             )
             .on::<ops::GetAccessKeyInfo, _>(identity::get_access_key_info)
             .on::<ops::GetCallerIdentity, _>(identity::get_caller_identity)
+            .on::<ops::GetDelegatedAccessToken, _>(delegated::get_delegated_access_token)
             .on::<ops::GetFederationToken, _>(federation_token::get_federation_token)
             .on::<ops::GetSessionToken, _>(session_token::get_session_token)
             .finish()

@@ -63,6 +63,7 @@ pub fn session(identity: Identity) -> Session {
         mfa: None,
         chained: false,
         federation: None,
+        delegation: None,
     }
 }
 
