@@ -8,7 +8,7 @@ use crate::records::{KeyId, OidcProvider, Permissions, Role, SamlProvider, User}
 use crate::saml_metadata::Metadata;
 use crate::state::Account;
 use crate::trust::Accounts;
-use ringfence_gateway::caller::Identity;
+use ringfence_gateway::caller::{Delegation, Identity};
 use ringfence_gateway::directory::{self as facts, AccessKey, MfaCheck, RoleFacts, Use};
 use ringfence_gateway::ids::account_of;
 use ringfence_gateway::{Attached, Authority, Directory};
@@ -186,6 +186,14 @@ impl Directory for Iam {
             encrypted: provider.encrypted,
             private_keys: keys.collect(),
         })
+    }
+
+    fn trade_in(&self, account: AccountId, token: &str, now: Timestamp) -> facts::TradeIn {
+        self.traded_in(account, token, now)
+    }
+
+    fn delegation(&self, delegation: &Delegation) -> Option<Arc<Document>> {
+        self.permitted(delegation)
     }
 
     fn account_exists(&self, account: AccountId) -> bool {

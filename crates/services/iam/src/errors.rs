@@ -595,6 +595,54 @@ pub(crate) fn report_failed() -> ServiceError {
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 pub(crate) fn too_many_jobs() -> ServiceError {
     ServiceError::new("Throttling", 400, "Rate exceeded")
+/// `NoSuchEntity` for a delegation request. No words of AWS's are known.
+pub(crate) fn no_such_delegation(id: &str) -> ServiceError {
+    missing(format!("The delegation request with id {id} cannot be found."))
+}
+
+/// `EntityAlreadyExists` for the workflow of another delegation request. No words of AWS's are known.
+pub(crate) fn workflow_exists(id: &str) -> ServiceError {
+    exists(format!("A delegation request with requestor workflow id {id} already exists."))
+}
+
+/// `InvalidInput` for a delegation request whose state does not let a step be taken. No words of
+/// AWS's are known.
+pub(crate) fn delegation_state(id: &str, state: &str) -> ServiceError {
+    invalid_input(format!("The delegation request {id} is in state {state}."))
+}
+
+/// `AccessDenied` for a session that was lent and would lend on.
+pub(crate) fn lent_credentials() -> ServiceError {
+    ServiceError::access_denied("Delegated credentials cannot manage delegation requests.")
+}
+
+/// `AccessDenied` for a root user and a delegation of more than four hours.
+pub(crate) fn too_long_for_root() -> ServiceError {
+    ServiceError::access_denied(
+        "Root users can only accept delegation requests with a duration of 4 hours or less.",
+    )
+}
+
+/// `AccessDenied` for a token that the owner alone may send.
+pub(crate) fn only_owner_sends() -> ServiceError {
+    ServiceError::access_denied(
+        "The token of this delegation request can be sent by its owner only.",
+    )
+}
+
+/// `ServiceFailure` for a topic that reaches nobody.
+pub(crate) fn no_channel(topic: &str) -> ServiceError {
+    types::ServiceFailureException::error(format!(
+        "The delegation token was not sent: this server delivers nothing to {topic}. See the \
+         option --notify of `ringfence serve`."
+    ))
+}
+
+/// `ServiceFailure` for a topic whose endpoint did not take the token. The cause goes to the log.
+pub(crate) fn not_handed_over(topic: &str) -> ServiceError {
+    types::ServiceFailureException::error(format!(
+        "The delegation token was not sent: the endpoint of {topic} did not take it."
+    ))
 }
 
 /// The system had no random bytes, or another failure of this side. The cause goes to the log.

@@ -39,6 +39,7 @@ mod aws_managed;
 mod background;
 mod boundaries;
 mod credential_report;
+mod delegation;
 mod directory;
 mod documents;
 mod entity;
@@ -97,6 +98,7 @@ use crate::passwords::Hashing;
 use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
 use crate::state::Account;
 use ringfence_gateway::clock::Clock;
+use ringfence_gateway::notify::{NoTopics, Notify};
 use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
@@ -123,6 +125,9 @@ pub struct Iam {
     service_passwords: Blinder,
     servers: OnceLock<Arc<dyn CertificateServers>>,
     deletions: Arc<linked_roles::deletion::Deletions>,
+    trade_in_tokens: Domain,
+    owned: delegation::owned::Owned,
+    notify: OnceLock<Arc<dyn Notify>>,
 }
 
 /// An access key of a root user.
@@ -151,6 +156,7 @@ impl Iam {
         let ledgers = Ledgers::load(store)?;
         Ok(Arc::new(Self {
             aliases: Aliases::of(&ledgers),
+            owned: delegation::owned::Owned::of(&ledgers),
             hashing: Hashing::default(),
             ledgers,
             clock,
@@ -165,7 +171,19 @@ impl Iam {
             service_passwords: keyring.blinder("iam-service-password"),
             servers: OnceLock::new(),
             deletions: Arc::default(),
+            trade_in_tokens: keyring.domain("iam-trade-in-token"),
+            notify: OnceLock::new(),
         }))
+    }
+
+    /// Says who delivers messages to topics. Without, no topic reaches anybody. It is said once; what
+    /// is said again counts for nothing.
+    pub fn notify_by(&self, notify: Arc<dyn Notify>) {
+        let _ = self.notify.set(notify);
+    }
+
+    pub(crate) fn notify(&self) -> &dyn Notify {
+        self.notify.get().map_or(&NoTopics, |notify| &**notify)
     }
 
     /// Makes an account and its root user's first access key.
@@ -316,6 +334,18 @@ impl Iam {
             .on::<ops::AttachRolePolicy, _>(attachments::attach_role_policy)
             .on::<ops::DetachRolePolicy, _>(attachments::detach_role_policy)
             .on::<ops::ListAttachedRolePolicies, _>(attachments::list_attached_role_policies)
+            // Delegation requests.
+            .on::<ops::CreateDelegationRequest, _>(delegation::requests::create_delegation_request)
+            .on::<ops::GetDelegationRequest, _>(delegation::requests::get_delegation_request)
+            .on::<ops::ListDelegationRequests, _>(delegation::requests::list_delegation_requests)
+            .on::<ops::AssociateDelegationRequest, _>(
+                delegation::requests::associate_delegation_request,
+            )
+            .on::<ops::UpdateDelegationRequest, _>(delegation::requests::update_delegation_request)
+            .on::<ops::AcceptDelegationRequest, _>(delegation::requests::accept_delegation_request)
+            .on::<ops::RejectDelegationRequest, _>(delegation::requests::reject_delegation_request)
+            .on::<ops::SendDelegationToken, _>(delegation::tokens::send_delegation_token)
+            .on::<ops::GetHumanReadableSummary, _>(delegation::summary::get_human_readable_summary)
             // Boundaries.
             .on::<ops::PutUserPermissionsBoundary, _>(boundaries::put_user_permissions_boundary)
             .on::<ops::DeleteUserPermissionsBoundary, _>(

@@ -50,6 +50,8 @@ pub struct Quotas {
     pub saml_providers: usize,
     /// Client ids of one OpenID Connect provider.
     pub client_ids: usize,
+    /// Delegation requests of an account that have not expired. AWS names no number.
+    pub delegation_requests: usize,
 }
 
 impl Default for Quotas {
@@ -78,6 +80,7 @@ impl Default for Quotas {
             oidc_providers: 100,
             saml_providers: 100,
             client_ids: 100,
+            delegation_requests: 1000,
         }
     }
 }
@@ -110,6 +113,7 @@ impl Quotas {
             "oidc-providers" => &mut self.oidc_providers,
             "saml-providers" => &mut self.saml_providers,
             "client-ids" => &mut self.client_ids,
+            "delegation-requests" => &mut self.delegation_requests,
             _ => return false,
         };
         *quota = value;

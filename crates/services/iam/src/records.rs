@@ -1,5 +1,6 @@
 //! What is stored: accounts and their settings, users, groups, roles, managed policies, instance profiles, last uses.
 
+use crate::delegation::records::DelegationRequest;
 use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
@@ -550,6 +551,7 @@ pub(crate) enum Record {
     OidcProvider(Arc<OidcProvider>),
     SamlProvider(Arc<SamlProvider>),
     RoleDeletion(Arc<RoleDeletion>),
+    DelegationRequest(Arc<DelegationRequest>),
 }
 
 macro_rules! entity {

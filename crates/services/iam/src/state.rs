@@ -12,12 +12,15 @@
 //! | `iam/used/ID` | the last use of an access key or role |
 //! | `iam/role-deletion/UUID` | a task that deletes a service-linked role |
 //! | `iam/server-certificate/NAME` | a server certificate, its name in lower case |
+//! | `iam/delegation-request/ID` | a delegation request that the account made |
 //!
 //! Access keys, group membership, inline policies and attachments lie in their user, group or
 //! role, so that what a request changes is one record. Membership is by the group's unique id and
 //! attachment by the policy's ARN, so that neither follows a rename. The indexes below are derived
 //! when a record comes in, and never stored.
 
+use crate::delegation;
+use crate::delegation::records::DelegationRequest;
 use crate::documents::IdentityPolicy;
 use crate::entity::Entity;
 use crate::key_records::ServerCertificate;
@@ -79,6 +82,10 @@ pub(crate) struct Account {
     pub(crate) saml_providers: Names<SamlProvider>,
     /// By their UUIDs.
     pub(crate) role_deletions: OrdMap<Arc<str>, Arc<RoleDeletion>>,
+    /// By id.
+    pub(crate) delegation_requests: Names<DelegationRequest>,
+    /// The ids of delegation requests whose topics have not heard all.
+    pub(crate) noticing: OrdSet<Arc<str>>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
@@ -374,6 +381,7 @@ impl State for Account {
             Record::OidcProvider(one) => store_key(OidcProvider::KIND, &one.url),
             Record::SamlProvider(one) => store_key(SamlProvider::KIND, &folded(&one.name)),
             Record::RoleDeletion(task) => store_key(RoleDeletion::KIND, &task.id),
+            Record::DelegationRequest(one) => store_key(delegation::KIND, &one.id),
         }
     }
 
@@ -440,6 +448,13 @@ impl State for Account {
             }
             Record::RoleDeletion(task) => {
                 self.role_deletions.insert(task.id.clone(), task);
+            Record::DelegationRequest(one) => {
+                if one.notices.is_empty() {
+                    self.noticing.remove(&one.id);
+                } else {
+                    self.noticing.insert(one.id.clone());
+                }
+                self.delegation_requests.insert(one.id.clone(), one);
             }
         }
     }
@@ -479,6 +494,10 @@ impl State for Account {
             OidcProvider::KIND => drop(self.oidc_providers.remove(name)),
             SamlProvider::KIND => drop(self.saml_providers.remove(name)),
             RoleDeletion::KIND => drop(self.role_deletions.remove(name)),
+            delegation::KIND => {
+                self.noticing.remove(name);
+                self.delegation_requests.remove(name);
+            }
             _ => {}
         }
     }
@@ -491,8 +510,8 @@ mod tests {
     use crate::mfa::Enabled;
     use crate::records::{Held, Proofs};
     use crate::testing::{
-        ID, group, holding, key, login, mfa_device, oidc_provider, policy, proofs, role,
-        saml_provider, server_certificate, settings, unique, user,
+        ID, delegation_request, group, holding, key, login, mfa_device, oidc_provider, policy,
+        proofs, role, saml_provider, server_certificate, settings, unique, user,
     };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
@@ -686,6 +705,7 @@ mod tests {
                 stage: Stage::Failed { at: 2, reason: "r".into(), usage: Vec::new() },
                 ..RoleDeletion::new("id".into(), "s", &role("r", "/", "AROA1"), 1)
             })),
+            Record::DelegationRequest(Arc::new(delegation_request("0-0-0-0-123456789012", ID))),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();
             let read: Record = rmp_serde::from_slice(&bytes).unwrap();

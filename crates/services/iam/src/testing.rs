@@ -1,5 +1,6 @@
 //! Accounts and what is in them, for this crate's tests.
 
+use crate::delegation::records::{DelegationRequest, Notice, Parameter, Sent, Stage};
 use crate::documents::IdentityPolicy;
 use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::mfa::Device;
@@ -25,6 +26,36 @@ use std::sync::Arc;
 
 pub const ID: AccountId = AccountId::new(123_456_789_012).unwrap();
 pub const OTHER: AccountId = AccountId::new(999_999_999_999).unwrap();
+
+/// A request of this account for an hour, that nobody owns.
+pub fn delegation_request(id: &str, requestor: AccountId) -> DelegationRequest {
+    DelegationRequest {
+        id: id.into(),
+        requestor,
+        requestor_name: "Partner".into(),
+        workflow: "workflow".into(),
+        created: 1_700_000_000,
+        updated: 1_700_000_000,
+        state: Stage::Unassigned,
+        since: 1_700_000_000,
+        owner_account: None,
+        owner: None,
+        approver: None,
+        description: "d".into(),
+        message: None,
+        template: "arn:aws:iam::123456789012:policy/t".into(),
+        parameters: vec![Parameter { name: "Names".into(), values: vec!["a".into()], list: true }],
+        policy: allowing("s3:GetObject"),
+        channel: "arn:aws:sns:us-east-1:123456789012:t".into(),
+        redirect: None,
+        duration: 3600,
+        only_send_by_owner: false,
+        notes: None,
+        rejection: None,
+        token: Some(Sent { id: "t".into(), at: 1 }),
+        notices: vec![Notice { id: "n".into(), state: Stage::Unassigned, at: 1 }],
+    }
+}
 
 pub fn store() -> Arc<Store> {
     Arc::new(Store::open(Model::default(), Unsealed).unwrap())
