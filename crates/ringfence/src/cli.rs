@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::notify::Endpoint;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringfence_gateway::SyncRule;
 use ringfence_policy::AccountId;
@@ -81,6 +82,11 @@ pub struct Serve {
     /// again when it changes, and never ask the issuer: https://issuer.example.com=FILE.json
     #[arg(long, value_name = "ISSUER=FILE", value_parser = keys_by_hand)]
     pub oidc_keys: Vec<KeysByHand>,
+
+    /// Deliver the messages of an SNS topic to an endpoint, by HTTPS, or by HTTP on this machine:
+    /// arn:aws:sns:us-east-1:123456789012:topic=https://example.com/hook
+    #[arg(long, value_name = "TOPIC=URL", value_parser = Endpoint::parse)]
+    pub notify: Vec<Endpoint>,
 
     /// Serving threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

@@ -7,6 +7,7 @@ mod exports;
 mod house;
 mod logs;
 mod mfa;
+mod notify;
 mod policy;
 mod process;
 mod serve;

@@ -3,6 +3,7 @@
 use crate::cli::{self, Place};
 use crate::exports::Exports;
 use crate::house::{House, Seal, draw_account};
+use crate::notify::Topics;
 use crate::process;
 use crate::world::{self, Named};
 use anyhow::{Context as _, anyhow, bail};
@@ -41,7 +42,8 @@ pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
     let listener =
         listen(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let start = Start { options, listener, runtime, issuers: Arc::new(issuers) };
+    let topics = Topics::of(&options.notify).map_err(|why| anyhow!(why).context("--notify"))?;
+    let start = Start { options, listener, runtime, issuers: Arc::new(issuers), topics };
     if options.dev { start.relaxed(quotas) } else { start.durable(quotas) }
 }
 
@@ -51,6 +53,7 @@ struct Start<'o> {
     listener: TcpListener,
     runtime: Runtime,
     issuers: Arc<Issuers>,
+    topics: Topics,
 }
 
 impl Start<'_> {
@@ -59,6 +62,7 @@ impl Start<'_> {
         let house = House::open_or_make(&self.options.place)?;
         let clock = Arc::new(SystemClock);
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas)?;
+        self.topics.serve(&iam)?;
         let (management, first) = self.management(&house, &iam)?;
         let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
             .with_context(|| format!("{}", house.audit_dir().display()))?;
@@ -109,9 +113,10 @@ impl Start<'_> {
         }
         let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
         let clock = Arc::new(MovedClock::default());
-        let (its, issuers) = (clock.clone(), self.issuers.clone());
+        let (its, issuers, topics) = (clock.clone(), self.issuers.clone(), self.topics.clone());
         let make = move || {
-            new_world(account, its.clone(), quotas, issuers.clone()).map_err(|e| format!("{e:#}"))
+            new_world(account, its.clone(), quotas, issuers.clone(), &topics)
+                .map_err(|e| format!("{e:#}"))
         };
         let world = make().map_err(|error| anyhow!(error))?;
         let dev = Dev { account, clock, make: Box::new(make) };
@@ -207,10 +212,12 @@ fn new_world(
     clock: Arc<MovedClock>,
     quotas: Quotas,
     issuers: Arc<Issuers>,
+    topics: &Topics,
 ) -> anyhow::Result<World> {
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
     let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
+    topics.serve(&iam)?;
     let world = world::world(&iam, &keyring, clock, issuers, Trail::in_memory());
     Ok(world.relaxed(account, Arc::new(Named(iam))))
 }

@@ -92,6 +92,7 @@ impl Iam {
             return TradeIn::Expired;
         }
         let lent = self.lent(by, &contents.request, &contents.id);
+        let lent = lent.filter(|request| !request.is_expired(now.seconds));
         let Some(request) = lent else { return TradeIn::Expired };
         let Some(approver) = &request.approver else { return TradeIn::Expired };
         let share = size(request.policy.text()) * 100 / self.quotas.policy_size.max(1);
@@ -168,4 +169,101 @@ fn message(request: &DelegationRequest, token: &str, now: Timestamp, expires: i6
     message["ExpiresAt"] =
         Timestamp::from_seconds(expires).format(TimestampFormat::DateTime).into();
     message.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delegation::records::{Approver, Stage};
+    use crate::records::Record;
+    use crate::testing::{ID, OTHER, delegation_request, iam_over, store};
+    use ringfence_gateway::Directory as _;
+
+    const REQUEST: &str = "0-0-0-0-123456789012";
+    const MADE: i64 = 1_700_000_000;
+
+    /// An account's request that another's root user accepted, and its token.
+    async fn finalized() -> (Arc<Iam>, DelegationRequest, String) {
+        let iam = iam_over(&store());
+        iam.create_account(ID, "partner").await.unwrap();
+        iam.create_account(OTHER, "owner").await.unwrap();
+        let root = Identity::Root { account: OTHER };
+        let request = DelegationRequest {
+            state: Stage::Finalized,
+            owner: Some(root.clone()),
+            owner_account: Some(OTHER),
+            approver: Some(Approver { identity: root, session: None }),
+            token: Some(Sent { id: "t".into(), at: MADE }),
+            ..delegation_request(REQUEST, ID)
+        };
+        keep(&iam, &request).await;
+        let contents = Contents { request: REQUEST.into(), id: "t".into(), expires: MADE + 3600 };
+        let token = iam.seal_trade_in(ID, &contents).unwrap();
+        (iam, request, token)
+    }
+
+    async fn keep(iam: &Arc<Iam>, request: &DelegationRequest) {
+        let record = Record::DelegationRequest(Arc::new(request.clone()));
+        let put = |_: &_, batch: &mut ringfence_gateway::Batch<_>| {
+            batch.put(record.clone());
+            Ok(())
+        };
+        iam.ledger(ID).unwrap().write_unasked(put).await.unwrap();
+    }
+
+    fn traded(iam: &Iam, by: AccountId, token: &str, at: i64) -> &'static str {
+        match iam.trade_in(by, token, Timestamp::from_seconds(at)) {
+            TradeIn::Unknown => "unknown",
+            TradeIn::Expired => "expired",
+            TradeIn::Good(_) => "good",
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_good_for_its_account_until_it_ends() {
+        let (iam, _, token) = finalized().await;
+        for (by, at, expected) in [
+            (ID, MADE, "good"),
+            (ID, MADE + 3599, "good"),
+            (ID, MADE + 3600, "expired"),
+            (OTHER, MADE, "unknown"),
+        ] {
+            assert_eq!(traded(&iam, by, &token, at), expected, "{by} {at}");
+        }
+        assert_eq!(traded(&iam, ID, "nonsense", MADE), "unknown");
+        let TradeIn::Good(good) = iam.trade_in(ID, &token, Timestamp::from_seconds(MADE)) else {
+            panic!("the token is good");
+        };
+        assert_eq!(good.identity, Identity::Root { account: OTHER });
+        assert_eq!(good.expires, MADE + 3600);
+        assert!(iam.delegation(&good.delegation).is_some());
+        let other = Delegation { token: "u".into(), ..good.delegation.clone() };
+        assert!(iam.delegation(&other).is_none());
+        let other = Delegation { requestor: OTHER, ..good.delegation };
+        assert!(iam.delegation(&other).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_token_is_good_for_nothing() {
+        let (iam, request, token) = finalized().await;
+        let gone = Identity::User {
+            account: OTHER,
+            name: "gone".into(),
+            path: "/".into(),
+            id: "AIDA1".into(),
+        };
+        let approver = Approver { identity: gone.clone(), session: None };
+        for withdrawn in [
+            DelegationRequest { token: None, ..request.clone() },
+            DelegationRequest { state: Stage::Rejected, ..request.clone() },
+            DelegationRequest { owner: Some(gone), ..request.clone() },
+            DelegationRequest { approver: Some(approver), ..request.clone() },
+            DelegationRequest { since: 0, ..request.clone() },
+        ] {
+            keep(&iam, &withdrawn).await;
+            assert_eq!(traded(&iam, ID, &token, MADE), "expired", "{withdrawn:?}");
+        }
+        keep(&iam, &request).await;
+        assert_eq!(traded(&iam, ID, &token, MADE), "good");
+    }
 }
