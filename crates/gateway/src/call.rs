@@ -33,6 +33,7 @@ use crate::directory::{Attached, Authority, Directory, Tags};
 use crate::session::Tokens;
 use crate::trail::Trail;
 use ringfence_keyring::random::Random;
+use ringfence_policy::document::Version;
 use ringfence_policy::{
     AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Principal, Request,
     ResourcePolicy, decide, denial, message as words,
@@ -346,7 +347,8 @@ impl CallFacts {
         };
         let nothing = Authority::default();
         let authority = if proved.is_some() { &nothing } else { &self.authority };
-        let policies = PolicySet {
+        let lent = self.lent();
+        let mut policies = PolicySet {
             identity: authority.policies.iter().map(|policy| &*policy.document).collect(),
             boundary: authority.boundary.as_ref().map(|policy| &*policy.document),
             session: match &session {
@@ -372,11 +374,16 @@ impl CallFacts {
             context: &context,
         };
         let mut decision = decide(&request, &policies);
-        if decision.is_allowed() {
-            decision = self.within_delegation(&request).unwrap_or(decision);
+        let mut by_delegation = false;
+        if decision.is_allowed()
+            && let Some(permitted) = &lent
+            && let Some(denied) = denied_to_delegate(&request, permitted)
+        {
+            (decision, by_delegation) = (denied, true);
+            policies.session = Some(vec![permitted]);
         }
         let policy = match decision {
-            Decision::ExplicitDeny(_) => denial(&request, &policies)
+            Decision::ExplicitDeny(_) if !by_delegation => denial(&request, &policies)
                 .and_then(|denial| self.policy_of(&denial, session.as_deref())),
             _ => None,
         };
@@ -412,26 +419,12 @@ impl CallFacts {
         Err(error)
     }
 
-    /// What the delegation under which the session is used says of a request that its principal may
-    /// make; `None` where there is no delegation. It is asked by itself: a resource's own policy that
-    /// names the principal means the principal, and not its delegate.
-    fn within_delegation(&self, request: &Request<'_>) -> Option<Decision> {
+    /// What the delegation permits under which the session is used: nothing, where it was withdrawn.
+    /// `None` where there is no delegation.
+    fn lent(&self) -> Option<Arc<Document>> {
         let delegation = self.caller.session.as_ref()?.delegation.as_ref()?;
-        let own = request.principal.account()?;
-        let Some(permitted) = self.shared.directory.delegation(delegation) else {
-            return Some(Decision::ImplicitDeny(Layer::Session));
-        };
-        let policies = PolicySet {
-            identity: vec![&permitted],
-            session: Some(vec![&permitted]),
-            ..PolicySet::default()
-        };
-        let decided = decide(&Request { resource_account: own, ..*request }, &policies);
-        Some(match decided {
-            Decision::Allow => Decision::Allow,
-            Decision::ExplicitDeny(_) => Decision::ExplicitDeny(Layer::Session),
-            Decision::ImplicitDeny(_) => Decision::ImplicitDeny(Layer::Session),
-        })
+        let nothing = || Arc::new(Document::new(Version::V2012, None, Vec::new()));
+        Some(self.shared.directory.delegation(delegation).unwrap_or_else(nothing))
     }
 
     /// The documents of the policies that limit the session; `None` where none do.
@@ -483,6 +476,24 @@ impl CallFacts {
 fn own_keys(keys: &Context) -> Vec<(String, Vec<String>)> {
     let own = keys.iter().filter(|(key, _)| !key.starts_with("aws:") && !key.contains('/'));
     own.map(|(key, values)| (key.to_owned(), values.as_slice().to_vec())).collect()
+}
+
+/// How a delegation's permissions deny a request that the delegated principal itself may make; `None`
+/// where they allow it. They are asked by themselves: a resource's own policy that names the principal
+/// means the principal, and not its delegate.
+fn denied_to_delegate(request: &Request<'_>, permitted: &Document) -> Option<Decision> {
+    // An identity that a token proved is not the one that signed, nor its delegate.
+    let own = request.principal.account()?;
+    let policies = PolicySet {
+        identity: vec![permitted],
+        session: Some(vec![permitted]),
+        ..PolicySet::default()
+    };
+    match decide(&Request { resource_account: own, ..*request }, &policies) {
+        Decision::Allow => None,
+        Decision::ExplicitDeny(_) => Some(Decision::ExplicitDeny(Layer::Session)),
+        Decision::ImplicitDeny(_) => Some(Decision::ImplicitDeny(Layer::Session)),
+    }
 }
 
 /// The erased result of a handler.

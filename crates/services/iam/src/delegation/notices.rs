@@ -35,7 +35,7 @@ impl Iam {
     /// the others are tried again at the next call.
     pub async fn deliver_notices(&self) -> bool {
         let mut silent = HashSet::new();
-        for id in self.ledgers.accounts() {
+        for id in self.ledgers.areas() {
             let Some(ledger) = self.ledgers.get(id) else { continue };
             let waiting: Vec<Arc<str>> = ledger.for_deciding().noticing.iter().cloned().collect();
             for request in waiting {

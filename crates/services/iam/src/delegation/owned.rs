@@ -19,7 +19,7 @@ impl Owned {
     /// Those of accounts that were loaded.
     pub fn of(ledgers: &Ledgers<Account>) -> Self {
         let owned = Self::default();
-        for ledger in ledgers.accounts().into_iter().filter_map(|id| ledgers.get(id)) {
+        for ledger in ledgers.areas().into_iter().filter_map(|id| ledgers.get(id)) {
             for (id, request) in &ledger.for_deciding().delegation_requests {
                 if let (Some(account), Some(_)) = (request.owner_account, &request.owner) {
                     owned.note(account, id);
