@@ -595,6 +595,8 @@ pub(crate) fn report_failed() -> ServiceError {
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 pub(crate) fn too_many_jobs() -> ServiceError {
     ServiceError::new("Throttling", 400, "Rate exceeded")
+}
+
 /// `NoSuchEntity` for a delegation request. No words of AWS's are known.
 pub(crate) fn no_such_delegation(id: &str) -> ServiceError {
     missing(format!("The delegation request with id {id} cannot be found."))

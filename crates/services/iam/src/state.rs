@@ -448,6 +448,7 @@ impl State for Account {
             }
             Record::RoleDeletion(task) => {
                 self.role_deletions.insert(task.id.clone(), task);
+            }
             Record::DelegationRequest(one) => {
                 if one.notices.is_empty() {
                     self.noticing.remove(&one.id);
