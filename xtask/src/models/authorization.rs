@@ -25,6 +25,14 @@ fn exception(prefix: &str, operation: &str) -> Option<Exception> {
         ("sts", "GetSessionToken") => NotNeeded,
         // https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html
         ("kms", "ReEncrypt") => Actions(&["kms:ReEncryptFrom", "kms:ReEncryptTo"]),
+        // The console's registration of a security key asks for it twice, told apart by
+        // iam:RegisterSecurityKey.
+        // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
+        ("iam", "BeginSecurityKeyRegistration" | "FinishSecurityKeyRegistration") => {
+            Actions(&["iam:EnableMFADevice"])
+        }
+        // As GetSessionToken.
+        ("iam", "BeginSecurityKeySession" | "FinishSecurityKeySession") => NotNeeded,
         // Newer than the reference; the action has the operation's name.
         ("iam", "AcquireRole") => Actions(&["iam:AcquireRole"]),
         ("iam", "UpdateDelegationRequest") => Actions(&["iam:UpdateDelegationRequest"]),

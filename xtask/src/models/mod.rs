@@ -1,6 +1,7 @@
 //! `cargo xtask models`: from botocore's `service-2.json` to a crate of types and tables a service.
 //!
-//! 1. [`sources`](crate::sources) brings the pinned packages into the ignored `.cache` folder;
+//! 1. [`sources`](crate::sources) brings the pinned packages into the ignored `.cache` folder; the models
+//!    of our own operations stand in `xtask/models`, in botocore's form;
 //! 2. a merge patch in `xtask/patches/SERVICE.json` mends what the published model has wrong;
 //! 3. [`names`] turns AWS's names into Rust's, [`pattern`] its patterns into `regex`'s;
 //! 4. [`emit`] writes the crate.
@@ -38,7 +39,7 @@ pub struct Options {
 }
 
 /// The services whose crates are committed.
-const COMMITTED: [&str; 3] = ["iam", "kms", "sts"];
+const COMMITTED: [&str; 4] = ["iam", "kms", "ringfence", "sts"];
 
 /// What the models do not say of a service.
 pub struct Facts {
@@ -50,10 +51,18 @@ pub struct Facts {
     pub validation_code: &'static str,
     /// One region serves all.
     pub global: bool,
+    /// Its model is written by hand, in `xtask/models`.
+    pub own: bool,
 }
 
 const fn facts(folder: &'static str) -> Facts {
-    Facts { folder, action_prefix: folder, validation_code: "ValidationException", global: false }
+    Facts {
+        folder,
+        action_prefix: folder,
+        validation_code: "ValidationException",
+        global: false,
+        own: false,
+    }
 }
 
 /// A row a service, where it differs from the rule.
@@ -62,6 +71,8 @@ fn facts_of(folder: &str) -> Result<Facts> {
     let row = match folder {
         "iam" => Facts { validation_code: VALIDATION_ERROR, global: true, ..facts("iam") },
         "sts" => Facts { validation_code: VALIDATION_ERROR, ..facts("sts") },
+        // Our own operations, which ask for IAM's actions.
+        "ringfence" => Facts { action_prefix: "iam", own: true, ..facts("ringfence") },
         "kms" => facts("kms"),
         "ec2" => Facts { validation_code: "InvalidParameterValue", ..facts("ec2") },
         "s3" => Facts { validation_code: "InvalidArgument", ..facts("s3") },
@@ -82,6 +93,9 @@ pub fn run(options: &Options) -> Result<()> {
     let mut stale = Vec::new();
     for service in &options.services {
         let facts = facts_of(service)?;
+        if facts.own != sources.is_own(service) {
+            bail!("`{service}` is written by hand or botocore's: its row and xtask/models differ");
+        }
         let mut model = sources.model(service)?;
         patch_from(&root.join("xtask/patches").join(format!("{service}.json")), &mut model)?;
         let paginators = sources.paginators(service)?;
