@@ -139,6 +139,26 @@ pub enum MfaCheck {
     WrongCode,
 }
 
+/// A sign-in by a security key, begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChallenge {
+    /// What its end must name.
+    pub ceremony: String,
+    /// `PublicKeyCredentialRequestOptionsJSON`, for the browser.
+    pub options: String,
+    /// When it ends, in seconds since 1970.
+    pub expires: i64,
+}
+
+/// What ends a sign-in by a security key, before it is checked.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyResponse<'a> {
+    /// The ceremony that it ends.
+    pub ceremony: &'a str,
+    /// `AuthenticationResponseJSON`, from the browser.
+    pub response: &'a str,
+}
+
 /// A use of an access key or role, for the last-used fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Use<'a> {
@@ -212,6 +232,36 @@ pub trait Directory: Send + Sync + 'static {
         code: &'a str,
         now: Timestamp,
     ) -> Pin<Box<dyn Future<Output = Result<MfaCheck, ServiceError>> + 'a>>;
+
+    /// Begins a sign-in by a security key of a user's or root's own: by this one, or by any.
+    ///
+    /// # Errors
+    /// `NoSuchEntity` where there is none.
+    fn begin_assertion(
+        &self,
+        identity: &Identity,
+        serial: Option<&str>,
+        now: Timestamp,
+    ) -> Result<KeyChallenge, ServiceError> {
+        let _ = (identity, serial, now);
+        Err(ServiceError::internal())
+    }
+
+    /// Ends it; the serial number of the key that signed. That it signed is durable before it is told,
+    /// and neither ceremony nor signature can be used again.
+    ///
+    /// # Errors
+    /// `CeremonyNotFound` for one that is not the caller's, is over or was used; `SecurityKeyRefused`;
+    /// `ServiceFailure` when it cannot be kept.
+    fn finish_assertion<'a>(
+        &'a self,
+        identity: &'a Identity,
+        response: KeyResponse<'a>,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<str>, ServiceError>> + 'a>> {
+        let _ = (identity, response, now);
+        Box::pin(std::future::ready(Err(ServiceError::internal())))
+    }
 
     /// Notes a use. Called for every authenticated call: it must be quick and never wait.
     fn note_use(&self, used: &Use<'_>);

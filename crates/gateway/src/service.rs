@@ -166,6 +166,13 @@ impl Mounted {
         Self { service, table: HashMap::new() }
     }
 
+    /// A service whose operations several crates carry out: this part and another's.
+    pub fn join(mut self, other: Self) -> Self {
+        debug_assert!(std::ptr::eq(self.service, other.service), "parts of one service");
+        self.table.extend(other.table);
+        self
+    }
+
     /// Its model.
     pub fn service(&self) -> &'static Service {
         self.service

@@ -88,6 +88,16 @@ pub struct Serve {
     #[arg(long, value_name = "TOPIC=URL", value_parser = Endpoint::parse)]
     pub notify: Vec<Endpoint>,
 
+    /// The origin of a page that may register security keys and sign in by them, for example
+    /// https://login.example.com; several may be given [default: http://localhost:PORT]
+    #[arg(long, value_name = "ORIGIN")]
+    pub webauthn_origin: Vec<String>,
+
+    /// The domain that security keys are made for, which all their origins lie in; keys made for
+    /// another are of no use [default: the host of the first origin]
+    #[arg(long, value_name = "DOMAIN", requires = "webauthn_origin")]
+    pub webauthn_domain: Option<String>,
+
     /// Serving threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -16,6 +16,7 @@ use ringfence_policy::AccountId;
 use ringfence_store::Store;
 use ringfence_store::model::Model;
 use ringfence_sts::Issuers;
+use ringfence_webauthn::RelyingParty;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -43,7 +44,8 @@ pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
         listen(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let topics = Topics::of(&options.notify).map_err(|why| anyhow!(why).context("--notify"))?;
-    let start = Start { options, listener, runtime, issuers: Arc::new(issuers), topics };
+    let party = relying_party(options, listener.local_addr()?.port())?;
+    let start = Start { options, listener, runtime, issuers: Arc::new(issuers), topics, party };
     if options.dev { start.relaxed(quotas) } else { start.durable(quotas) }
 }
 
@@ -54,6 +56,7 @@ struct Start<'o> {
     runtime: Runtime,
     issuers: Arc<Issuers>,
     topics: Topics,
+    party: RelyingParty,
 }
 
 impl Start<'_> {
@@ -63,6 +66,7 @@ impl Start<'_> {
         let clock = Arc::new(SystemClock);
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas)?;
         self.topics.serve(&iam)?;
+        iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
         let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
             .with_context(|| format!("{}", house.audit_dir().display()))?;
@@ -114,8 +118,9 @@ impl Start<'_> {
         let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
         let clock = Arc::new(MovedClock::default());
         let (its, issuers, topics) = (clock.clone(), self.issuers.clone(), self.topics.clone());
+        let party = self.party.clone();
         let make = move || {
-            new_world(account, its.clone(), quotas, issuers.clone(), &topics)
+            new_world(account, its.clone(), quotas, issuers.clone(), &topics, party.clone())
                 .map_err(|e| format!("{e:#}"))
         };
         let world = make().map_err(|error| anyhow!(error))?;
@@ -213,13 +218,29 @@ fn new_world(
     quotas: Quotas,
     issuers: Arc<Issuers>,
     topics: &Topics,
+    party: RelyingParty,
 ) -> anyhow::Result<World> {
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
     let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
     topics.serve(&iam)?;
+    iam.accept_security_keys(party);
     let world = world::world(&iam, &keyring, clock, issuers, Trail::in_memory());
     Ok(world.relaxed(account, Arc::new(Named(iam))))
+}
+
+/// Whom security keys are made for. Browsers take none for an address, and trust no page without TLS
+/// but one of this very machine: hence localhost, unless told.
+fn relying_party(options: &cli::Serve, port: u16) -> anyhow::Result<RelyingParty> {
+    let origins = &options.webauthn_origin;
+    if origins.is_empty() {
+        return Ok(RelyingParty::new("localhost", &[format!("http://localhost:{port}")])?);
+    }
+    let party = match &options.webauthn_domain {
+        Some(domain) => RelyingParty::new(domain, origins),
+        None => RelyingParty::of_origins(origins),
+    };
+    party.context("--webauthn-origin")
 }
 
 /// A socket that listens, and that no other process shares.

@@ -35,9 +35,11 @@ pub fn world(
     issuers: Arc<Issuers>,
     trail: Trail,
 ) -> World {
+    let sts = Arc::new(Sts::with_issuers(issuers));
     let services = vec![
         iam.handlers(),
-        Arc::new(Sts::with_issuers(issuers)).handlers(),
+        sts.handlers(),
+        iam.security_keys().join(sts.security_key_sessions()),
         Mounted::unbuilt(&ringfence_model_kms::SERVICE),
     ];
     let directory: Arc<dyn Directory> = iam.clone();

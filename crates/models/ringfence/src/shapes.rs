@@ -17,8 +17,7 @@ pub static BEGIN_SECURITY_KEY_REGISTRATION_RESPONSE: Shape = Shape::structure("B
     Member::new("CreationOptions", &OPTIONS_TYPE).required(),
     Member::new("Expiration", &DATE_TYPE).required(),]);
 pub static BEGIN_SECURITY_KEY_SESSION_REQUEST: Shape = Shape::structure("BeginSecurityKeySessionRequest", &[
-    Member::new("SerialNumber", &SERIAL_NUMBER_TYPE),
-    Member::new("UserVerification", &USER_VERIFICATION_TYPE),]);
+    Member::new("SerialNumber", &SERIAL_NUMBER_TYPE),]);
 pub static BEGIN_SECURITY_KEY_SESSION_RESPONSE: Shape = Shape::structure("BeginSecurityKeySessionResponse", &[
     Member::new("Ceremony", &CEREMONY_TYPE).required(),
     Member::new("RequestOptions", &OPTIONS_TYPE).required(),
@@ -56,7 +55,7 @@ pub static LIMIT_EXCEEDED_EXCEPTION: Shape = Shape::structure("LimitExceededExce
     Member::new("message", &ERROR_MESSAGE),]).error("LimitExceeded", 409, true);
 pub static NO_SUCH_ENTITY_EXCEPTION: Shape = Shape::structure("NoSuchEntityException", &[
     Member::new("message", &ERROR_MESSAGE),]).error("NoSuchEntity", 404, true);
-pub static OPTIONS_TYPE: Shape = Shape::string("OptionsType");
+pub static OPTIONS_TYPE: Shape = Shape::string("OptionsType").sensitive();
 pub static OWNER_NAME_TYPE: Shape = Shape::string("OwnerNameType");
 pub static RESPONSE_TYPE: Shape = Shape::string("ResponseType").min(2).max(65536).sensitive();
 pub static SECRET_ACCESS_KEY_TYPE: Shape = Shape::string("SecretAccessKeyType").sensitive();

@@ -21,8 +21,7 @@ structure! { BeginSecurityKeyRegistrationResponse = BEGIN_SECURITY_KEY_REGISTRAT
     1 creation_options: String,
     2 expiration: Timestamp, } }
 structure! { BeginSecurityKeySessionRequest = BEGIN_SECURITY_KEY_SESSION_REQUEST {
-    0 serial_number: Option<String>,
-    1 user_verification: Option<UserVerificationType>, } }
+    0 serial_number: Option<String>, } }
 structure! { BeginSecurityKeySessionResponse = BEGIN_SECURITY_KEY_SESSION_RESPONSE {
     0 ceremony: String,
     1 request_options: String,

@@ -65,7 +65,7 @@ fn summary(iam: &Iam, account: &Account) -> Map<i32> {
         ("GlobalEndpointTokenVersion", account.settings.token_version.number()),
         ("AccountPasswordPresent", usize::from(root_password)),
         // A token that nobody uses yet is no device of the account.
-        ("MFADevices", account.mfa_devices.len() + tokens),
+        ("MFADevices", account.mfa_devices.len() + tokens + account.security_keys.len()),
         ("MFADevicesInUse", account.mfa_in_use()),
         ("AccountMFAEnabled", usize::from(root_mfa > 0)),
     ]

@@ -9,7 +9,9 @@ use crate::saml_metadata::Metadata;
 use crate::state::Account;
 use crate::trust::Accounts;
 use ringfence_gateway::caller::{Delegation, Identity};
-use ringfence_gateway::directory::{self as facts, AccessKey, MfaCheck, RoleFacts, Use};
+use ringfence_gateway::directory::{
+    self as facts, AccessKey, KeyChallenge, KeyResponse, MfaCheck, RoleFacts, Use,
+};
 use ringfence_gateway::ids::account_of;
 use ringfence_gateway::{Attached, Authority, Directory};
 use ringfence_policy::document::Version;
@@ -212,6 +214,24 @@ impl Directory for Iam {
         now: Timestamp,
     ) -> Pin<Box<dyn Future<Output = Result<MfaCheck, ServiceError>> + 'a>> {
         Box::pin(self.use_code(identity, serial, code, now))
+    }
+
+    fn begin_assertion(
+        &self,
+        identity: &Identity,
+        serial: Option<&str>,
+        now: Timestamp,
+    ) -> Result<KeyChallenge, ServiceError> {
+        self.begin_sign_in(identity, serial, now)
+    }
+
+    fn finish_assertion<'a>(
+        &'a self,
+        identity: &'a Identity,
+        response: KeyResponse<'a>,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<str>, ServiceError>> + 'a>> {
+        Box::pin(self.finish_sign_in(identity, response, now))
     }
 
     fn note_use(&self, used: &Use<'_>) {

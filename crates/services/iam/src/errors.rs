@@ -4,7 +4,9 @@
 //! (`tests/aws/services/iam/*.snapshot.json`); the others are as AWS's users report them.
 
 use ringfence_model_iam::types;
+use ringfence_model_ringfence::types::{CeremonyNotFoundException, SecurityKeyRefusedException};
 use ringfence_policy::{AccountId, Malformed};
+use ringfence_webauthn::Refused;
 use ringfence_wire::ServiceError;
 
 fn missing(message: String) -> ServiceError {
@@ -63,6 +65,26 @@ pub(crate) fn mfa_in_use() -> ServiceError {
 /// `InvalidAuthenticationCode`: the two codes are not the device's, not in a row, or used.
 pub(crate) fn wrong_codes() -> ServiceError {
     types::InvalidAuthenticationCodeException::error("Authentication code for device is not valid.")
+}
+
+/// `NoSuchEntity` for a user that has no security key and would sign in by one. Ours.
+pub(crate) fn no_security_key() -> ServiceError {
+    missing("The caller has no security key.".into())
+}
+
+/// `EntityAlreadyExists` for a security key that somebody of the account has registered. Ours.
+pub(crate) fn security_key_registered() -> ServiceError {
+    exists("This security key is already registered.".into())
+}
+
+/// `CeremonyNotFound`: never begun, over, used, or another caller's or user's. Ours.
+pub(crate) fn no_ceremony() -> ServiceError {
+    CeremonyNotFoundException::error("There is no such ceremony, or it is over. Begin again.")
+}
+
+/// `SecurityKeyRefused`. Ours.
+pub(crate) fn security_key_refused(why: &Refused) -> ServiceError {
+    SecurityKeyRefusedException::error(format!("The security key was refused: {why}."))
 }
 
 /// `NoSuchEntity` for a managed policy, where it is read, tagged, deleted or detached. Recorded.

@@ -105,6 +105,7 @@ use ringfence_model_iam::SERVICE;
 use ringfence_model_iam::operations as ops;
 use ringfence_policy::AccountId;
 use ringfence_store::{Store, StoreError};
+use ringfence_webauthn::RelyingParty;
 use ringfence_wire::ServiceError;
 use std::sync::{Arc, OnceLock};
 
@@ -122,6 +123,8 @@ pub struct Iam {
     aliases: Aliases,
     hashing: Hashing,
     mfa_attempts: mfa::attempts::Attempts,
+    ceremonies: mfa::ceremonies::Ceremonies,
+    relying_party: OnceLock<RelyingParty>,
     service_passwords: Blinder,
     servers: OnceLock<Arc<dyn CertificateServers>>,
     deletions: Arc<linked_roles::deletion::Deletions>,
@@ -168,6 +171,8 @@ impl Iam {
             credential_reports: CredentialReports::default(),
             access_jobs: Jobs::default(),
             mfa_attempts: mfa::attempts::Attempts::default(),
+            ceremonies: mfa::ceremonies::Ceremonies::default(),
+            relying_party: OnceLock::new(),
             service_passwords: keyring.blinder("iam-service-password"),
             servers: OnceLock::new(),
             deletions: Arc::default(),

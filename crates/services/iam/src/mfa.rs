@@ -4,20 +4,28 @@
 //!   account's whether or not anybody uses it.
 //! - A **hardware token** comes with its seed on a file, which whoever runs the server imports. It
 //!   goes by its serial number.
-//! - Either is **enabled** for one user or for root by two codes in a row. Which devices a user has
-//!   lies in the user's record, what a device's codes are told by in the device's own: a sign-in
-//!   writes that alone.
+//! - Either is **enabled** for one user or for root by two codes in a row.
+//! - A **security key**, or passkey, is its user's from the moment that it is registered (WebAuthn),
+//!   and gone when it is deactivated. AWS's console registers them and signs in by them; here
+//!   operations of our own do.
+//!
+//! Which devices a user has lies in the user's record, what a device is told by in the device's own: a
+//! sign-in writes that alone.
 //!
 //! ```text
 //!   user ann ──mfa──► arn:aws:iam::123456789012:mfa/ann ──► seed, last step used, drift
 //!   root     ──mfa──► GAHT12345678                      ──► seed, last step used, drift
+//!   user ann ──mfa──► arn:aws:iam::123456789012:u2f/user/ann/blue-… ──► public key, signature counter
 //! ```
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_mfa.html>
 
+mod assertions;
 pub(crate) mod attempts;
+pub(crate) mod ceremonies;
 mod check;
 pub(crate) mod owners;
+pub(crate) mod security_keys;
 mod seeds;
 pub(crate) mod tokens;
 pub(crate) mod totp;
@@ -29,7 +37,7 @@ use crate::records::{Record, UniqueId, is_untagged, no_tags, read_path, read_tag
 use crate::state::{Account, Names};
 use ringfence_gateway::Tags;
 use ringfence_policy::{AccountId, Arn};
-use ringfence_wire::ServiceError;
+use ringfence_wire::{ServiceError, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use totp::Totp;
@@ -67,6 +75,28 @@ pub(crate) struct Token {
     pub serial: Arc<str>,
     pub imported: i64,
     pub totp: Totp,
+}
+
+/// A security key or passkey. None of it is secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SecurityKey {
+    /// Its ARN.
+    pub serial: Arc<str>,
+    /// What it calls its key pair.
+    pub credential_id: Arc<[u8]>,
+    /// A `COSE_Key`.
+    pub public_key: Arc<[u8]>,
+    /// The last signature counter; 0 where it does not count.
+    pub counter: u32,
+    /// It may be copied to other devices, as passkeys are.
+    pub backup_eligible: bool,
+    /// It was registered to verify its user, so it must at each sign-in.
+    pub verifies: bool,
+    /// Its model; zero where it is not told.
+    pub aaguid: [u8; 16],
+    /// How a browser may reach it.
+    #[serde(default)]
+    pub transports: Arc<[String]>,
 }
 
 impl Entity for Device {
@@ -113,10 +143,11 @@ fn path_and_name(serial: &str, id: AccountId) -> Option<(&str, &str)> {
     crate::arn::path_and_name(arn.resource, Device::KIND)
 }
 
-/// A device of either kind.
+/// A device of any kind.
 pub(crate) enum Found<'a> {
     Virtual(&'a Arc<Device>),
     Token(&'a Arc<Token>),
+    SecurityKey(&'a Arc<SecurityKey>),
 }
 
 impl<'a> Found<'a> {
@@ -126,25 +157,42 @@ impl<'a> Found<'a> {
             Some((path, name)) => Device::find(account, name)
                 .filter(|device| device.is_at(path, name))
                 .map(Self::Virtual),
-            None => account.mfa_tokens.get(serial).map(Self::Token),
+            None => account
+                .mfa_tokens
+                .get(serial)
+                .map(Self::Token)
+                .or_else(|| account.security_keys.get(serial).map(Self::SecurityKey)),
         }
     }
 
-    /// What its codes are told by.
-    pub fn totp(&self) -> &'a Totp {
+    /// What its codes are told by; a security key has none.
+    pub fn totp(&self) -> Option<&'a Totp> {
         match self {
-            Self::Virtual(device) => &device.totp,
-            Self::Token(token) => &token.totp,
+            Self::Virtual(device) => Some(&device.totp),
+            Self::Token(token) => Some(&token.totp),
+            Self::SecurityKey(_) => None,
         }
     }
 
-    /// Its record after codes were used.
-    pub fn with(&self, totp: Totp) -> Record {
+    /// Its record after a code; `None` where that is wrong.
+    pub fn shown(&self, code: &str, now: Timestamp) -> Option<Record> {
+        self.with(self.totp()?.shown(code, now)?)
+    }
+
+    /// Its record after two codes in a row; `None` where they are wrong.
+    pub fn synchronised(&self, first: &str, second: &str, now: Timestamp) -> Option<Record> {
+        self.with(self.totp()?.synchronised(first, second, now)?)
+    }
+
+    fn with(&self, totp: Totp) -> Option<Record> {
         match self {
             Self::Virtual(device) => {
-                Record::MfaDevice(Arc::new(Device { totp, ..Device::clone(device) }))
+                Some(Record::MfaDevice(Arc::new(Device { totp, ..Device::clone(device) })))
             }
-            Self::Token(token) => Record::MfaToken(Arc::new(Token { totp, ..Token::clone(token) })),
+            Self::Token(token) => {
+                Some(Record::MfaToken(Arc::new(Token { totp, ..Token::clone(token) })))
+            }
+            Self::SecurityKey(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
 use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::linked_roles::deletion::RoleDeletion;
-use crate::mfa::{Device, Enabled, Token};
+use crate::mfa::{Device, Enabled, SecurityKey, Token};
 use crate::names;
 use crate::passwords::LoginProfile;
 pub(crate) use crate::provider_records::{OidcProvider, SamlPrivateKey, SamlProvider};
@@ -546,6 +546,7 @@ pub(crate) enum Record {
     Profile(Arc<Profile>),
     MfaDevice(Arc<Device>),
     MfaToken(Arc<Token>),
+    SecurityKey(Arc<SecurityKey>),
     Used(Arc<Used>),
     ServerCertificate(Arc<ServerCertificate>),
     OidcProvider(Arc<OidcProvider>),

@@ -7,6 +7,7 @@
 //! | `iam/user/NAME` … `group`, `role`, `policy`, `profile` | one entity, its name in lower case |
 //! | `iam/mfa/NAME` | a virtual MFA device, its name in lower case |
 //! | `iam/mfa-token/SERIAL` | a hardware token |
+//! | `iam/security-key/SERIAL` | a security key or passkey |
 //! | `iam/oidc-provider/URL` | an OpenID Connect provider, its URL without scheme |
 //! | `iam/saml-provider/NAME` | a SAML provider |
 //! | `iam/used/ID` | the last use of an access key or role |
@@ -25,7 +26,7 @@ use crate::documents::IdentityPolicy;
 use crate::entity::Entity;
 use crate::key_records::ServerCertificate;
 use crate::linked_roles::deletion::RoleDeletion;
-use crate::mfa::{Device, Token};
+use crate::mfa::{Device, SecurityKey, Token};
 use crate::names::folded;
 use crate::records::{
     Alike, Credentials, Group, KeyId, OidcProvider, Permissions, Policy, Profile, Record, Role,
@@ -75,6 +76,8 @@ pub(crate) struct Account {
     pub(crate) mfa_devices: Names<Device>,
     /// Hardware tokens, by serial number.
     pub(crate) mfa_tokens: OrdMap<Arc<str>, Arc<Token>>,
+    /// Security keys, by serial number.
+    pub(crate) security_keys: OrdMap<Arc<str>, Arc<SecurityKey>>,
     pub(crate) used: OrdMap<Arc<str>, Arc<Used>>,
     pub(crate) server_certificates: Names<ServerCertificate>,
     /// By URL.
@@ -90,6 +93,8 @@ pub(crate) struct Account {
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
     mfa: OrdMap<Arc<str>, Option<Arc<str>>>,
+    /// What a security key calls its key pair → its serial number.
+    credential_ids: OrdMap<Arc<[u8]>, Arc<str>>,
     /// Group's unique id → its folded name.
     group_names: OrdMap<UniqueId, Arc<str>>,
     /// Group's unique id → its members' folded names.
@@ -131,6 +136,11 @@ impl Account {
             None => Some(None),
             Some(name) => Some(Some(self.users.get(name)?)),
         }
+    }
+
+    /// The security key that calls its key pair so.
+    pub(crate) fn security_key(&self, credential_id: &[u8]) -> Option<&Arc<SecurityKey>> {
+        self.security_keys.get(self.credential_ids.get(credential_id)?)
     }
 
     /// How many MFA devices are enabled.
@@ -376,6 +386,7 @@ impl State for Account {
             Record::Profile(profile) => store_key("profile", &folded(&profile.name)),
             Record::MfaDevice(device) => store_key("mfa", &folded(&device.name)),
             Record::MfaToken(token) => store_key("mfa-token", &token.serial),
+            Record::SecurityKey(key) => store_key("security-key", &key.serial),
             Record::Used(used) => used_key(&used.id),
             Record::ServerCertificate(one) => store_key("server-certificate", &folded(&one.name)),
             Record::OidcProvider(one) => store_key(OidcProvider::KIND, &one.url),
@@ -434,6 +445,10 @@ impl State for Account {
             Record::MfaToken(token) => {
                 self.mfa_tokens.insert(token.serial.clone(), token);
             }
+            Record::SecurityKey(key) => {
+                self.credential_ids.insert(key.credential_id.clone(), key.serial.clone());
+                self.security_keys.insert(key.serial.clone(), key);
+            }
             Record::Used(used) => {
                 self.used.insert(used.id.clone(), used);
             }
@@ -490,6 +505,11 @@ impl State for Account {
             }
             "mfa" => drop(self.mfa_devices.remove(name)),
             "mfa-token" => drop(self.mfa_tokens.remove(name)),
+            "security-key" => {
+                if let Some(key) = self.security_keys.remove(name) {
+                    self.credential_ids.remove(&key.credential_id);
+                }
+            }
             "used" => drop(self.used.remove(name)),
             "server-certificate" => drop(self.server_certificates.remove(name)),
             OidcProvider::KIND => drop(self.oidc_providers.remove(name)),
@@ -512,7 +532,7 @@ mod tests {
     use crate::records::{Held, Proofs};
     use crate::testing::{
         ID, delegation_request, group, holding, key, login, mfa_device, oidc_provider, policy,
-        proofs, role, saml_provider, server_certificate, settings, unique, user,
+        proofs, role, saml_provider, security_key, server_certificate, settings, unique, user,
     };
 
     const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
@@ -648,6 +668,19 @@ mod tests {
     }
 
     #[test]
+    fn a_security_key_is_found_by_what_it_calls_its_key_pair_while_it_is_there() {
+        let mut account = Account::default();
+        let key = security_key("ann", b"id");
+        let record = Record::SecurityKey(Arc::new(key.clone()));
+        account.put(record.clone());
+        account.put(Record::SecurityKey(Arc::new(SecurityKey { counter: 7, ..key })));
+        assert_eq!(account.security_key(b"id").unwrap().counter, 7);
+        assert!(account.security_key(b"i").is_none());
+        account.delete(&Account::key(&record));
+        assert!(account.security_key(b"id").is_none() && account.security_keys.is_empty());
+    }
+
+    #[test]
     fn a_roles_instance_profiles_are_known() {
         let mut account = Account::default();
         let profile = |role: Option<&str>| Profile {
@@ -696,6 +729,7 @@ mod tests {
                 imported: 1,
                 totp: mfa_device("t").totp,
             })),
+            Record::SecurityKey(Arc::new(security_key("ann", b"id"))),
             Record::Used(Arc::new(used)),
             User::record(Arc::new(User { credentials: proofs(), ..user("eve", "/", "AIDA2") })),
             Record::Account(Arc::new(Root { name: "a".into(), created: 0, credentials: proofs() })),

@@ -3,8 +3,8 @@
 use crate::delegation::records::{DelegationRequest, Notice, Parameter, Sent, Stage};
 use crate::documents::IdentityPolicy;
 use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
-use crate::mfa::Device;
 use crate::mfa::totp::Totp;
+use crate::mfa::{Device, SecurityKey};
 use crate::password_policy::PasswordPolicy;
 use crate::passwords::{Hashed, LoginProfile};
 use crate::records::{
@@ -229,6 +229,19 @@ pub fn mfa_device(name: &str) -> Device {
         created: 1,
         tags: no_tags(),
         totp: Totp::new(SecretBytes::new(MFA_SEED.to_vec())),
+    }
+}
+
+pub fn security_key(user: &str, credential_id: &[u8]) -> SecurityKey {
+    SecurityKey {
+        serial: format!("arn:aws:iam::{ID}:u2f/user/{user}/blue-AAAA").into(),
+        credential_id: credential_id.into(),
+        public_key: b"cose"[..].into(),
+        counter: 1,
+        backup_eligible: true,
+        verifies: false,
+        aaguid: [1; 16],
+        transports: ["usb".to_owned()].into(),
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Credentials {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     AssumeRole,
+    BeginSecurityKeySession,
+    FinishSecurityKeySession,
     GetAccessKeyInfo,
     GetDelegatedAccessToken,
     GetFederationToken,
@@ -32,6 +34,8 @@ impl Operation {
     const fn name(self) -> &'static str {
         match self {
             Self::AssumeRole => "AssumeRole",
+            Self::BeginSecurityKeySession => "BeginSecurityKeySession",
+            Self::FinishSecurityKeySession => "FinishSecurityKeySession",
             Self::GetAccessKeyInfo => "GetAccessKeyInfo",
             Self::GetDelegatedAccessToken => "GetDelegatedAccessToken",
             Self::GetFederationToken => "GetFederationToken",
@@ -48,7 +52,10 @@ impl Operation {
                 matches!(credentials, LongTerm | UserSession | RoleSession)
             }
             Self::GetAccessKeyInfo => matches!(credentials, LongTerm | RoleSession),
-            Self::GetFederationToken | Self::GetSessionToken => matches!(credentials, LongTerm),
+            Self::BeginSecurityKeySession
+            | Self::FinishSecurityKeySession
+            | Self::GetFederationToken
+            | Self::GetSessionToken => matches!(credentials, LongTerm),
         }
     }
 }

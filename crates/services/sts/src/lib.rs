@@ -13,6 +13,7 @@
 //!  AssumeRoleWith…    a provider's token    the role                   session policies passed
 //!  GetDelegated…      the account that      whoever accepted the       the request's permissions,
 //!    AccessToken      asked for it          delegation request         at each call
+//!  …SecurityKeySession  user, root          the caller itself          nothing more
 //! ```
 //!
 //! A call's facts pass through pure functions before anything is decided: `session_tags`,
@@ -42,6 +43,7 @@ mod packed_size;
 mod role_arn;
 mod saml;
 mod saml_identity;
+mod security_key_session;
 mod session_policies;
 mod session_tags;
 mod session_token;

@@ -1,7 +1,7 @@
 //! Codes that are shown to STS: each is good once, and that it was used is durable before anybody
 //! hears that it was right.
 
-use super::Found;
+use super::{Enabled, Found};
 use crate::Iam;
 use crate::entity::Entity;
 use crate::records::User;
@@ -15,6 +15,12 @@ use std::sync::Arc;
 /// The serial number as the caller's own record has it; `None` for a device that is not the
 /// caller's.
 fn own(account: &Account, identity: &Identity, serial: &str) -> Option<Arc<str>> {
+    let enabled = devices_of(account, identity)?.iter().find(|one| *one.serial == *serial)?;
+    Some(enabled.serial.clone())
+}
+
+/// The devices of a caller; `None` for who has none, and for a user that is gone or another now.
+pub(super) fn devices_of<'a>(account: &'a Account, identity: &Identity) -> Option<&'a [Enabled]> {
     let credentials = match identity {
         Identity::Root { .. } => &account.root.as_ref()?.credentials,
         Identity::User { name, id, .. } => {
@@ -22,8 +28,7 @@ fn own(account: &Account, identity: &Identity, serial: &str) -> Option<Arc<str>>
         }
         _ => return None,
     };
-    let enabled = credentials.mfa.iter().find(|enabled| *enabled.serial == *serial)?;
-    Some(enabled.serial.clone())
+    Some(&credentials.mfa)
 }
 
 impl Iam {
@@ -43,9 +48,14 @@ impl Iam {
         else {
             return Ok(MfaCheck::NoDevice);
         };
-        let Some(serial) = own(&ledger.for_deciding(), identity, serial) else {
-            return Ok(MfaCheck::NoDevice);
+        let shows_codes = |account: &Account, serial: &str| {
+            Found::by_serial(account, id, serial).is_some_and(|found| found.totp().is_some())
         };
+        let own_serial = {
+            let account = ledger.for_deciding();
+            own(&account, identity, serial).filter(|serial| shows_codes(&account, serial))
+        };
+        let Some(serial) = own_serial else { return Ok(MfaCheck::NoDevice) };
         if !self.mfa_attempts.admit(id, &serial, now.seconds) {
             return Ok(MfaCheck::WrongCode);
         }
@@ -54,10 +64,10 @@ impl Iam {
                 let found = own(account, identity, &serial)
                     .and_then(|serial| Found::by_serial(account, id, &serial));
                 let Some(found) = found else { return Ok(MfaCheck::NoDevice) };
-                let Some(after) = found.totp().shown(code, now) else {
+                let Some(after) = found.shown(code, now) else {
                     return Ok(MfaCheck::WrongCode);
                 };
-                batch.put(found.with(after));
+                batch.put(after);
                 Ok(MfaCheck::Accepted)
             })
             .await?;
@@ -71,7 +81,7 @@ impl Iam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mfa::{Device, Enabled};
+    use crate::mfa::Device;
     use crate::records::{Proofs, Record, Root};
     use crate::testing::{ID, MFA_SEED, OTHER, code, iam_over, mfa_device, store, user};
     use ringfence_store::Store;

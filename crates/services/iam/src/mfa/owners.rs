@@ -1,6 +1,5 @@
 //! The devices of a user or of root: enabled, synchronised, deactivated, listed.
 
-use super::totp::Totp;
 use super::{Enabled, Found};
 use crate::Iam;
 use crate::entity::{Entity, resolve};
@@ -9,7 +8,7 @@ use crate::records::{Record, User};
 use crate::state::Account;
 use crate::users::{Whom, named_or_caller};
 use ringfence_gateway::caller::Identity;
-use ringfence_gateway::{Answer, Call, Ledger, Permit, Resolved};
+use ringfence_gateway::{Answer, Call, Ledger, Permit, Resolved, State};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types;
 use ringfence_policy::AccountId;
@@ -18,12 +17,12 @@ use ringfence_wire::{ServiceError, Timestamp, TypedOperation};
 use std::sync::Arc;
 
 /// Whose devices a call is about, and the right to it.
-struct Owner {
-    ledger: Arc<Ledger<Account>>,
-    id: AccountId,
+pub(super) struct Owner {
+    pub ledger: Arc<Ledger<Account>>,
+    pub id: AccountId,
     /// The user's name; `None` for root.
     user: Option<String>,
-    permit: Permit<Option<Arc<User>>>,
+    pub permit: Permit<Option<Arc<User>>>,
 }
 
 /// Root names itself by its account's number, where a user must be named. An IAM user of that name
@@ -43,6 +42,16 @@ impl Owner {
         call: &Call<O>,
         named: Option<&str>,
     ) -> Result<Self, ServiceError> {
+        Self::allow_with(iam, call, named, |resolved| resolved)
+    }
+
+    /// As `allow`, with more condition keys.
+    pub fn allow_with<O: TypedOperation>(
+        iam: &Iam,
+        call: &Call<O>,
+        named: Option<&str>,
+        keys: impl FnOnce(Resolved<Option<Arc<User>>>) -> Resolved<Option<Arc<User>>>,
+    ) -> Result<Self, ServiceError> {
         let id = call.account()?;
         let ledger = iam.ledger(id)?;
         let (user, resolved) = match whom(call, named)? {
@@ -52,7 +61,7 @@ impl Owner {
             }
             Whom::Root(_) => (None, Resolved::new(id.root_arn(), id, None)),
         };
-        let permit = call.allow(resolved)?;
+        let permit = call.allow(keys(resolved))?;
         if let (Some(name), None) = (&user, &*permit) {
             return Err(User::missing(name));
         }
@@ -60,7 +69,7 @@ impl Owner {
     }
 
     /// The devices as they are now.
-    fn devices<'a>(&self, account: &'a Account) -> Result<&'a [Enabled], ServiceError> {
+    pub fn devices<'a>(&self, account: &'a Account) -> Result<&'a [Enabled], ServiceError> {
         match (&self.user, &*self.permit) {
             (None, _) => Ok(account.root.as_ref().map_or(&[], |root| &root.credentials.mfa)),
             (Some(name), Some(allowed)) => {
@@ -89,7 +98,7 @@ impl Owner {
     }
 
     /// The record with other devices.
-    fn with(&self, account: &Account, devices: Vec<Enabled>) -> Result<Record, ServiceError> {
+    pub fn with(&self, account: &Account, devices: Vec<Enabled>) -> Result<Record, ServiceError> {
         let devices = devices.into_boxed_slice();
         match &self.user {
             Some(name) => {
@@ -107,18 +116,18 @@ impl Owner {
     }
 
     /// As answers name it: root goes by its account's number.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.permit.as_ref().map_or_else(|| self.id.to_string(), |user| user.name.to_string())
     }
 }
 
-/// The device after two codes in a row.
+/// The device after two codes in a row. A security key shows none, so none are its.
 fn synchronised(
     found: &Found<'_>,
     codes: (&str, &str),
     now: Timestamp,
-) -> Result<Totp, ServiceError> {
-    found.totp().synchronised(codes.0, codes.1, now).ok_or_else(errors::wrong_codes)
+) -> Result<Record, ServiceError> {
+    found.synchronised(codes.0, codes.1, now).ok_or_else(errors::wrong_codes)
 }
 
 pub(crate) async fn enable_mfa_device(
@@ -141,10 +150,10 @@ pub(crate) async fn enable_mfa_device(
             if devices.len() >= limit {
                 return Err(errors::over_quota("MFADevicesPerUser", limit));
             }
-            let totp = synchronised(&found, codes, now)?;
+            let synchronised = synchronised(&found, codes, now)?;
             devices.push(Enabled { serial: input.serial_number.as_str().into(), at: now.seconds });
             batch.put(owner.with(account, devices)?);
-            batch.put(found.with(totp));
+            batch.put(synchronised);
             Ok(())
         })
         .await?;
@@ -164,7 +173,7 @@ pub(crate) async fn resync_mfa_device(
         .ledger
         .write(&owner.permit, |account, batch| {
             let (_, found) = owner.device(account, &input.serial_number)?;
-            batch.put(found.with(synchronised(&found, codes, now)?));
+            batch.put(synchronised(&found, codes, now)?);
             Ok(())
         })
         .await?;
@@ -192,6 +201,11 @@ pub(crate) async fn deactivate_mfa_device(
             let at = devices.iter().position(|one| *one.serial == *input.serial_number);
             devices.remove(at.ok_or_else(|| errors::no_such_mfa(&input.serial_number))?);
             batch.put(owner.with(account, devices)?);
+            // A security key is nothing without its user.
+            let found = Found::by_serial(account, owner.id, &input.serial_number);
+            if let Some(Found::SecurityKey(key)) = found {
+                batch.delete(Account::key(&Record::SecurityKey(key.clone())));
+            }
             Ok(())
         })
         .await?;
@@ -224,8 +238,8 @@ pub(crate) async fn list_mfa_devices(
     }))
 }
 
-/// A device of the owner's. AWS tells of security keys alone, and their certifications; none is of
-/// that kind here, and what is known of the others is told.
+/// A device of the owner's. AWS tells of security keys alone; what is known of the others is told too.
+/// Certifications come of the FIDO Alliance's metadata, which is not here: no key has any.
 pub(crate) async fn get_mfa_device(
     iam: &Iam,
     call: Call<ops::GetMFADevice>,
