@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn credentials_call_what_awss_comparison_says() {
-        use Operation::{AssumeRole, GetAccessKeyInfo, GetFederationToken, GetSessionToken};
+        use Operation::*;
+        let own = [BeginSecurityKeySession, FinishSecurityKeySession];
         let user = testing::user();
         let federated = testing::federated();
         for (caller, may) in [
@@ -114,6 +115,10 @@ mod tests {
             for operation in [AssumeRole, GetAccessKeyInfo, GetFederationToken, GetSessionToken] {
                 let allowed = check(&caller, operation).is_ok();
                 assert_eq!(allowed, may.contains(&operation), "{operation:?} {caller:?}");
+            }
+            for operation in own {
+                let allowed = check(&caller, operation).is_ok();
+                assert_eq!(allowed, may.contains(&GetSessionToken), "{operation:?} {caller:?}");
             }
         }
     }

@@ -130,3 +130,140 @@ impl Iam {
         Ok(key.serial.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Entity;
+    use crate::mfa::Enabled;
+    use crate::records::{Proofs, User};
+    use crate::testing::{ID, iam_over, security_key, store, user};
+    use aws_lc_rs::digest::{SHA256, digest};
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ringfence_store::Store;
+    use ringfence_webauthn::RelyingParty;
+    use serde_json::json;
+
+    const ORIGIN: &str = "http://localhost:4566";
+
+    fn ann(id: &str) -> Identity {
+        Identity::User { account: ID, name: "ann".into(), path: "/".into(), id: id.into() }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_seconds(1_700_000_000)
+    }
+
+    fn over(store: &Arc<Store>) -> Arc<Iam> {
+        let iam = iam_over(store);
+        iam.accept_security_keys(RelyingParty::new("localhost", &[ORIGIN]).unwrap());
+        iam
+    }
+
+    /// The user ann with this key.
+    async fn with_key(store: &Arc<Store>, pair: &EcdsaKeyPair) -> Arc<Iam> {
+        let iam = over(store);
+        iam.create_account(ID, "test").await.unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        let cose = [
+            &[0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20],
+            x,
+            &[0x22, 0x58, 0x20],
+            y,
+        ];
+        let key = SecurityKey { public_key: cose.concat().into(), ..security_key("ann", b"id") };
+        let mut ann = user("ann", "/", "AIDA1");
+        let enabled = Enabled { serial: key.serial.clone(), at: 1 };
+        ann.credentials = Proofs { mfa: [enabled].into(), ..Proofs::default() }.into();
+        let ledger = iam.ledger(ID).unwrap();
+        ledger
+            .write_unasked(|_, batch| {
+                batch.put(User::record(Arc::new(ann.clone())));
+                batch.put(Record::SecurityKey(Arc::new(key.clone())));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        iam
+    }
+
+    fn signed(pair: &EcdsaKeyPair, options: &str, counter: u8) -> String {
+        let options: serde_json::Value = serde_json::from_str(options).unwrap();
+        let client = json!({
+            "type": "webauthn.get", "challenge": options["challenge"], "origin": ORIGIN,
+        });
+        let client = client.to_string();
+        let party = digest(&SHA256, b"localhost");
+        let data = [party.as_ref(), &[0x09, 0, 0, 0, counter]].concat();
+        let message = [&data[..], digest(&SHA256, client.as_bytes()).as_ref()].concat();
+        let signature = pair.sign(&SystemRandom::new(), &message).unwrap();
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        json!({
+            "id": text(b"id"), "rawId": text(b"id"), "type": "public-key",
+            "response": {
+                "clientDataJSON": text(client.as_bytes()), "authenticatorData": text(&data),
+                "signature": text(signature.as_ref()),
+            },
+        })
+        .to_string()
+    }
+
+    #[tokio::test]
+    async fn of_sign_ins_with_one_counter_at_once_one_is_let_in() {
+        let store = store();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let iam = with_key(&store, &pair).await;
+        let caller = ann("AIDA1");
+        let one = async || {
+            let begun = iam.begin_sign_in(&caller, None, now()).unwrap();
+            let response = signed(&pair, &begun.options, 2);
+            let ended = KeyResponse { ceremony: &begun.ceremony, response: &response };
+            iam.finish_sign_in(&caller, ended, now()).await
+        };
+        let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
+        let (right, wrong): (Vec<_>, Vec<_>) = [a, b, c, d].into_iter().partition(Result::is_ok);
+        assert_eq!((right.len(), wrong.len()), (1, 3));
+        assert!(wrong.into_iter().all(|one| one.unwrap_err().message.contains("counter")));
+        let again = over(&store);
+        assert_eq!(
+            again.ledger(ID).unwrap().for_deciding().security_key(b"id").unwrap().counter,
+            2
+        );
+    }
+
+    #[tokio::test]
+    async fn a_key_is_its_owners_while_the_owner_has_it() {
+        let store = store();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let iam = with_key(&store, &pair).await;
+        for other in [ann("AIDA2"), Identity::Root { account: ID }, Identity::Anonymous] {
+            let refused = iam.begin_sign_in(&other, None, now()).unwrap_err();
+            assert_eq!(refused.code, "NoSuchEntity", "{other:?}");
+        }
+        let caller = ann("AIDA1");
+        let begun = iam.begin_sign_in(&caller, None, now()).unwrap();
+        // Another user of that name now, who has the same key's record by no right.
+        let ledger = iam.ledger(ID).unwrap();
+        ledger
+            .write_unasked(|_, batch| {
+                batch.put(User::record(Arc::new(user("ann", "/", "AIDA2"))));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let response = signed(&pair, &begun.options, 2);
+        let ended = KeyResponse { ceremony: &begun.ceremony, response: &response };
+        let refused = iam.finish_sign_in(&caller, ended, now()).await.unwrap_err();
+        assert_eq!(refused.code, "SecurityKeyRefused");
+    }
+
+    #[test]
+    fn without_a_relying_party_nothing_begins() {
+        let iam = iam_over(&store());
+        let refused = iam.begin_sign_in(&ann("AIDA1"), None, now()).unwrap_err();
+        assert_eq!(refused.status, 500);
+    }
+}
