@@ -1,6 +1,8 @@
 //! The standard's own test vectors, <https://www.w3.org/TR/webauthn-3/#sctn-test-vectors>, and what
 //! becomes of them when anything in them changes.
 
+#![allow(clippy::unwrap_used)] // Tests, helpers included.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
