@@ -92,6 +92,10 @@ operations! {
         UpdateServiceSpecificCredential, UpdateSigningCertificate, UpdateUser, UploadSSHPublicKey,
         UploadServerCertificate, UploadSigningCertificate,
     }
+    ringfence_model_ringfence {
+        BeginSecurityKeyRegistration, BeginSecurityKeySession, FinishSecurityKeyRegistration,
+        FinishSecurityKeySession,
+    }
     ringfence_model_sts {
         AssumeRole, AssumeRoleWithSAML, AssumeRoleWithWebIdentity, AssumeRoot,
         DecodeAuthorizationMessage, GetAccessKeyInfo, GetCallerIdentity, GetDelegatedAccessToken,

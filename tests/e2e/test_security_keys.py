@@ -179,11 +179,20 @@ def test_the_keys_in_software_are_ones_that_another_relying_party_takes(keys, us
         state = {"challenge": options["challenge"], "user_verification": None}
         response = RegistrationResponse.from_dict(json.loads(key.create(begun["CreationOptions"])))
         credential = judge.register_complete(state, response).credential_data
+        # What python-fido2's own client would hand on is taken as a browser's is.
+        client.finish_security_key_registration(
+            Ceremony=begun["Ceremony"], Response=json.dumps(dict(response))
+        )
         challenge = text(os.urandom(32))
         request = json.dumps({"challenge": challenge, "rpId": "localhost"})
         state = {"challenge": challenge, "user_verification": None}
         signed = AuthenticationResponse.from_dict(json.loads(key.get(request)))
         assert judge.authenticate_complete(state, [credential], signed) == credential
+        begun = client.begin_security_key_session()
+        signed = AuthenticationResponse.from_dict(json.loads(key.get(begun["RequestOptions"])))
+        client.finish_security_key_session(
+            Ceremony=begun["Ceremony"], Response=json.dumps(dict(signed))
+        )
 
 
 def test_options_say_what_a_browser_needs_and_nothing_of_the_user(world, user, keys, origin):
@@ -393,6 +402,21 @@ def test_a_key_that_is_deactivated_ends_its_ceremonies(world, user, keys, origin
         Ceremony=begun["Ceremony"], Response=key.get(begun["RequestOptions"]),
     )
     sign_in(client, other)
+
+
+def test_a_key_stays_its_users_under_another_name(world, user, keys, origin):
+    key, new = SecurityKey(origin), unique("renamed")
+    serial = register(keys(user), key)
+    begun = keys(user).begin_security_key_session()
+    world.iam.update_user(UserName=user.name, NewUserName=new, NewPath="/moved/")
+    answer = keys(user).finish_security_key_session(
+        Ceremony=begun["Ceremony"], Response=key.get(begun["RequestOptions"])
+    )
+    # An ARN is given once: a device keeps its own.
+    assert answer["SerialNumber"] == serial
+    assert user.session_from(answer["Credentials"]).arn == world.arn(f"user/moved/{new}")
+    world.iam.deactivate_mfa_device(UserName=new, SerialNumber=serial)
+    expect(keys(user).begin_security_key_session, "NoSuchEntity")
 
 
 def test_a_user_made_anew_has_none_of_the_olds(world, keys, origin):
