@@ -103,6 +103,9 @@ pub enum KeyringError {
     #[error("key derivation failed")]
     Derivation,
 
+    #[error("a signing key could not be made, read or used")]
+    SigningKey,
+
     #[error("the value is too long to be sealed")]
     TooLong,
 

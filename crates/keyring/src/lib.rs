@@ -86,6 +86,7 @@ mod seal_file;
 mod seal_spec;
 pub mod sealed_only;
 mod secret;
+mod signing_key;
 mod whole_file;
 
 pub use blind::Blinder;
@@ -99,5 +100,6 @@ pub use password::PasswordHash;
 pub use random::{Random, SystemRandom};
 pub use seal_spec::SealSpec;
 pub use secret::{SecretBytes, SecretString};
+pub use signing_key::{SigningAlgorithm, SigningKey, VerifyingKey};
 /// What [`Domain::open`] returns its plaintext in: wiped on drop, otherwise the bytes.
 pub use zeroize::Zeroizing;
