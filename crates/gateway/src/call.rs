@@ -78,6 +78,8 @@ pub struct CallFacts {
     pub request_id: String,
     /// Where it came from.
     pub source_ip: IpAddr,
+    /// The host that it was sent to, in lower case.
+    pub host: String,
     /// The client's `User-Agent`.
     pub user_agent: String,
     /// It came over TLS.

@@ -18,6 +18,7 @@ use crate::errors::missing_token;
 use crate::event::{Event, cut};
 use crate::metrics::Metrics;
 use crate::pass_role;
+use crate::published::{Publisher, Publishers};
 use crate::route::{NO_SERVICE, Route, Routes};
 use crate::service::Mounted;
 use arc_swap::ArcSwap;
@@ -46,12 +47,25 @@ pub struct World {
     pub(crate) keys: KeyCache,
     /// In `--dev`: the default account, and who makes accounts as they are named.
     relaxed: Option<(AccountId, Arc<dyn OpenAccounts>)>,
+    pub(crate) publishers: Publishers,
 }
 
 impl World {
     /// These services, every caller authenticated.
     pub fn new(services: Vec<Mounted>, shared: Arc<Shared>) -> Self {
-        Self { routes: Routes::new(services), shared, keys: KeyCache::default(), relaxed: None }
+        Self {
+            routes: Routes::new(services),
+            shared,
+            keys: KeyCache::default(),
+            relaxed: None,
+            publishers: Publishers::default(),
+        }
+    }
+
+    /// The same, with what a service publishes under `/_ringfence/NAME/`.
+    pub fn publishing(mut self, name: &'static str, publisher: Arc<dyn Publisher>) -> Self {
+        self.publishers.add(name, publisher);
+        self
     }
 
     /// The same with `--dev`'s credentials: see [`Dev`].
@@ -120,6 +134,14 @@ impl Incoming {
             headers: &self.parts.headers,
             body: &self.body,
         }
+    }
+
+    /// The host that the request was sent to, without a port.
+    fn host(&self) -> String {
+        let header = self.parts.headers.get(http::header::HOST);
+        let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let end = text.rfind(':').filter(|at| !text[*at..].contains(']')).unwrap_or(text.len());
+        cut(&text[..end]).to_ascii_lowercase()
     }
 
     /// The client's name for itself, as conditions and the event see it: no longer than CloudTrail
@@ -295,6 +317,7 @@ impl Passage<'_> {
             now: event.at,
             request_id: event.request_id.clone(),
             source_ip: self.incoming.source_ip,
+            host: self.incoming.host(),
             user_agent: event.user_agent.clone(),
             secure: self.incoming.secure,
             shared: self.world.shared.clone(),

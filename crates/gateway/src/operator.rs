@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /_ringfence/health` | 200 when calls are answered |
 //! | `GET /_ringfence/metrics` | Prometheus's text format |
+//! | `GET /_ringfence/NAME/…` | what a service publishes for everyone: an issuer's keys |
 //! | `POST /_ringfence/clock` | moves the clock (`--dev`) |
 //! | `POST /_ringfence/reset`, `/moto-api/reset` | starts over (`--dev`) |
 
@@ -46,8 +47,25 @@ pub(crate) fn answer(gateway: &Gateway, parts: &Parts, body: &Bytes) -> Reply {
                 Err(message) => error(500, &message),
             })
         }
-        _ => error(404, "there is nothing here"),
+        (path, _) => match path.strip_prefix("/_ringfence/") {
+            Some(rest) if rest.contains('/') => {
+                only(parts, &Method::GET, || published(gateway, rest))
+            }
+            _ => error(404, "there is nothing here"),
+        },
     }
+}
+
+/// What a service publishes.
+fn published(gateway: &Gateway, path: &str) -> Reply {
+    let Some(document) = gateway.world.load().publishers.find(path) else {
+        return error(404, "there is nothing here");
+    };
+    let mut reply = reply(200, document.content_type, document.body);
+    let kept = format!("public, max-age={}", document.max_age);
+    reply.headers.push(("cache-control".into(), kept));
+    reply.headers.push(("x-content-type-options".into(), "nosniff".into()));
+    reply
 }
 
 fn only(parts: &Parts, method: &Method, answer: impl FnOnce() -> Reply) -> Reply {
