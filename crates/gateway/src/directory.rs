@@ -220,6 +220,19 @@ pub trait Directory: Send + Sync + 'static {
     /// The organization of an account, `o-…`, where it has one.
     fn organization(&self, account: AccountId) -> Option<String>;
 
+    /// Where the account stands in its organization: `o-…/r-…/ou-…/`.
+    fn organization_path(&self, account: AccountId) -> Option<String> {
+        let _ = account;
+        None
+    }
+
+    /// Whether `account` may take over the root user of `member` for a task, which goes by the ARN
+    /// of AWS's policy: it administers the organization of both, whose features let it.
+    fn administers_root(&self, account: AccountId, member: AccountId, task: &str) -> bool {
+        let _ = (account, member, task);
+        false
+    }
+
     /// Checks an MFA code of a user's or root's device. That a right code was used is durable before
     /// it is told that it was right.
     ///

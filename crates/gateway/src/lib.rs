@@ -29,6 +29,7 @@ pub mod ledger;
 mod metrics;
 pub mod notify;
 mod operator;
+pub mod organizations;
 pub mod pages;
 pub mod pass_role;
 mod published;
@@ -38,6 +39,7 @@ pub mod service;
 mod service_credentials;
 pub mod session;
 pub mod trail;
+pub mod web_identity;
 
 pub use audit::{Audit, SyncRule};
 pub use authorization_message::AuthorizationMessages;
@@ -50,9 +52,11 @@ pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, 
 pub use gateway::{Gateway, World};
 pub use ledger::{Area, Batch, Ledger, Ledgers, State};
 pub use notify::Notify;
+pub use organizations::{NoOrganizations, Organization, Organizations};
 pub use pass_role::{NotPassed, PassRole, Passed, Passing};
 pub use published::{Published, Publisher};
 pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;
 pub use trail::Trail;
+pub use web_identity::TokenIssuer;
