@@ -122,6 +122,8 @@ fn is_closed_to(service: &Service, session: &Session) -> bool {
         && session.delegation.is_none()
         && match session.identity {
             Identity::FederatedUser { .. } => true,
+            // `AssumeRoot` is there for IAM's tasks, among others.
+            Identity::Root { .. } if session.root_task.is_some() => false,
             Identity::User { .. } | Identity::Root { .. } => session.mfa.is_none(),
             Identity::AssumedRole { .. } | Identity::Anonymous => false,
         }

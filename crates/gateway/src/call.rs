@@ -44,7 +44,7 @@ use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What every service shares.
 pub struct Shared {
@@ -447,10 +447,28 @@ impl CallFacts {
         policy.arn.clone()
     }
 
+    /// The policies of a session of `AssumeRoot`. Where the task's own cannot be read, it may
+    /// nothing.
+    fn root_task(&self, task: &str) -> (Option<Vec<Attached>>, bool) {
+        let account = self.caller.identity.account();
+        let limit = account.and_then(|id| self.shared.directory.managed_policy(id, task));
+        match (&*EVERYTHING, limit) {
+            (Some(everything), Some(document)) => {
+                let everything = Attached { document: everything.clone(), arn: None };
+                let limit = Attached { document, arn: Some(task.into()) };
+                (Some(vec![everything, limit]), false)
+            }
+            _ => (None, true),
+        }
+    }
+
     /// The policies that limit the session, and whether one that it names cannot be read: such a
     /// session may nothing.
     fn session_policies(&self) -> (Option<Vec<Attached>>, bool) {
         let Some(session) = &self.caller.session else { return (None, false) };
+        if let Some(task) = &session.root_task {
+            return self.root_task(task);
+        }
         let Some(policies) = &session.policies else { return (None, false) };
         let mut attached = Vec::new();
         let mut unreadable = false;
@@ -497,6 +515,14 @@ fn denied_to_delegate(request: &Request<'_>, permitted: &Document) -> Option<Dec
         Decision::ImplicitDeny(_) => Some(Decision::ImplicitDeny(Layer::Session)),
     }
 }
+
+/// What the root user lends a session of `AssumeRoot`: everything. AWS's policies for its tasks hold
+/// nothing but denials.
+static EVERYTHING: LazyLock<Option<Arc<Document>>> = LazyLock::new(|| {
+    let text =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    ringfence_policy::parse(text, ringfence_policy::Kind::Identity).ok().map(Arc::new)
+});
 
 /// The erased result of a handler.
 pub(crate) struct Outcome {

@@ -181,6 +181,10 @@ pub struct Session {
     /// The delegation request under which another account uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<Delegation>,
+    /// The task that a session of `AssumeRoot` is for: the ARN of AWS's policy. What this policy
+    /// does not deny, the root user may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_task: Option<String>,
 }
 
 /// A temporary delegation, as far as a session of it keeps: what it lets its holder do is looked up
@@ -252,6 +256,11 @@ impl Caller {
     /// Nobody.
     pub fn anonymous() -> Self {
         Self { identity: Identity::Anonymous, access_key_id: String::new(), session: None }
+    }
+
+    /// Whether the caller is a session of `AssumeRoot`.
+    pub fn is_assumed_root(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.root_task.is_some())
     }
 
     /// Whether temporary credentials signed.

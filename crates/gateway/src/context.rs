@@ -25,6 +25,9 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
         if let Some(source) = &session.source_identity {
             context.set("aws:SourceIdentity", source.as_str());
         }
+        if session.root_task.is_some() {
+            context.set("aws:AssumedRoot", "true");
+        }
         if let Some(federation) = &session.federation {
             context.set("aws:FederatedProvider", federation.provider.as_str());
             for (key, values) in &federation.keys {

@@ -260,6 +260,10 @@ fn session_context(session: &Session, context: &mut Object<'_>) {
         let mfa = if session.mfa.is_some() { "true" } else { "false" };
         attributes.text("mfaAuthenticated", mfa);
     });
+    // https://docs.aws.amazon.com/IAM/latest/UserGuide/cloudtrail-track-privileged-tasks.html
+    if session.root_task.is_some() {
+        context.text("assumedRoot", "true");
+    }
     if let Some(source) = &session.source_identity {
         context.text("sourceIdentity", source);
     }
@@ -428,6 +432,7 @@ mod tests {
             chained: false,
             federation: None,
             delegation: None,
+            root_task: None,
         };
         let mut event = event();
         event.caller = Some(Caller {

@@ -36,6 +36,8 @@ pub struct Draft {
     pub federation: Option<Federation>,
     /// The delegation under which another account is to use it.
     pub delegation: Option<Delegation>,
+    /// The task of a session of `AssumeRoot`.
+    pub root_task: Option<String>,
 }
 
 impl Draft {
@@ -53,6 +55,7 @@ impl Draft {
             chained: false,
             federation: None,
             delegation: None,
+            root_task: None,
         }
     }
 
@@ -71,6 +74,7 @@ impl Draft {
             chained: self.chained,
             federation: self.federation,
             delegation: self.delegation,
+            root_task: self.root_task,
         }
     }
 }

@@ -64,6 +64,7 @@ pub fn session(identity: Identity) -> Session {
         chained: false,
         federation: None,
         delegation: None,
+        root_task: None,
     }
 }
 
