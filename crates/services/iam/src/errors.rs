@@ -669,6 +669,20 @@ pub(crate) fn not_handed_over(topic: &str) -> ServiceError {
     ))
 }
 
+/// `FeatureEnabled` for outbound federation. The model's documentation.
+pub(crate) fn feature_enabled() -> ServiceError {
+    types::FeatureEnabledException::error(
+        "Outbound identity federation is already enabled for your Amazon Web Services account.",
+    )
+}
+
+/// `FeatureDisabled` for outbound federation. The model's documentation.
+pub(crate) fn feature_disabled() -> ServiceError {
+    types::FeatureDisabledException::error(
+        "Outbound identity federation is not enabled for your Amazon Web Services account.",
+    )
+}
+
 /// The system had no random bytes, or another failure of this side. The cause goes to the log.
 pub(crate) fn failed(error: impl std::fmt::Display) -> ServiceError {
     tracing::error!(%error, "IAM failed");

@@ -47,6 +47,7 @@ mod errors;
 mod groups;
 mod inline_policies;
 mod instance_profiles;
+mod issuer_records;
 mod key_records;
 mod last_used;
 mod linked_roles;
@@ -56,6 +57,7 @@ mod managed_policies;
 mod mfa;
 mod names;
 mod oidc_providers;
+mod outbound_federation;
 mod owner;
 mod pages;
 mod password_policy;
@@ -86,6 +88,7 @@ mod x509;
 pub use linked_roles::deletion::{InUse, LinkedRole, RoleUsage, RoleUsers};
 pub use login_profiles::PasswordCheck;
 pub use mfa::tokens::{Imported, TokenSeed, is_token_serial};
+pub use outbound_federation::PUBLISHED_AS;
 pub use quotas::Quotas;
 pub use server_certificates::CertificateServers;
 
@@ -131,6 +134,7 @@ pub struct Iam {
     trade_in_tokens: Domain,
     owned: delegation::owned::Owned,
     notify: OnceLock<Arc<dyn Notify>>,
+    issuers: outbound_federation::Issuers,
 }
 
 /// An access key of a root user.
@@ -160,6 +164,7 @@ impl Iam {
         Ok(Arc::new(Self {
             aliases: Aliases::of(&ledgers),
             owned: delegation::owned::Owned::of(&ledgers),
+            issuers: outbound_federation::Issuers::of(&ledgers),
             hashing: Hashing::default(),
             ledgers,
             clock,
@@ -522,6 +527,16 @@ impl Iam {
             )
             .on::<ops::GetOrganizationsAccessReport, _>(
                 access_advisor::organizations::get_organizations_access_report,
+            )
+            // Outbound identity federation.
+            .on::<ops::EnableOutboundWebIdentityFederation, _>(
+                outbound_federation::enable_outbound_web_identity_federation,
+            )
+            .on::<ops::DisableOutboundWebIdentityFederation, _>(
+                outbound_federation::disable_outbound_web_identity_federation,
+            )
+            .on::<ops::GetOutboundWebIdentityFederationInfo, _>(
+                outbound_federation::get_outbound_web_identity_federation_info,
             )
             // The account.
             .on::<ops::CreateAccountAlias, _>(aliases::create_account_alias)

@@ -4,6 +4,7 @@ use crate::delegation::records::DelegationRequest;
 use crate::documents::IdentityPolicy;
 use crate::entity::{Entity, Holder, Tagged};
 use crate::errors;
+use crate::issuer_records::TokenIssuer;
 use crate::key_records::{ServerCertificate, ServiceCredential, SigningCertificate, SshKey};
 use crate::linked_roles::deletion::RoleDeletion;
 use crate::mfa::{Device, Enabled, SecurityKey, Token};
@@ -553,6 +554,7 @@ pub(crate) enum Record {
     SamlProvider(Arc<SamlProvider>),
     RoleDeletion(Arc<RoleDeletion>),
     DelegationRequest(Arc<DelegationRequest>),
+    TokenIssuer(Arc<TokenIssuer>),
 }
 
 macro_rules! entity {

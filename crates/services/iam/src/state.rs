@@ -12,6 +12,7 @@
 //! | `iam/saml-provider/NAME` | a SAML provider |
 //! | `iam/used/ID` | the last use of an access key or role |
 //! | `iam/role-deletion/UUID` | a task that deletes a service-linked role |
+//! | `iam/token-issuer` | the account as an issuer of tokens, with its signing keys |
 //! | `iam/server-certificate/NAME` | a server certificate, its name in lower case |
 //! | `iam/delegation-request/ID` | a delegation request that the account made |
 //!
@@ -24,6 +25,7 @@ use crate::delegation;
 use crate::delegation::records::DelegationRequest;
 use crate::documents::IdentityPolicy;
 use crate::entity::Entity;
+use crate::issuer_records::TokenIssuer;
 use crate::key_records::ServerCertificate;
 use crate::linked_roles::deletion::RoleDeletion;
 use crate::mfa::{Device, SecurityKey, Token};
@@ -89,6 +91,7 @@ pub(crate) struct Account {
     pub(crate) delegation_requests: Names<DelegationRequest>,
     /// The ids of delegation requests whose topics have not heard all.
     pub(crate) noticing: OrdSet<Arc<str>>,
+    pub(crate) token_issuer: Option<Arc<TokenIssuer>>,
     /// Access key → its user's folded name; `None` for root's.
     keys: OrdMap<KeyId, Option<Arc<str>>>,
     /// Serial number of an enabled MFA device → its user's folded name; `None` for root's.
@@ -393,6 +396,7 @@ impl State for Account {
             Record::SamlProvider(one) => store_key(SamlProvider::KIND, &folded(&one.name)),
             Record::RoleDeletion(task) => store_key(RoleDeletion::KIND, &task.id),
             Record::DelegationRequest(one) => store_key(delegation::KIND, &one.id),
+            Record::TokenIssuer(_) => "iam/token-issuer".into(),
         }
     }
 
@@ -405,6 +409,7 @@ impl State for Account {
                 self.index_root(&root, true);
             }
             Record::Settings(settings) => self.settings = settings,
+            Record::TokenIssuer(issuer) => self.token_issuer = Some(issuer),
             Record::User(mut user) => {
                 self.share(&mut Arc::make_mut(&mut user).permissions);
                 let key = key_of(&user.name);
@@ -741,6 +746,7 @@ mod tests {
                 ..RoleDeletion::new("id".into(), "s", &role("r", "/", "AROA1"), 1)
             })),
             Record::DelegationRequest(Arc::new(delegation_request("0-0-0-0-123456789012", ID))),
+            Record::TokenIssuer(Arc::new(TokenIssuer::new("id".into(), &[], 1))),
         ] {
             let bytes = rmp_serde::to_vec_named(&record).unwrap();
             let read: Record = rmp_serde::from_slice(&bytes).unwrap();
