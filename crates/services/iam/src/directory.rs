@@ -202,8 +202,16 @@ impl Directory for Iam {
         self.look(account, |account| account.root.is_some()).unwrap_or(false)
     }
 
-    fn organization(&self, _account: AccountId) -> Option<String> {
-        None
+    fn organization(&self, account: AccountId) -> Option<String> {
+        Some(self.organizations().of(account)?.id.clone())
+    }
+
+    fn organization_path(&self, account: AccountId) -> Option<String> {
+        self.organizations().path(account)
+    }
+
+    fn administers_root(&self, account: AccountId, member: AccountId, task: &str) -> bool {
+        self.rules_root(account, member, task)
     }
 
     fn check_mfa<'a>(

@@ -683,6 +683,43 @@ pub(crate) fn feature_disabled() -> ServiceError {
     )
 }
 
+/// `OrganizationNotFoundException`. The model's documentation, as are the four that follow.
+pub(crate) fn no_organization() -> ServiceError {
+    types::OrganizationNotFoundException::error(
+        "The request was rejected because no organization is associated with your account.",
+    )
+}
+
+/// `AccountNotManagementOrDelegatedAdministratorException`.
+pub(crate) fn not_an_administrator() -> ServiceError {
+    types::AccountNotManagementOrDelegatedAdministratorException::error(
+        "The request was rejected because the account making the request is not the management \
+         account or delegated administrator account for centralized root access.",
+    )
+}
+
+/// `CallerIsNotManagementAccountException`.
+pub(crate) fn not_the_management_account() -> ServiceError {
+    types::CallerIsNotManagementAccountException::error(
+        "The request was rejected because the account making the request is not the management \
+         account for the organization.",
+    )
+}
+
+/// `OrganizationNotInAllFeaturesModeException`.
+pub(crate) fn not_all_features() -> ServiceError {
+    types::OrganizationNotInAllFeaturesModeException::error(
+        "The request was rejected because your organization does not have All features enabled.",
+    )
+}
+
+/// `ServiceAccessNotEnabledException`.
+pub(crate) fn service_not_trusted() -> ServiceError {
+    types::ServiceAccessNotEnabledException::error(
+        "The request was rejected because trusted access is not enabled for IAM in Organizations.",
+    )
+}
+
 /// The system had no random bytes, or another failure of this side. The cause goes to the log.
 pub(crate) fn failed(error: impl std::fmt::Display) -> ServiceError {
     tracing::error!(%error, "IAM failed");

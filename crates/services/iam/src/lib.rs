@@ -67,6 +67,7 @@ mod provider_tags;
 mod quotas;
 mod records;
 mod roles;
+mod root_access;
 mod saml_metadata;
 mod saml_providers;
 mod server_certificates;
@@ -102,7 +103,7 @@ use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
 use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::notify::{NoTopics, Notify};
-use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted};
+use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted, Organizations};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
 use ringfence_model_iam::operations as ops;
@@ -135,6 +136,7 @@ pub struct Iam {
     owned: delegation::owned::Owned,
     notify: OnceLock<Arc<dyn Notify>>,
     issuers: outbound_federation::Issuers,
+    organizations: OnceLock<Arc<dyn Organizations>>,
 }
 
 /// An access key of a root user.
@@ -183,6 +185,7 @@ impl Iam {
             deletions: Arc::default(),
             trade_in_tokens: keyring.domain("iam-trade-in-token"),
             notify: OnceLock::new(),
+            organizations: OnceLock::new(),
         }))
     }
 
@@ -538,6 +541,20 @@ impl Iam {
             .on::<ops::GetOutboundWebIdentityFederationInfo, _>(
                 outbound_federation::get_outbound_web_identity_federation_info,
             )
+            // Central root access.
+            .on::<ops::EnableOrganizationsRootCredentialsManagement, _>(
+                root_access::enable_organizations_root_credentials_management,
+            )
+            .on::<ops::EnableOrganizationsRootSessions, _>(
+                root_access::enable_organizations_root_sessions,
+            )
+            .on::<ops::DisableOrganizationsRootCredentialsManagement, _>(
+                root_access::disable_organizations_root_credentials_management,
+            )
+            .on::<ops::DisableOrganizationsRootSessions, _>(
+                root_access::disable_organizations_root_sessions,
+            )
+            .on::<ops::ListOrganizationsFeatures, _>(root_access::list_organizations_features)
             // The account.
             .on::<ops::CreateAccountAlias, _>(aliases::create_account_alias)
             .on::<ops::DeleteAccountAlias, _>(aliases::delete_account_alias)

@@ -5,6 +5,7 @@ use crate::Iam;
 use crate::errors;
 use crate::password_policy::PasswordPolicy;
 use crate::records::Record;
+use crate::root_access::RootAccess;
 use crate::state::Account;
 use ringfence_gateway::{Answer, Call, Ledger, Permit, Resolved};
 use ringfence_model_iam::operations as ops;
@@ -33,6 +34,9 @@ pub(crate) struct Settings {
     /// By `Namespace/PropertyName`.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+    /// Of the organization that the account manages; see `root_access`.
+    #[serde(default)]
+    pub root_access: Option<RootAccess>,
 }
 
 /// The version of the tokens of STS's global endpoint. An account has the first until it asks for
@@ -64,10 +68,22 @@ pub(crate) async fn change<T, R>(
     permit: &Permit<T>,
     mut change: impl FnMut(&mut Settings) -> Result<R, ServiceError>,
 ) -> Result<R, ServiceError> {
+    change_with(ledger, permit, |_, settings| change(settings)).await
+}
+
+/// As [`change`], where it looks at the account.
+///
+/// # Errors
+/// Those of `change`.
+pub(crate) async fn change_with<T, R>(
+    ledger: &Arc<Ledger<Account>>,
+    permit: &Permit<T>,
+    mut change: impl FnMut(&Account, &mut Settings) -> Result<R, ServiceError>,
+) -> Result<R, ServiceError> {
     ledger
         .write(permit, |account, batch| {
             let mut settings = Settings::clone(&account.settings);
-            let result = change(&mut settings)?;
+            let result = change(account, &mut settings)?;
             if settings != *account.settings {
                 batch.put(Record::Settings(Arc::new(settings)));
             }

@@ -11,6 +11,7 @@ use crate::records::{
     AccessKey, Credentials, Group, KeyId, OidcProvider, Permissions, Policy, PolicyVersion, Proofs,
     Role, SamlPrivateKey, SamlProvider, UniqueId, User, no_tags, shared_path,
 };
+use crate::root_access::{Feature, RootAccess};
 use crate::settings::{Settings, TokenVersion};
 use crate::trust::TrustPolicy;
 use crate::{Iam, Quotas};
@@ -317,5 +318,9 @@ pub fn settings() -> Settings {
         password_policy: Some(loosest()),
         token_version: TokenVersion::V2,
         properties: [("A/x".to_owned(), "true".to_owned())].into(),
+        root_access: Some(RootAccess {
+            organization: "o-aaaaaaaaaa".into(),
+            features: [Feature::RootSessions].into(),
+        }),
     }
 }
