@@ -720,6 +720,11 @@ pub(crate) fn service_not_trusted() -> ServiceError {
     )
 }
 
+/// A password where a session of `AssumeRoot` makes a login profile. The words are a guess.
+pub(crate) fn password_for_root() -> ServiceError {
+    invalid_input("Password must be omitted when calling with an AssumeRoot session.")
+}
+
 /// The system had no random bytes, or another failure of this side. The cause goes to the log.
 pub(crate) fn failed(error: impl std::fmt::Display) -> ServiceError {
     tracing::error!(%error, "IAM failed");

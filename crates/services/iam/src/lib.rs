@@ -68,6 +68,7 @@ mod quotas;
 mod records;
 mod roles;
 mod root_access;
+mod root_login;
 mod saml_metadata;
 mod saml_providers;
 mod server_certificates;

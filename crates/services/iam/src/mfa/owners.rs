@@ -190,7 +190,7 @@ pub(crate) async fn deactivate_mfa_device(
     // omit the user name."
     // <https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeactivateMFADevice.html>
     let root = matches!(call.caller().identity, Identity::Root { .. });
-    if root && input.user_name.is_none() {
+    if root && input.user_name.is_none() && !call.caller().is_assumed_root() {
         return Err(errors::must_name_user());
     }
     let owner = Owner::allow(iam, &call, input.user_name.as_deref())?;
