@@ -24,10 +24,12 @@ pub enum Operation {
     AssumeRole,
     BeginSecurityKeySession,
     FinishSecurityKeySession,
+    AssumeRoot,
     GetAccessKeyInfo,
     GetDelegatedAccessToken,
     GetFederationToken,
     GetSessionToken,
+    GetWebIdentityToken,
 }
 
 impl Operation {
@@ -36,10 +38,12 @@ impl Operation {
             Self::AssumeRole => "AssumeRole",
             Self::BeginSecurityKeySession => "BeginSecurityKeySession",
             Self::FinishSecurityKeySession => "FinishSecurityKeySession",
+            Self::AssumeRoot => "AssumeRoot",
             Self::GetAccessKeyInfo => "GetAccessKeyInfo",
             Self::GetDelegatedAccessToken => "GetDelegatedAccessToken",
             Self::GetFederationToken => "GetFederationToken",
             Self::GetSessionToken => "GetSessionToken",
+            Self::GetWebIdentityToken => "GetWebIdentityToken",
         }
     }
 
@@ -51,11 +55,15 @@ impl Operation {
             Self::AssumeRole | Self::GetDelegatedAccessToken => {
                 matches!(credentials, LongTerm | UserSession | RoleSession)
             }
-            Self::GetAccessKeyInfo => matches!(credentials, LongTerm | RoleSession),
             Self::BeginSecurityKeySession
             | Self::FinishSecurityKeySession
             | Self::GetFederationToken
             | Self::GetSessionToken => matches!(credentials, LongTerm),
+            // "You cannot call any STS API except `AssumeRole` or `GetCallerIdentity`" with what
+            // `GetSessionToken` gives.
+            Self::AssumeRoot | Self::GetAccessKeyInfo | Self::GetWebIdentityToken => {
+                matches!(credentials, LongTerm | RoleSession)
+            }
         }
     }
 }
@@ -81,6 +89,11 @@ pub fn check(caller: &Caller, operation: Operation) -> Result<(), ServiceError> 
         Identity::Root { .. } if operation == Operation::AssumeRole => {
             Err(ServiceError::access_denied("Roles may not be assumed by root accounts."))
         }
+        // "You cannot use root user credentials to make this call."
+        // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoot.html
+        Identity::Root { .. } if operation == Operation::AssumeRoot => {
+            Err(ServiceError::access_denied("Cannot call AssumeRoot with root user credentials"))
+        }
         _ if operation.takes(credentials(caller)) => Ok(()),
         _ => Err(session_credentials(operation.name())),
     }
@@ -100,19 +113,36 @@ mod tests {
         for (caller, may) in [
             (
                 testing::long_term(user.clone()),
-                &[AssumeRole, GetAccessKeyInfo, GetFederationToken, GetSessionToken][..],
+                &[
+                    AssumeRole,
+                    AssumeRoot,
+                    GetAccessKeyInfo,
+                    GetFederationToken,
+                    GetSessionToken,
+                    GetWebIdentityToken,
+                ][..],
             ),
             (
                 testing::long_term(testing::root()),
-                &[GetAccessKeyInfo, GetFederationToken, GetSessionToken],
+                &[GetAccessKeyInfo, GetFederationToken, GetSessionToken, GetWebIdentityToken],
             ),
             (testing::temporary(user), &[AssumeRole]),
             (testing::temporary(testing::root()), &[]),
-            (testing::temporary(testing::role_session()), &[AssumeRole, GetAccessKeyInfo]),
+            (
+                testing::temporary(testing::role_session()),
+                &[AssumeRole, AssumeRoot, GetAccessKeyInfo, GetWebIdentityToken],
+            ),
             (testing::temporary(federated), &[]),
             (Caller::anonymous(), &[]),
         ] {
-            for operation in [AssumeRole, GetAccessKeyInfo, GetFederationToken, GetSessionToken] {
+            for operation in [
+                AssumeRole,
+                AssumeRoot,
+                GetAccessKeyInfo,
+                GetFederationToken,
+                GetSessionToken,
+                GetWebIdentityToken,
+            ] {
                 let allowed = check(&caller, operation).is_ok();
                 assert_eq!(allowed, may.contains(&operation), "{operation:?} {caller:?}");
             }

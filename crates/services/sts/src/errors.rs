@@ -13,6 +13,19 @@ pub fn invalid_parameter(message: impl Into<String>) -> ServiceError {
     ServiceError::new("InvalidParameterValue", 400, message)
 }
 
+/// An operation that regional endpoints alone have. The words are a guess.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html#sts-endpoints>
+pub fn check_endpoint(host: &str, operation: &str) -> Result<(), ServiceError> {
+    if host != GLOBAL_ENDPOINT {
+        return Ok(());
+    }
+    let message = format!("{operation} is not available on the global endpoint.");
+    Err(ServiceError::new("InvalidAction", 400, message))
+}
+
+/// The one endpoint of STS that is no region's.
+const GLOBAL_ENDPOINT: &str = "sts.amazonaws.com";
+
 /// A parameter of a built operation that is not built.
 pub fn not_implemented(operation: &str, parameter: &str) -> ServiceError {
     let message = format!("The parameter {parameter} of {operation} is not implemented.");
@@ -49,6 +62,15 @@ pub fn to_another_account(mut denied: ServiceError, action: &str) -> ServiceErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_operations_are_not_on_the_global_endpoint() {
+        for host in ["127.0.0.1", "sts.us-east-1.amazonaws.com", "sts.example.com", ""] {
+            assert!(check_endpoint(host, "AssumeRoot").is_ok(), "{host}");
+        }
+        let refused = check_endpoint("sts.amazonaws.com", "AssumeRoot").unwrap_err();
+        assert_eq!((refused.code.as_ref(), refused.status), ("InvalidAction", 400));
+    }
 
     #[test]
     fn a_role_of_another_account_that_denies_is_told_as_one_that_does_not_trust() {

@@ -14,6 +14,7 @@
 //!  GetDelegated…      the account that      whoever accepted the       the request's permissions,
 //!    AccessToken      asked for it          delegation request         at each call
 //!  …SecurityKeySession  user, root          the caller itself          nothing more
+//!  AssumeRoot         user, role's session  a member's root user       AWS's policy for the task
 //! ```
 //!
 //! A call's facts pass through pure functions before anything is decided: `session_tags`,
@@ -28,6 +29,7 @@
 //! ```
 
 mod assume_role;
+mod assume_root;
 mod authorization_message;
 mod callers;
 mod credentials;
@@ -52,8 +54,9 @@ mod source_identity;
 mod testing;
 mod token_tags;
 mod web_identity;
+mod web_identity_token;
 
-use ringfence_gateway::{Handlers, Mounted};
+use ringfence_gateway::{Handlers, Mounted, TokenIssuer};
 use ringfence_model_sts::{SERVICE, operations as ops};
 use std::sync::Arc;
 
@@ -63,6 +66,7 @@ pub use oidc::{Issuers, KeysByHand};
 #[derive(Clone, Default)]
 pub struct Sts {
     issuers: Arc<Issuers>,
+    tokens: Option<Arc<dyn TokenIssuer>>,
 }
 
 impl Sts {
@@ -73,15 +77,22 @@ impl Sts {
 
     /// The service, with these issuers of tokens.
     pub fn with_issuers(issuers: Arc<Issuers>) -> Self {
-        Self { issuers }
+        Self { issuers, tokens: None }
     }
 
-    /// Its operations. `AssumeRoot` is not built.
+    /// The same, with who signs tokens for services elsewhere. Without, no account issues any.
+    pub fn issuing(mut self, tokens: Arc<dyn TokenIssuer>) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Its operations.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
             .on::<ops::AssumeRole, _>(assume_role::assume_role)
             .on::<ops::AssumeRoleWithSAML, _>(saml_identity::assume_role_with_saml)
             .on::<ops::AssumeRoleWithWebIdentity, _>(web_identity::assume_role_with_web_identity)
+            .on::<ops::AssumeRoot, _>(assume_root::assume_root)
             .on::<ops::DecodeAuthorizationMessage, _>(
                 authorization_message::decode_authorization_message,
             )
@@ -90,6 +101,7 @@ impl Sts {
             .on::<ops::GetDelegatedAccessToken, _>(delegated::get_delegated_access_token)
             .on::<ops::GetFederationToken, _>(federation_token::get_federation_token)
             .on::<ops::GetSessionToken, _>(session_token::get_session_token)
+            .on::<ops::GetWebIdentityToken, _>(web_identity_token::get_web_identity_token)
             .finish()
     }
 }
