@@ -87,6 +87,10 @@ pub struct Serve {
     /// arn:aws:sns:us-east-1:123456789012:topic=https://example.com/hook
     #[arg(long, value_name = "TOPIC=URL", value_parser = Endpoint::parse)]
     pub notify: Vec<Endpoint>,
+    /// Where this server is reached by those who check its tokens: accounts' issuers are
+    /// URL/_ringfence/oidc/UUID [default: the endpoint that it listens on]
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub issuer_url: Option<String>,
 
     /// The origin of a page that may register security keys and sign in by them, for example
     /// https://login.example.com; several may be given [default: http://localhost:PORT]
@@ -208,6 +212,19 @@ fn keys_by_hand(text: &str) -> Result<KeysByHand, String> {
     }
 }
 
+/// A URL to which a path can be added; a slash at its end is taken off.
+fn base_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let sound = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b);
+    let base = text.strip_suffix('/').unwrap_or(text);
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(sound) => {
+            Ok(base.into())
+        }
+        _ => Err("expected a URL without query, for example https://id.example.com".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +233,30 @@ mod tests {
     #[test]
     fn the_command_line_is_whole() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_base_url_has_a_host_and_no_query() {
+        for (text, base) in [
+            ("https://id.example.com", "https://id.example.com"),
+            ("https://id.example.com/", "https://id.example.com"),
+            ("http://[::1]:4566/a/b", "http://[::1]:4566/a/b"),
+        ] {
+            assert_eq!(base_url(text).as_deref(), Ok(base));
+        }
+        for text in [
+            "",
+            "id.example.com",
+            "ftp://a",
+            "https://",
+            "https:///a",
+            "https://a?b",
+            "https://a#b",
+            "https://u@a",
+            "https://a b",
+        ] {
+            assert!(base_url(text).is_err(), "{text}");
+        }
     }
 
     #[test]

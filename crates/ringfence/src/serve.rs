@@ -70,6 +70,8 @@ impl Start<'_> {
         let (management, first) = self.management(&house, &iam)?;
         let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
             .with_context(|| format!("{}", house.audit_dir().display()))?;
+        let endpoint = self.endpoint()?;
+        world::introduce(&iam, &self.issuer_url(&endpoint));
         let world = world::world(
             &iam,
             &house.keyring,
@@ -79,7 +81,6 @@ impl Start<'_> {
         );
         let gateway = Arc::new(Gateway::new(world, audit, management, None)?);
 
-        let endpoint = self.endpoint()?;
         house.note_endpoint(&endpoint)?;
         let dir = house.dir.display();
         let accounts = iam.accounts().len();
@@ -118,16 +119,18 @@ impl Start<'_> {
         let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
         let clock = Arc::new(MovedClock::default());
         let (its, issuers, topics) = (clock.clone(), self.issuers.clone(), self.topics.clone());
+        let endpoint = self.endpoint()?;
+        let issuer_url = self.issuer_url(&endpoint);
         let party = self.party.clone();
         let make = move || {
-            new_world(account, its.clone(), quotas, issuers.clone(), &topics, party.clone())
+            let issuers = issuers.clone();
+            new_world(account, its.clone(), quotas, issuers, &topics, &issuer_url, party.clone())
                 .map_err(|e| format!("{e:#}"))
         };
         let world = make().map_err(|error| anyhow!(error))?;
         let dev = Dev { account, clock, make: Box::new(make) };
         let gateway = Arc::new(Gateway::new(world, Audit::nothing(), account, Some(dev))?);
 
-        let endpoint = self.endpoint()?;
         let said = format!(
             "{NAME} --dev: for tests and laptops; users, roles and keys made inside are enforced\n\
              listen  {endpoint}, loopback only\n\
@@ -196,6 +199,11 @@ impl Start<'_> {
         })
     }
 
+    /// What the issuers of tokens begin with.
+    fn issuer_url(&self, endpoint: &str) -> String {
+        self.options.issuer_url.clone().unwrap_or_else(|| endpoint.to_owned())
+    }
+
     /// The URL for a client on this machine.
     fn endpoint(&self) -> anyhow::Result<String> {
         let mut address = self.listener.local_addr()?;
@@ -218,12 +226,14 @@ fn new_world(
     quotas: Quotas,
     issuers: Arc<Issuers>,
     topics: &Topics,
+    issuer_url: &str,
     party: RelyingParty,
 ) -> anyhow::Result<World> {
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
     let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
     topics.serve(&iam)?;
+    world::introduce(&iam, issuer_url);
     iam.accept_security_keys(party);
     let world = world::world(&iam, &keyring, clock, issuers, Trail::in_memory());
     Ok(world.relaxed(account, Arc::new(Named(iam))))

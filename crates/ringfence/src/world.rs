@@ -5,7 +5,7 @@ use anyhow::bail;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::session::Tokens;
 use ringfence_gateway::{
-    AuthorizationMessages, Directory, Mounted, OpenAccounts, Shared, Trail, World,
+    AuthorizationMessages, Directory, Mounted, NoOrganizations, OpenAccounts, Shared, Trail, World,
 };
 use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
@@ -27,6 +27,14 @@ pub fn iam(
     Iam::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
 }
 
+/// Tells IAM of what is around it. `issuer_url` is where this server is reached from outside: what
+/// the issuers of its accounts' tokens begin with.
+pub fn introduce(iam: &Iam, issuer_url: &str) {
+    iam.issue_tokens_at(issuer_url);
+    // Until a service knows better.
+    iam.ask_organizations(Arc::new(NoOrganizations));
+}
+
 /// Every service.
 pub fn world(
     iam: &Arc<Iam>,
@@ -35,7 +43,7 @@ pub fn world(
     issuers: Arc<Issuers>,
     trail: Trail,
 ) -> World {
-    let sts = Arc::new(Sts::with_issuers(issuers));
+    let sts = Arc::new(Sts::with_issuers(issuers).issuing(iam.clone()));
     let services = vec![
         iam.handlers(),
         sts.handlers(),
@@ -52,7 +60,7 @@ pub fn world(
         authorization_messages: AuthorizationMessages::new(keyring),
         trail,
     };
-    World::new(services, Arc::new(shared))
+    World::new(services, Arc::new(shared)).publishing(ringfence_iam::PUBLISHED_AS, iam.clone())
 }
 
 /// IAM's quotas: AWS's, changed as the command line says.
@@ -77,6 +85,9 @@ impl OpenAccounts for Named {
         Box::pin(self.0.ensure_account(id))
     }
 }
+
+#[cfg(test)]
+mod root_access;
 
 #[cfg(test)]
 mod tests {
