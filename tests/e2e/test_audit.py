@@ -107,8 +107,9 @@ def test_a_failed_call_is_recorded_with_its_error(server, world):
 
 
 def test_an_unbuilt_operation_is_recorded(server, world):
-    assert refusal(world.iam.list_organizations_features).status == 501
-    event = named(server, "ListOrganizationsFeatures", world.root.access_key_id)
+    call = world.root.iam_unchecked.get_role_template_version
+    assert refusal(call, TemplateArn="arn:aws:iam::aws:role-template/x").status == 501
+    event = named(server, "GetRoleTemplateVersion", world.root.access_key_id)
     assert event["errorCode"]
 
 

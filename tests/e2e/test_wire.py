@@ -342,8 +342,8 @@ def test_what_an_error_repeats_is_escaped(signer):
 
 
 UNBUILT = [
-    ("iam", {"Action": "ListOrganizationsFeatures"}),
-    ("iam", {"Action": "GetOutboundWebIdentityFederationInfo"}),
+    ("iam", {"Action": "AcquireRole"}),
+    ("iam", {"Action": "GetRoleTemplateVersion"}),
 ]
 
 
@@ -355,7 +355,7 @@ def test_an_operation_that_is_not_built_says_so(service, parameters, signer):
 
 
 def test_an_operation_that_is_not_built_is_still_authenticated(signer):
-    answer = signer.query("iam", {"Action": "ListOrganizationsFeatures"}, secret="w" * 40)
+    answer = signer.query("iam", {"Action": "AcquireRole"}, secret="w" * 40)
     assert_refused(answer, 403, "SignatureDoesNotMatch")
 
 
