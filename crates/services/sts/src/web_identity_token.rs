@@ -43,7 +43,8 @@ pub async fn get_web_identity_token(
     let tags = SessionTags::new(input.tags.as_deref().unwrap_or_default(), &[], None)?;
     let seconds = input.duration_seconds.unwrap_or(SECONDS);
 
-    // The service reference has no resource for the action, AWS's own policies name `self`.
+    // The service reference has no resource for the action; policies that people have published name
+    // `self`.
     let resolved = || {
         Resolved::new(format!("arn:aws:sts::{account}:self"), account, ())
             .keys("sts:IdentityTokenAudience", input.audience.clone())
