@@ -33,6 +33,10 @@ fn exception(prefix: &str, operation: &str) -> Option<Exception> {
         }
         // As GetSessionToken.
         ("iam", "BeginSecurityKeySession" | "FinishSecurityKeySession") => NotNeeded,
+        // "Both use access-analyzer:GetFinding", and likewise ListFindings.
+        // https://docs.aws.amazon.com/access-analyzer/latest/APIReference/API_GetFindingV2.html
+        ("access-analyzer", "GetFindingV2") => Actions(&["access-analyzer:GetFinding"]),
+        ("access-analyzer", "ListFindingsV2") => Actions(&["access-analyzer:ListFindings"]),
         // Newer than the reference; the action has the operation's name.
         ("iam", "AcquireRole") => Actions(&["iam:AcquireRole"]),
         ("iam", "UpdateDelegationRequest") => Actions(&["iam:UpdateDelegationRequest"]),

@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 /// The services whose crates are committed.
-const COMMITTED: [&str; 4] = ["iam", "kms", "ringfence", "sts"];
+const COMMITTED: [&str; 5] = ["accessanalyzer", "iam", "kms", "ringfence", "sts"];
 
 /// What the models do not say of a service.
 pub struct Facts {
@@ -74,6 +74,7 @@ fn facts_of(folder: &str) -> Result<Facts> {
         // Our own operations, which ask for IAM's actions.
         "ringfence" => Facts { action_prefix: "iam", own: true, ..facts("ringfence") },
         "kms" => facts("kms"),
+        "accessanalyzer" => Facts { action_prefix: "access-analyzer", ..facts("accessanalyzer") },
         "ec2" => Facts { validation_code: "InvalidParameterValue", ..facts("ec2") },
         "s3" => Facts { validation_code: "InvalidArgument", ..facts("s3") },
         "cognito-idp" => {
