@@ -8,6 +8,7 @@
 //! - [`explain`](fn@explain) decides, and says what every statement had to do with it;
 //! - [`analyse`] answers questions over all requests: new access, public access, equivalence;
 //! - [`account`] reads the export of a whole account, and says who in it can do what;
+//! - [`generate`] makes the policy that allows the calls which were seen, and little else;
 //! - [`message`] words a denial;
 //! - [`lint`] says what is wrong, risky or needless in a policy, as Access Analyzer does;
 //! - [`mod@reference`] holds AWS's actions, resource types, condition keys and managed policies.
@@ -49,6 +50,7 @@ pub mod decide;
 pub mod document;
 pub mod evaluate;
 pub mod explain;
+pub mod generate;
 mod glob;
 pub mod grant;
 #[cfg(test)]

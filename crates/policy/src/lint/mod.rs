@@ -37,7 +37,7 @@ mod keys;
 mod not_built;
 mod organizations;
 mod passing;
-mod pattern;
+pub(crate) mod pattern;
 mod principals;
 mod redundancy;
 pub mod report;

@@ -23,7 +23,7 @@ fn same(a: char, b: char, ignore_case: bool) -> bool {
 
 /// Whether every text that `inner` matches is one that `outer` matches. Never says so wrongly, but may
 /// miss a covering that only the whole set of texts shows, or that `spend` refuses the steps for.
-pub(super) fn covers(
+pub(crate) fn covers(
     outer: &[Token],
     inner: &[Token],
     ignore_case: bool,
@@ -68,7 +68,7 @@ pub(super) fn covers(
 }
 
 /// Whether some text matches both; not where `spend` refuses the steps.
-pub(super) fn overlap(
+pub(crate) fn overlap(
     a: &[Token],
     b: &[Token],
     ignore_case: bool,

@@ -29,7 +29,7 @@ mod operations;
 mod text;
 
 pub use keys::{condition_key, global_condition_keys};
-pub use operations::actions_of_operation;
+pub use operations::{actions_of_operation, apis};
 
 use crate::glob;
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ impl Action {
 
 impl ResourceType {
     /// The formats of its ARNs.
-    pub fn arn_formats(&self) -> impl Iterator<Item = &'static str> {
+    pub fn arn_formats(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.arns.split(", ")
     }
 

@@ -66,6 +66,11 @@ pub fn actions_of_operation(api: &str, operation: &str) -> impl Iterator<Item = 
     exceptions.into_iter().flat_map(|actions| actions.split(';')).filter_map(action).chain(own)
 }
 
+/// Every API by botocore's name of it, with the prefix of its actions.
+pub fn apis() -> impl Iterator<Item = (&'static str, &'static str)> {
+    APIS.iter().map(|(name, api)| (*name, api.prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
