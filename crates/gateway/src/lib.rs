@@ -28,6 +28,7 @@ pub mod ids;
 pub mod ledger;
 mod metrics;
 pub mod notify;
+pub mod observed;
 mod operator;
 pub mod organizations;
 pub mod pages;
