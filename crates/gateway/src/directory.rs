@@ -189,6 +189,12 @@ pub trait Directory: Send + Sync + 'static {
     /// A role by account and name. The path must be the role's own where the caller gave an ARN.
     fn role(&self, account: AccountId, name: &str) -> Option<RoleFacts>;
 
+    /// The unique id of the user or role that has this ARN.
+    fn principal_id(&self, arn: &str) -> Option<String> {
+        let _ = arn;
+        None
+    }
+
     /// The account's OpenID Connect provider at a URL, which is given without its scheme.
     fn oidc_provider(&self, account: AccountId, url: &str) -> Option<OidcProvider> {
         let _ = (account, url);

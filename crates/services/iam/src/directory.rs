@@ -15,7 +15,7 @@ use ringfence_gateway::directory::{
 use ringfence_gateway::ids::account_of;
 use ringfence_gateway::{Attached, Authority, Directory};
 use ringfence_policy::document::Version;
-use ringfence_policy::{AccountId, Document};
+use ringfence_policy::{AccountId, Arn, Document};
 use ringfence_wire::{ServiceError, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
@@ -156,6 +156,21 @@ impl Directory for Iam {
             tags: role.tags.clone(),
             service_linked: role.is_service_linked(),
         })
+    }
+
+    fn principal_id(&self, arn: &str) -> Option<String> {
+        let cut = Arn::parse(arn).ok().filter(|cut| cut.service == "iam")?;
+        let account = cut.account_id()?;
+        let ledger = self.ledgers.get(account)?;
+        let state = ledger.for_deciding();
+        let name = cut.resource.rsplit('/').next().unwrap_or_default();
+        // A name is found in any letters, and means one thing at one path.
+        if cut.resource.starts_with("user/") {
+            let user = User::find(&state, name).filter(|user| user.arn(account) == arn)?;
+            return Some(user.id.to_string());
+        }
+        let role = Role::find(&state, name).filter(|role| role.arn(account) == arn)?;
+        Some(role.id.to_string())
     }
 
     fn oidc_provider(&self, account: AccountId, url: &str) -> Option<facts::OidcProvider> {
