@@ -38,6 +38,17 @@ macro_rules! operations {
 }
 
 operations! {
+    ringfence_model_accessanalyzer {
+        ApplyArchiveRule, CancelPolicyGeneration, CheckAccessNotGranted, CheckNoNewAccess,
+        CheckNoPublicAccess, CreateAccessPreview, CreateAnalyzer, CreateArchiveRule,
+        CreateServiceLinkedAnalyzer, DeleteAnalyzer, DeleteArchiveRule, DeleteServiceLinkedAnalyzer,
+        GenerateFindingRecommendation, GetAccessPreview, GetAnalyzedResource, GetAnalyzer,
+        GetArchiveRule, GetFinding, GetFindingRecommendation, GetFindingV2, GetFindingsStatistics,
+        GetGeneratedPolicy, ListAccessPreviewFindings, ListAccessPreviews, ListAnalyzedResources,
+        ListAnalyzers, ListArchiveRules, ListFindings, ListFindingsV2, ListPolicyGenerations,
+        ListTagsForResource, StartPolicyGeneration, StartResourceScan, TagResource, UntagResource,
+        UpdateAnalyzer, UpdateArchiveRule, UpdateFindings, ValidatePolicy,
+    }
     ringfence_model_iam {
         AcceptDelegationRequest, AcquireRole, AddClientIDToOpenIDConnectProvider,
         AddRoleToInstanceProfile, AddUserToGroup, AssociateDelegationRequest, AttachGroupPolicy,

@@ -2,6 +2,7 @@
 
 use crate::cli::Quota;
 use anyhow::bail;
+use ringfence_accessanalyzer::AccessAnalyzer;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::session::Tokens;
 use ringfence_gateway::{
@@ -48,6 +49,7 @@ pub fn world(
         iam.handlers(),
         sts.handlers(),
         iam.security_keys().join(sts.security_key_sessions()),
+        AccessAnalyzer::new(keyring).handlers(),
         Mounted::unbuilt(&ringfence_model_kms::SERVICE),
     ];
     let directory: Arc<dyn Directory> = iam.clone();

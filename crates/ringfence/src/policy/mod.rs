@@ -12,6 +12,7 @@ mod diff;
 mod diff_accounts;
 mod explain;
 mod files;
+mod generate;
 mod lint;
 mod request;
 mod simulate;
@@ -45,6 +46,10 @@ pub enum Command {
     /// Find out what one policy allows and another does not; ends with 3 where they differ, with 4
     /// where that cannot be decided
     Diff(diff::Options),
+
+    /// Make the policy that allows what a principal was seen to do, and little else; ends with 3 where
+    /// nothing was seen
+    Generate(generate::Options),
 }
 
 /// Runs a command on policies.
@@ -56,6 +61,7 @@ pub fn policy(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Lint(options) => lint::lint(options),
         Command::CheckAccess(options) => check_access::check_access(options),
         Command::Diff(options) => diff::diff(options),
+        Command::Generate(options) => generate::generate(options),
     }
 }
 
