@@ -4,39 +4,24 @@
 
 use crate::errors;
 use ringfence_gateway::directory::RoleFacts;
-use ringfence_gateway::{Call, Directory, Identity, Resolved};
+use ringfence_gateway::{Call, Directory, Identity, NotPassed, PassRole, Passed};
 use ringfence_policy::account::{Assumption, Known, assume};
-use ringfence_policy::{AccountId, Arn, PolicySet, Principal, Request, ResourcePolicy, decide};
+use ringfence_policy::{AccountId, PolicySet, Principal, Request, ResourcePolicy, decide};
 use ringfence_wire::{ServiceError, TypedOperation};
 
 /// The service's principal.
 const SERVICE: &str = "access-analyzer.amazonaws.com";
 
-/// Asks whether the caller may pass the role to Access Analyzer, and only then whether there is one.
-pub(crate) fn pass<O: TypedOperation>(
-    call: &Call<O>,
-    account: AccountId,
-    arn: &str,
-) -> Result<RoleFacts, ServiceError> {
-    let Some((owner, path, name)) = cut(arn) else {
-        return Err(errors::invalid("accessRole", "It is no ARN of a role."));
-    };
-    if owner != account {
-        return Err(ServiceError::access_denied("Cross-account pass role is not allowed."));
-    }
-    let role = call.shared().directory.role(account, name);
-    let role = role.filter(|role| role.path == path && role.name == name);
-    let resolved = Resolved::new(arn, account, role).key("iam:PassedToService", SERVICE);
-    let (role, _) = call.allow_action("iam:PassRole", resolved)?.take();
-    role.ok_or_else(|| errors::invalid("accessRole", "The access role was not found."))
-}
-
-/// The account, path and name of a role's ARN.
-fn cut(text: &str) -> Option<(AccountId, &str, &str)> {
-    let arn = Arn::parse(text).ok().filter(|arn| arn.service == "iam" && arn.region.is_empty())?;
-    let rest = arn.resource.strip_prefix("role")?;
-    let (path, name) = rest.split_at(rest.rfind('/')? + 1);
-    (path.starts_with('/') && !name.is_empty()).then_some((arn.account_id()?, path, name))
+/// Asks whether the caller may pass the role to Access Analyzer. Whether the role trusts it is found out
+/// by the job.
+pub(crate) fn pass<O: TypedOperation>(call: &Call<O>, arn: &str) -> Result<Passed, ServiceError> {
+    call.pass_role(&PassRole::by_arn(arn, SERVICE).untested()).map_err(|why| {
+        why.or(|why| match why {
+            NotPassed::OtherAccount => NotPassed::cross_account(),
+            NotPassed::NoRole => errors::invalid("accessRole", "It is no ARN of a role."),
+            _ => errors::invalid("accessRole", "The access role was not found."),
+        })
+    })
 }
 
 /// Whether the role trusts Access Analyzer, and may look at the trails. The words say which fails.

@@ -48,7 +48,7 @@ impl AccessAnalyzer {
             .on::<ops::CheckNoPublicAccess, _>(checks::check_no_public_access)
             .on::<ops::GetGeneratedPolicy, _>(policy_generation::get_generated_policy)
             .on::<ops::ListPolicyGenerations, _>(policy_generation::list_policy_generations)
-            .on::<ops::StartPolicyGeneration, _>(policy_generation::start_policy_generation)
+            .on_passing::<ops::StartPolicyGeneration, _>(policy_generation::start_policy_generation)
             .on::<ops::ValidatePolicy, _>(validation::validate_policy)
             .finish()
     }

@@ -4,7 +4,7 @@ use crate::generation::{self, Wanted};
 use crate::jobs::{Cancel, End, Job, Started, State};
 use crate::{AccessAnalyzer, access_role, errors};
 use ringfence_gateway::trail::Window;
-use ringfence_gateway::{Answer, Call, Resolved};
+use ringfence_gateway::{Answer, Call, Passing, Resolved};
 use ringfence_model_accessanalyzer::{operations as ops, types};
 use ringfence_policy::{AccountId, Arn};
 use ringfence_wire::{ServiceError, Timestamp};
@@ -21,7 +21,7 @@ const MOST_NAMED: usize = 100;
 pub(crate) async fn start_policy_generation(
     service: &AccessAnalyzer,
     call: Call<ops::StartPolicyGeneration>,
-) -> Result<Answer<types::StartPolicyGenerationResponse>, ServiceError> {
+) -> Result<Passing<types::StartPolicyGenerationResponse>, ServiceError> {
     let input = &call.input;
     let account = call.account()?;
     let permit = call.allow(Resolved::any(account))?;
@@ -32,13 +32,9 @@ pub(crate) async fn start_policy_generation(
     }
     let details = input.cloud_trail_details.as_ref();
     let (from, until) = time_range(details, now)?;
-    let reader = match details {
-        None => None,
-        Some(details) => {
-            let trails = trails(account, &details.trails)?;
-            Some((access_role::pass(&call, account, &details.access_role)?, trails))
-        }
-    };
+    let trails = details.map(|details| trails(account, &details.trails)).transpose()?;
+    let access_role = details.map(|details| access_role::pass(&call, &details.access_role));
+    let access_role = access_role.transpose()?;
     let principal_arn = &input.policy_generation_details.principal_arn;
     let owner = Arn::parse(principal_arn).ok().and_then(|arn| arn.account_id());
     let directory = &call.shared().directory;
@@ -48,6 +44,13 @@ pub(crate) async fn start_policy_generation(
         .and_then(|_| directory.principal_id(principal_arn))
         .ok_or_else(|| errors::invalid("principalArn", "The principal was not found."))?;
 
+    let answer = |id: &str| {
+        let answer = permit.answer(types::StartPolicyGenerationResponse { job_id: id.to_owned() });
+        match &access_role {
+            Some(role) => Ok(role.answer(answer)),
+            None => Ok(call.passes_nothing()?.answer(answer)),
+        }
+    };
     let cancel = Cancel::default();
     let mut random = [0; 16];
     call.shared().random.fill(&mut random).map_err(errors::failed)?;
@@ -62,14 +65,14 @@ pub(crate) async fn start_policy_generation(
         state: State::Running(cancel.clone()),
     };
     if let Started::Before(id) = service.jobs.start(account, job)? {
-        return Ok(permit.answer(types::StartPolicyGenerationResponse { job_id: id.to_string() }));
+        return answer(&id);
     }
     let wanted = Wanted {
         principal_id,
         // Both ends count.
         window: Window { account, from: from.seconds, until: until.seconds.saturating_add(1) },
         regions: regions(details),
-        reader,
+        reader: access_role.as_deref().cloned().zip(trails),
     };
     let (jobs, shared, job) = (service.jobs.clone(), call.facts().shared.clone(), id.clone());
     tokio::task::spawn_blocking(move || {
@@ -82,7 +85,7 @@ pub(crate) async fn start_policy_generation(
         });
         jobs.end(account, &job, shared.clock.now(), end);
     });
-    Ok(permit.answer(types::StartPolicyGenerationResponse { job_id: id.to_string() }))
+    answer(&id)
 }
 
 /// From when until when, both included.
