@@ -3,6 +3,9 @@
 
 use crate::arn::PolicyArn;
 use crate::documents::IdentityPolicy;
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::BASE32;
+use ringfence_gateway::ids::IdKind;
 use ringfence_policy::reference::managed::{self, ManagedPolicy};
 use ringfence_wire::Timestamp;
 use std::collections::BTreeMap;
@@ -14,6 +17,7 @@ pub(crate) struct AwsPolicy {
     pub arn: &'static str,
     pub name: Arc<str>,
     pub path: String,
+    pub id: String,
     /// The number of the current version.
     pub version: u32,
     pub created: Timestamp,
@@ -43,6 +47,7 @@ impl AwsPolicy {
             arn: from.arn,
             name: cut.name.into(),
             path: cut.path.to_owned(),
+            id: unique_id(from.arn),
             version: from.version.strip_prefix('v')?.parse().ok()?,
             created: Timestamp::parse_any(from.created)?,
             updated: Timestamp::parse_any(from.updated)?,
@@ -55,6 +60,14 @@ impl AwsPolicy {
     pub fn policy(&self) -> &IdentityPolicy {
         self.policy.get_or_init(|| IdentityPolicy::trusted(self.text))
     }
+}
+
+/// The unique id of a policy. AWS's own ids are not among the embedded facts, and clients take a policy
+/// to have one; so it is of this house, and drawn from the ARN, so that every account and every start
+/// gives the same.
+fn unique_id(arn: &str) -> String {
+    let drawn = BASE32.encode(digest(&SHA256, arn.as_bytes()).as_ref());
+    format!("{}{}", IdKind::ManagedPolicy.prefix(), drawn.get(..17).unwrap_or_default())
 }
 
 /// The policy of this ARN.
@@ -81,6 +94,13 @@ mod tests {
         for policy in managed::policies() {
             assert_eq!(find(policy.arn).unwrap().arn, policy.arn);
         }
+    }
+
+    #[test]
+    fn every_embedded_policy_has_an_id_of_its_own() {
+        let ids: std::collections::BTreeSet<_> = all().map(|(_, policy)| &policy.id).collect();
+        assert_eq!(ids.len(), managed::policies().count());
+        assert!(ids.iter().all(|id| id.len() == 21 && id.starts_with("ANPA")));
     }
 
     #[test]

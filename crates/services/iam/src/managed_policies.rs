@@ -207,12 +207,12 @@ pub(crate) fn summary(account: &Account, policy: &Policy, id: AccountId) -> type
     }
 }
 
-/// One of AWS's policies. Its unique id and description are not among the embedded facts.
+/// One of AWS's policies. Its description is not among the embedded facts.
 pub(crate) fn aws_summary(account: &Account, policy: &AwsPolicy) -> types::Policy {
     let (attachments, boundaries) = counts(account, policy.arn);
     types::Policy {
         policy_name: Some(policy.name.to_string()),
-        policy_id: None,
+        policy_id: Some(policy.id.clone()),
         arn: Some(policy.arn.to_owned()),
         path: Some(policy.path.clone()),
         default_version_id: Some(format!("v{}", policy.version)),
