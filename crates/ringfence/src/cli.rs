@@ -20,7 +20,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(Serve),
-    /// Print shell exports of an account's root credentials
+    /// Print an account's root credentials, as shell exports or for a profile
     Env(Env),
     /// Work on the accounts of a data directory
     #[command(subcommand)]
@@ -115,6 +115,17 @@ pub struct Env {
     /// The account [default: the management account]
     #[arg(long, value_name = "ID")]
     pub account: Option<AccountId>,
+
+    /// Shell exports, or what a profile's credential_process prints
+    #[arg(long, value_enum, default_value_t = Form::Env)]
+    pub format: Form,
+}
+
+/// The names are those of `aws configure export-credentials`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    Env,
+    Process,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! `ringfence env`: the root credentials again, for the owner of the data directory.
 
-use crate::cli::Env;
+use crate::cli::{Env, Form};
 use crate::exports::Exports;
 use crate::house::House;
 use crate::world;
@@ -10,7 +10,7 @@ use ringfence_iam::Quotas;
 use std::io::Write as _;
 use std::sync::Arc;
 
-/// Prints the exports of an account's root user.
+/// Prints the credentials of an account's root user.
 pub fn env(options: &Env) -> anyhow::Result<()> {
     let house = House::open_to_read(&options.place)?;
     let account = match options.account {
@@ -24,6 +24,9 @@ pub fn env(options: &Env) -> anyhow::Result<()> {
         .with_context(|| format!("account {account} has no active root access key"))?;
     let endpoint = house.endpoint();
     let exports = Exports { endpoint: &endpoint, credentials: &credentials };
-    write!(std::io::stdout(), "{exports}")?;
+    match options.format {
+        Form::Env => write!(std::io::stdout(), "{exports}")?,
+        Form::Process => exports.write_process(std::io::stdout())?,
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The shell lines that make AWS's tools talk to this server.
 
 use ringfence_iam::RootCredentials;
-use std::fmt;
+use std::{fmt, io};
 
 /// The region that the lines choose. Every region is here; a client must name one.
 const REGION: &str = "us-east-1";
@@ -10,6 +10,20 @@ const REGION: &str = "us-east-1";
 pub struct Exports<'a> {
     pub endpoint: &'a str,
     pub credentials: &'a RootCredentials,
+}
+
+impl Exports<'_> {
+    /// What AWS's tools read from a profile's `credential_process`.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
+    pub fn write_process(&self, mut out: impl io::Write) -> io::Result<()> {
+        // INVARIANT: letters, digits, `+` and `/` alone, as below; so no character needs escaping.
+        writeln!(
+            out,
+            r#"{{"Version": 1, "AccessKeyId": "{}", "SecretAccessKey": "{}"}}"#,
+            self.credentials.access_key_id,
+            self.credentials.secret_access_key.expose(),
+        )
+    }
 }
 
 impl fmt::Display for Exports<'_> {
