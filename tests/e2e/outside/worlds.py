@@ -56,8 +56,15 @@ def add_phone(iam, user, name):
     return phone
 
 
+def root_with_mfa(server):
+    """An account whose root user has a key and a virtual device."""
+    world = World(server.root())
+    add_phone(world.iam, world.account, "root-account-mfa-device")
+    return add_auditor(world)
+
+
 def well_kept(server):
-    """An account built to pass. Its root user has MFA and a key still: see `lock_root`."""
+    """An account built to pass, once `lock_root` has taken its root user's key."""
     world = World(server.root())
     iam = world.iam
     audited = add_auditor(world)
