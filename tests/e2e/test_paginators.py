@@ -148,13 +148,12 @@ def test_small_pages_together_are_one_big_page(operation, parameters, root):
         assert lengths[:-1] == [size] * (len(lengths) - 1) and 0 < lengths[-1] <= size
 
 
-@pytest.mark.parametrize("operation", sorted(MODEL))
+# Pages of several lists are cut by botocore's own rules, and left out.
+@pytest.mark.parametrize("operation", sorted(name for name in MODEL if len(keys_of(name)) == 1))
 def test_a_listing_goes_on_from_the_token_it_stopped_at(operation, parameters, root):
     """What `--max-items` and `--starting-token` of the aws command line do."""
     asked = parameters[operation]
     (whole,) = pages(root.iam, operation, asked, PageSize=1000)
-    if len(whole) > 1:
-        pytest.skip("botocore cuts pages of several lists by its own rules")
     (key,) = whole
     paginator = root.iam.get_paginator(botocore.xform_name(operation))
     seen, token = [], None
