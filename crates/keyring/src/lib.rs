@@ -76,6 +76,7 @@ mod errors;
 mod key_file;
 mod key_pair;
 mod keyring;
+pub mod material;
 mod one_time;
 mod parts;
 mod passphrase;

@@ -26,10 +26,11 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::material::Material;
 use crate::secret::{SecretBytes, SecretString};
 
-/// The types that `#[serde(with = "sealed_only")]` takes: [`SecretString`], [`SecretBytes`], and
-/// an `Option` of either. Closed to other crates.
+/// The types that `#[serde(with = "sealed_only")]` takes: [`SecretString`], [`SecretBytes`],
+/// [`Material`], and an `Option` of any. Closed to other crates.
 pub trait SealedOnly: Sized + closed::Field {}
 
 impl<T: closed::Field> SealedOnly for T {}
@@ -77,6 +78,22 @@ impl Field for SecretBytes {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_byte_buf(BytesVisitor)
+    }
+}
+
+/// The store's format is no text, so a text format is a mistake and refused.
+impl Field for Material {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return Err(serde::ser::Error::custom("key material is not written as text"));
+        }
+        serializer.serialize_bytes(&self.to_kept())
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let kept = deserializer.deserialize_byte_buf(BytesVisitor)?;
+        Self::from_kept(kept.expose())
+            .ok_or_else(|| serde::de::Error::custom("no key material of a known spec"))
     }
 }
 
