@@ -145,6 +145,10 @@ impl Material {
     /// [`MaterialError::Rejected`].
     pub fn import(spec: Spec, bytes: &SecretBytes) -> Result<Self, MaterialError> {
         let bytes = bytes.expose();
+        let plain = spec == Spec::SymmetricDefault || !spec.mac_algorithms().is_empty();
+        if !plain && !is_one_sequence(bytes) {
+            return Err(MaterialError::Rejected("it is no private key in PKCS #8"));
+        }
         let secret = match spec {
             Spec::SymmetricDefault => symmetric::import(bytes)?,
             Spec::Rsa2048 | Spec::Rsa3072 | Spec::Rsa4096 => rsa::import(spec, bytes)?,
@@ -300,6 +304,19 @@ fn drawn(random: &dyn Random, len: usize) -> Result<SecretBytes, MaterialError> 
     let mut secret = SecretBytes::new(vec![0; len]);
     random.fill(secret.expose_mut()).map_err(|_| MaterialError::Random)?;
     Ok(secret)
+}
+
+/// Whether these bytes are one DER sequence and nothing behind it: aws-lc does not look there.
+fn is_one_sequence(bytes: &[u8]) -> bool {
+    let len = match bytes {
+        [0x30, len @ ..=0x7f, rest @ ..] => Some((usize::from(*len), rest)),
+        [0x30, 0x81, len, rest @ ..] => Some((usize::from(*len), rest)),
+        [0x30, 0x82, high, low, rest @ ..] => {
+            Some((usize::from(u16::from_be_bytes([*high, *low])), rest))
+        }
+        _ => None,
+    };
+    len.is_some_and(|(len, rest)| len == rest.len())
 }
 
 /// HKDF-SHA256 (RFC 5869) of material, for one purpose.

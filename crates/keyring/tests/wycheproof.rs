@@ -149,12 +149,11 @@ fn rsa_pkcs1() {
 
 #[test]
 fn rsa_pss() {
-    for (bits, sha) in [(2048, 256), (2048, 384), (3072, 256), (4096, 256), (4096, 384), (4096, 512)]
+    for (bits, sha) in
+        [(2048, 256), (2048, 384), (3072, 256), (4096, 256), (4096, 384), (4096, 512)]
     {
         let file = format!("rsa_pss_{bits}_sha{sha}_mgf1_{}_test.json", sha / 8);
-        judge(&file, |group, test| {
-            rsa_verifies(&format!("RSASSA_PSS_SHA_{sha}"), group, test)
-        });
+        judge(&file, |group, test| rsa_verifies(&format!("RSASSA_PSS_SHA_{sha}"), group, test));
     }
 }
 
@@ -179,12 +178,16 @@ fn rsa_oaep() {
         let mut keys: BTreeMap<String, Option<Material>> = BTreeMap::new();
         judge(&format!("rsa_oaep_{file}_test.json"), |group, test| {
             let algorithm = match group["sha"].as_str().unwrap() {
-                _ if group["sha"] != group["mgfSha"] => return PassedOver("a mask of another hash"),
+                _ if group["sha"] != group["mgfSha"] => {
+                    return PassedOver("a mask of another hash");
+                }
                 "SHA-1" => EncryptionAlgorithm::RsaesOaepSha1,
                 "SHA-256" => EncryptionAlgorithm::RsaesOaepSha256,
                 _ => return PassedOver("a hash that KMS has not for OAEP"),
             };
-            let Some(spec) = rsa_spec(group) else { return PassedOver("a length that KMS has not") };
+            let Some(spec) = rsa_spec(group) else {
+                return PassedOver("a length that KMS has not");
+            };
             if test["label"] != "" {
                 return PassedOver("a label");
             }
@@ -321,12 +324,19 @@ fn ml_dsa_verification() {
 #[test]
 fn ml_dsa_from_seeds() {
     let algorithm = SigningAlgorithm::MlDsaShake256;
-    for set in [44, 65, 87] {
+    for (set, number) in [(44, 17), (65, 18), (87, 19)] {
         let spec = Spec::parse(&format!("ML_DSA_{set}")).unwrap();
         judge(&format!("mldsa_{set}_sign_seed_test.json"), |group, test| {
-            let Some(key) = import(spec, bytes(&group["privateKeyPkcs8"])) else {
-                return Refused;
-            };
+            // The seed alone, as RFC 9881 has it in PKCS #8.
+            let seed = bytes(&group["privateSeed"]);
+            let id = [0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, number];
+            let wrapped = der(0x04, &[&der(0x80, &[&seed])]);
+            let pkcs8 = der(0x30, &[&[0x02, 1, 0], &der(0x30, &[&id]), &wrapped]);
+            if let Some(given) = group["privateKeyPkcs8"].as_str().filter(|given| !given.is_empty())
+            {
+                assert_eq!(hex::encode(&pkcs8), given, "{test}");
+            }
+            let Some(key) = import(spec, pkcs8) else { return Refused };
             let public = key.public_key().unwrap();
             assert!(public.as_der().ends_with(&bytes(&group["publicKey"])), "{test}");
             let message = test["msg"].as_str().filter(|_| !has_context(test));
@@ -340,8 +350,9 @@ fn ml_dsa_from_seeds() {
             if asked.is_empty() {
                 return PassedOver("a context, and no mu");
             }
-            // Signing is hedged, so signatures are verified and not compared.
-            for one in &asked {
+            // Signing is hedged, so signatures are verified and not compared; one a key is enough.
+            let first = test == &group["tests"][0];
+            for one in asked.iter().filter(|_| first) {
                 let own = key.sign(algorithm, *one).unwrap();
                 for other in &asked {
                     assert_eq!(public.verify(algorithm, *other, &own), Ok(()), "{test}");

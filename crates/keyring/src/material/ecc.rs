@@ -85,8 +85,9 @@ pub(super) fn generate(spec: Spec) -> Result<SecretBytes, MaterialError> {
 /// The scalar, the curve and the point: the scalar alone decides.
 pub(super) fn import(spec: Spec, bytes: &[u8]) -> Result<SecretBytes, MaterialError> {
     // Checks that the scalar is in range and the point belongs to it.
-    let pair = EcdsaKeyPair::from_pkcs8(curve(spec)?.0, bytes)
-        .map_err(|_| MaterialError::Rejected("it is no private key on the spec's curve in PKCS #8"))?;
+    let pair = EcdsaKeyPair::from_pkcs8(curve(spec)?.0, bytes).map_err(|_| {
+        MaterialError::Rejected("it is no private key on the spec's curve in PKCS #8")
+    })?;
     kept(&pair)
 }
 
@@ -106,7 +107,11 @@ impl Public {
         Ok(Self { hash, key: parsed(algorithm, der)? })
     }
 
-    pub(super) fn verify(&self, message: Message<'_>, signature: &[u8]) -> Result<(), MaterialError> {
+    pub(super) fn verify(
+        &self,
+        message: Message<'_>,
+        signature: &[u8],
+    ) -> Result<(), MaterialError> {
         match message {
             Message::Raw(message) => self.key.verify_sig(message, signature),
             Message::Digest(bytes) => {

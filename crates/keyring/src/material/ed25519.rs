@@ -104,9 +104,7 @@ impl Public {
             (SigningAlgorithm::Ed25519PhSha512, Message::Digest(digest)) => {
                 let digest = hashed(digest)?;
                 Signature::from_slice(signature)
-                    .and_then(|signature| {
-                        self.prehashed.verify_prehashed(digest, None, &signature)
-                    })
+                    .and_then(|signature| self.prehashed.verify_prehashed(digest, None, &signature))
                     .map_err(|_| MaterialError::Signature)
             }
             _ => Err(MaterialError::Unsupported),

@@ -4,7 +4,9 @@
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/symm-asymm-choose-key-spec.html>
 
 use super::signing::imported;
-use super::{EncryptionAlgorithm, Material, MaterialError, Message, Parsed, SigningAlgorithm, Spec};
+use super::{
+    EncryptionAlgorithm, Material, MaterialError, Message, Parsed, SigningAlgorithm, Spec,
+};
 use crate::secret::SecretBytes;
 use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
