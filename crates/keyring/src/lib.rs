@@ -1,4 +1,5 @@
-//! Key material: the seal over the root key, the domain keys under it, and secrets in memory.
+//! Keys: the seal over the root key, the domain keys under it, the material of KMS keys, and secrets
+//! in memory.
 //!
 //! # The words
 //!
@@ -11,6 +12,8 @@
 //!   key and the domain's name, so what one domain seals no other opens. A domain's key has
 //!   generations, for rotation.
 //! - A **message key** encrypts one value and nothing else.
+//! - **Key material** is the secret behind a KMS key, kept in records that a domain seals: see
+//!   [`material`].
 //!
 //! ```text
 //!   key file (0600) ──────────────┐

@@ -124,7 +124,7 @@ const PKCS8_HEADER_LEN: usize = 26;
 pub(super) fn import(spec: Spec, bytes: &[u8]) -> Result<SecretBytes, MaterialError> {
     // Checks that the modulus, the primes and the exponents belong together.
     let pair = KeyPair::from_pkcs8(bytes)
-        .map_err(|_| MaterialError::Rejected("it is no RSA private key in PKCS #8"))?;
+        .map_err(|_| MaterialError::Rejected("it is no consistent RSA private key in PKCS #8"))?;
     if spec.rsa_bits() != Some(bits(pair.public_key().modulus().big_endian_without_leading_zero()))
     {
         return Err(MaterialError::Rejected("the RSA key has another length than the spec"));
