@@ -421,7 +421,8 @@ fn ml_kem_public_keys() {
         judge(&format!("mlkem_{set}_encaps_test.json"), |_, test| {
             let der = [&before[..], &id, &after, &bytes(&test["ek"])].concat();
             // Encapsulation draws its own random bytes, so secrets cannot be compared.
-            outcome(PublicKey::from_der(spec, &der).is_ok_and(|key| key.encapsulate().is_ok()))
+            let key = PublicKey::from_der(spec, &der).map(|key| key.encapsulate().unwrap());
+            outcome(key.is_ok())
         });
     }
 }
