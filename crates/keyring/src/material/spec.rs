@@ -106,7 +106,7 @@ named! {
 }
 
 impl Spec {
-    /// What a key that signs can sign with.
+    /// What a key that signs can sign with, in the order in which `DescribeKey` lists them.
     pub const fn signing_algorithms(self) -> &'static [SigningAlgorithm] {
         use SigningAlgorithm as A;
         match self {
@@ -121,7 +121,7 @@ impl Spec {
             Self::EccNistP256 | Self::EccSecgP256K1 => &[A::EcdsaSha256],
             Self::EccNistP384 => &[A::EcdsaSha384],
             Self::EccNistP521 => &[A::EcdsaSha512],
-            Self::EccNistEdwards25519 => &[A::Ed25519Sha512, A::Ed25519PhSha512],
+            Self::EccNistEdwards25519 => &[A::Ed25519PhSha512, A::Ed25519Sha512],
             Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => &[A::MlDsaShake256],
             _ => &[],
         }

@@ -336,6 +336,7 @@ fn rsa_opens_what_its_public_key_encrypted_and_nothing_else() {
     assert_eq!(public.encrypt(SymmetricDefault, b"").unwrap_err(), MaterialError::Unsupported);
 }
 
+/// The keys were made for this, each with the one fault that its name tells.
 #[test]
 fn an_rsa_key_is_imported_when_it_is_sound() {
     let reject = |spec, bytes: &[u8]| match imported(spec, bytes) {
