@@ -83,13 +83,38 @@ pub(super) fn pkcs8(spec: Spec, seed: &[u8]) -> Result<SecretBytes, MaterialErro
     Ok(SecretBytes(out))
 }
 
-/// PKCS #8 with the seed alone, which is what `GenerateDataKeyPair` writes too. Every seed is a key.
+/// PKCS #8 with the seed, alone or beside the expanded key that belongs to it (RFC 9935, section 6):
+/// the first is what `GenerateDataKeyPair` writes, the second what OpenSSL does. Every seed is a key.
 pub(super) fn import(spec: Spec, bytes: &[u8]) -> Result<SecretBytes, MaterialError> {
-    let prefix = pkcs8_prefix(&parameters(spec)?);
-    match bytes.strip_prefix(prefix.as_slice()) {
-        Some(seed) if seed.len() == SEED_LEN => Ok(SecretBytes::new(seed.to_vec())),
-        _ => Err(MaterialError::Rejected("it is no seed of the spec in PKCS #8")),
+    const SEED_IN_BOTH: usize = 30;
+    for at in [pkcs8_prefix(&parameters(spec)?).len(), SEED_IN_BOTH] {
+        let Some(seed) = bytes.get(at..at + SEED_LEN) else { continue };
+        let written =
+            if at == SEED_IN_BOTH { pkcs8_of_both(spec, seed)? } else { pkcs8(spec, seed)? };
+        if written.matches(bytes) {
+            return Ok(SecretBytes::new(seed.to_vec()));
+        }
     }
+    Err(MaterialError::Rejected("it is no seed of the spec in PKCS #8"))
+}
+
+/// PKCS #8 with the seed and the expanded key.
+pub(super) fn pkcs8_of_both(spec: Spec, seed: &[u8]) -> Result<SecretBytes, MaterialError> {
+    let expanded = expanded(spec, seed)?;
+    // INVARIANT: an expanded key has 1,632 to 3,168 bytes, so each of these lengths needs two.
+    let long = |tag: u8, len: usize| [tag, 0x82, (len >> 8) as u8, len as u8];
+    let both = 2 + SEED_LEN + 4 + expanded.len();
+    let mut out = Zeroizing::new(Vec::with_capacity(28 + both));
+    out.extend_from_slice(&long(0x30, 3 + 13 + 4 + 4 + both));
+    out.extend_from_slice(&[0x02, 1, 0]);
+    out.extend_from_slice(&algorithm_identifier(&parameters(spec)?));
+    out.extend_from_slice(&long(0x04, 4 + both));
+    out.extend_from_slice(&long(0x30, both));
+    out.extend_from_slice(&[0x04, 64]);
+    out.extend_from_slice(seed);
+    out.extend_from_slice(&long(0x04, expanded.len()));
+    out.extend_from_slice(&expanded);
+    Ok(SecretBytes(out))
 }
 
 /// The private key as FIPS 203 keeps it.

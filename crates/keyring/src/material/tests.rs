@@ -468,6 +468,47 @@ fn an_encapsulated_secret_is_recovered_and_an_altered_one_gives_another() {
 }
 
 #[test]
+fn an_ml_kem_seed_is_imported_beside_its_expanded_key_and_beside_no_other() {
+    for spec in [Spec::MlKem512, Spec::MlKem768, Spec::MlKem1024] {
+        let key = generated(spec);
+        let both = ml_kem::pkcs8_of_both(spec, key.secret()).unwrap();
+        let again = imported(spec, both.expose()).unwrap();
+        assert_eq!(again.fingerprint(&[]), key.fingerprint(&[]));
+        for at in [29, 30, 93, 94, 98, 500, both.len() - 1] {
+            let mut altered = both.expose().to_vec();
+            altered[at] ^= 1;
+            assert!(imported(spec, &altered).is_err(), "{spec:?} {at}");
+        }
+    }
+}
+
+#[test]
+fn an_ml_dsa_seed_is_imported_beside_its_expanded_key_and_not_missing() {
+    use aws_lc_rs::encoding::AsRawBytes as _;
+    use aws_lc_rs::signature::{ML_DSA_44_SIGNING, PqdsaKeyPair};
+    let long = |tag: u8, parts: &[&[u8]]| {
+        let content = parts.concat();
+        let len = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82, len[0], len[1]], content.as_slice()].concat()
+    };
+    let key = generated(Spec::MlDsa44);
+    let pair = PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, key.secret()).unwrap();
+    let expanded = pair.private_key().as_raw_bytes().unwrap().as_ref().to_vec();
+    let id = [0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 17];
+    let pkcs8 = |content: &[u8]| long(0x30, &[&[2, 1, 0], &id, &long(0x04, &[content])]);
+    let seed = [&[4, 32], key.secret()].concat();
+    let both = pkcs8(&long(0x30, &[&seed, &long(0x04, &[&expanded])]));
+    let again = imported(Spec::MlDsa44, &both).unwrap();
+    assert_eq!(again.fingerprint(&[]), key.fingerprint(&[]));
+    let mut other = both;
+    *other.last_mut().unwrap() ^= 1;
+    assert!(imported(Spec::MlDsa44, &other).is_err());
+    let alone = imported(Spec::MlDsa44, &pkcs8(&long(0x04, &[&expanded])));
+    let refused = MaterialError::Rejected("the private key comes without its seed");
+    assert_eq!(alone.unwrap_err(), refused);
+}
+
+#[test]
 fn a_public_key_has_one_spelling_and_one_spec() {
     for spec in specs() {
         let key = generated(spec);
