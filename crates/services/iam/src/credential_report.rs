@@ -155,12 +155,12 @@ fn report(account: &Account, id: AccountId, last_used: &LastUsed) -> String {
     }
     if let Some(root) = &account.root {
         report.begin("<root_account>", &id.root_arn(), root.created);
-        report.password(&root.credentials, "not_supported", None);
+        report.password(&root.credentials, &OF_ROOT, None);
         report.proofs(account, &root.credentials, last_used, additional);
     }
     for user in account.users.values() {
         report.begin(&user.name, &user.arn(id), user.created);
-        report.password(&user.credentials, NONE, policy);
+        report.password(&user.credentials, &OF_USER, policy);
         report.proofs(account, &user.credentials, last_used, additional);
     }
     report.0
@@ -179,6 +179,20 @@ fn further(credentials: &Credentials) -> Option<String> {
     (!all.is_empty()).then(|| all.join(". "))
 }
 
+/// A password that was never used.
+const UNUSED: &str = "no_information";
+
+/// What is said of a password that is not there.
+struct Unset {
+    last_used: &'static str,
+    rotation: &'static str,
+}
+
+const OF_USER: Unset = Unset { last_used: NONE, rotation: NONE };
+/// In AWS root can always sign in, and tools read a date or this word: Prowler's own example of a
+/// report has `not_supported,no_information,not_supported,not_supported` for root.
+const OF_ROOT: Unset = Unset { last_used: UNUSED, rotation: "not_supported" };
+
 /// Lines that are parted, not ended, by line breaks.
 struct Csv(String);
 
@@ -193,18 +207,18 @@ impl Csv {
     fn password(
         &mut self,
         credentials: &Credentials,
-        unset: &str,
+        unset: &Unset,
         policy: Option<&PasswordPolicy>,
     ) {
         let login = credentials.login.as_ref();
         self.flag(login.is_some());
         // Nobody signs in with a password here.
-        self.text(if login.is_some() { "no_information" } else { NONE });
+        self.text(if login.is_some() { UNUSED } else { unset.last_used });
         self.time(login.map(|login| login.changed));
         let rotation = login.and_then(|login| policy?.ends(login.changed));
         match rotation {
             Some(at) => self.time(Some(at)),
-            None => self.text(unset),
+            None => self.text(unset.rotation),
         }
     }
 
