@@ -1,5 +1,6 @@
 """Two accounts in one server cannot see or touch each other but by policy on both sides."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -55,6 +56,24 @@ def test_why_a_call_was_denied_is_told_to_its_own_account_alone(accounts):
     assert refused.code == "InvalidAuthorizationMessageException"
     decoded = accounts.first.root.sts.decode_authorization_message(EncodedMessage=message)
     assert "iam:ListUsers" in decoded["DecodedMessage"]
+
+
+def test_a_denial_tells_nothing_of_a_role_of_another_account(accounts):
+    role = accounts.second.role(tagged={"Project": "merger"}, path="/hidden/")
+    user = accounts.first.user(allow("sts:AssumeRole"))
+    told = []
+    for arn in (role, role + "x"):
+        with pytest.raises(ClientError) as raised:
+            user.sts.assume_role(RoleArn=arn, RoleSessionName="one")
+        headers = raised.value.response["ResponseMetadata"]["HTTPHeaders"]
+        message = headers["x-ringfence-authorization-message"]
+        decode = accounts.first.root.sts.decode_authorization_message
+        told.append(decode(EncodedMessage=message)["DecodedMessage"])
+    assert all("merger" not in text and "ResourceTag" not in text for text in told)
+    keys = [
+        {one["key"] for one in json.loads(text)["context"]["conditions"]["items"]} for text in told
+    ]
+    assert keys[0] == keys[1]
 
 
 def listings(world):

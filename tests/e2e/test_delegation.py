@@ -9,6 +9,7 @@ refusals are known: codes are what is tested.
 import json
 import subprocess
 import types
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -20,6 +21,7 @@ from clients import (
     refusal,
 )
 from topic import Topic
+from totp import Phone
 from world import World, allow, deny, policy, trust, unique
 
 PARTNER, OWNER, OTHER = "444455556666", "111122223333", "777788889999"
@@ -60,6 +62,13 @@ def accounts(server, roots=None):
 def advance(house, seconds):
     status, _, _ = house.server.post_json("/_ringfence/clock", {"advance_seconds": seconds})
     assert status == 200
+
+
+def time_of(house):
+    """The server's time."""
+    status, _, answer = house.server.post_json("/_ringfence/clock", {"advance_seconds": 0})
+    assert status == 200
+    return datetime.fromisoformat(json.loads(answer)["now"].replace("Z", "+00:00"))
 
 
 def ask(house, *statements, template=None, account=OWNER, by=None, **parameters):
@@ -354,6 +363,17 @@ def test_an_owner_made_anew_is_another(house):
     again = house.owner.user(name=owner.name)
     assert again.arn == owner.arn
     assert refused(again, "get", request).code == "AccessDenied"
+
+
+def test_an_owner_made_anew_does_not_list_what_was_its_predecessors(house):
+    owner = house.owner.user(allow("iam:ListDelegationRequests"))
+    request = ask(house)
+    step(owner, "associate", request)
+    listed = owner.iam.list_delegation_requests(OwnerId=owner.arn)["DelegationRequests"]
+    assert [one[BY_ID] for one in listed] == [request]
+    destroy(house, owner)
+    again = house.owner.user(allow("iam:ListDelegationRequests"), name=owner.name)
+    assert again.iam.list_delegation_requests(OwnerId=again.arn)["DelegationRequests"] == []
 
 
 def test_a_request_is_of_the_account_that_it_was_made_for_or_that_took_it(house):
@@ -685,6 +705,57 @@ def test_what_is_lent_is_not_lent_on(house, topic):
     assert shown(lent.owner, request)["State"] == "ASSIGNED"
 
 
+def test_a_role_that_a_delegate_assumes_is_lent_as_well(house, topic):
+    lent = lend(house, topic, allow("sts:AssumeRole"), SessionDuration=300)
+    role = house.owner.role(allow("iam:*"))
+    chained = lent.session.assume(role)
+    denied = refusal(chained.iam.list_users)
+    assert denied.code == "AccessDenied"
+    assert SESSION_SILENT.format(action="iam:ListUsers") in denied.message
+    assert refusal(lent.session.sts.get_web_identity_token, Audience=["a"],
+                   SigningAlgorithm="RS256").code == "AccessDenied"
+    # It ends with the delegation, and passes none on.
+    request = ask(house)
+    step(lent.owner, "associate", request)
+    assert refused(chained, "accept", request).code == "AccessDenied"
+    destroy(house, lent.owner)
+    assert refusal(chained.sts.get_caller_identity).code == "InvalidClientTokenId"
+
+
+def test_a_token_traded_in_again_is_no_newer_for_who_revokes_older_sessions(house, topic):
+    lent = lend(house, topic, allow("iam:ListUsers"))
+    advance(house, 120)
+    just = time_of(house) - timedelta(seconds=20)
+    older = {"DateLessThan": {"aws:TokenIssueTime": just.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+    house.owner.iam.put_user_policy(
+        UserName=lent.approver.name, PolicyName="revoke",
+        PolicyDocument=policy(deny("*", Condition=older)),
+    )
+    answer = trade(trader(house), topic.token(lent.request))
+    again = lent.owner.session_from(answer["Credentials"])
+    for session in (lent.session, again):
+        assert "explicit deny" in refusal(session.iam.list_users).message
+    advance(house, -120)
+
+
+def test_a_delegate_guesses_at_no_code_of_the_approvers_device(house, topic):
+    lent = lend(house, topic, allow("*"))
+    iam = house.owner.iam
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName=unique("phone"))["VirtualMFADevice"]
+    phone = Phone.of(device, clock=lambda: time_of(house).timestamp())
+    iam.enable_mfa_device(
+        UserName=lent.approver.name, SerialNumber=phone.serial, **phone.pair(first=-2)
+    )
+    role = house.owner.role()
+    for _ in range(8):
+        guess = {"SerialNumber": phone.serial, "TokenCode": phone.wrong()}
+        refused_code = refusal(
+            lent.session.sts.assume_role, RoleArn=role, RoleSessionName="one", **guess
+        )
+        assert refused_code.code == "AccessDenied"
+    assert lent.approver.sts.get_session_token(**phone.token())["Credentials"]
+
+
 # --- Checks and summaries ------------------------------------------------------------------------
 
 
@@ -709,6 +780,15 @@ def test_a_permission_check_tells_whether_the_caller_may_what_is_asked_for(house
         assert answer["PermissionCheckResult"] == result, caller.arn
     plain = get(house.owner.root, request)
     assert "PermissionCheckStatus" not in plain and "PermissionCheckResult" not in plain
+
+
+def test_a_policys_text_makes_no_lines_of_its_own_in_a_summary(house):
+    evil = "y.\n\nReviewed: these permissions are read-only."
+    statement = allow("iam:GetUser", Condition={"StringNotEquals": {"aws:PrincipalTag/x": evil}})
+    request = ask(house, statement)
+    answer = house.owner.user().iam.get_human_readable_summary(EntityArn=arn_of(house, request))
+    assert "Reviewed" in answer["SummaryContent"]
+    assert not any(line.startswith("Reviewed") for line in answer["SummaryContent"].splitlines())
 
 
 def test_a_summary_tells_what_the_policy_says(house):

@@ -35,7 +35,7 @@ from authenticator import (
 )
 from clients import IDENTITY_DENY, IDENTITY_SILENT, assert_denied, refusal
 from totp import Phone
-from world import World, allow, deny, unique
+from world import World, allow, deny, policy, unique
 
 MODELS = Path(__file__).resolve().parents[2] / "xtask/models"
 MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
@@ -765,3 +765,20 @@ def test_the_aws_command_registers_and_signs_in(server, aws_command, tmp_path, o
     assert aws(session, "iam", "list-users")["Users"]
     listed = aws(world.root, "iam", "list-mfa-devices", "--user-name", user.name)["MFADevices"]
     assert [one["SerialNumber"] for one in listed] == [made["SerialNumber"]]
+
+
+def test_sessions_that_iam_does_not_take_register_no_key(world, keys):
+    user = world.user(allow(["iam:*", "sts:*"]))
+    made = user.sts.get_federation_token(Name="guest", Policy=policy(allow("iam:*")))
+    sessions = [
+        user.session_from(made["Credentials"]),
+        user.session_from(user.sts.get_session_token()["Credentials"]),
+        world.root.session_from(world.root.sts.get_session_token()["Credentials"]),
+    ]
+    for session in sessions:
+        for named in ({}, {"UserName": user.name}):
+            refused = refusal(
+                keys(session).begin_security_key_registration, DeviceName=unique("key"), **named
+            )
+            assert refused.code == "InvalidClientTokenId", str(refused)
+    assert world.iam.list_mfa_devices(UserName=user.name)["MFADevices"] == []

@@ -99,7 +99,7 @@ fn temporary(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
         world.keys.forget(&signature.access_key_id);
         return Err(expired_token());
     }
-    if is_closed_to(claim.service, &session) {
+    if is_iams(claim.service, claim.operation) && is_closed_to_iam(&session) {
         return Err(invalid_client_token());
     }
     if let Some(delegation) = &session.delegation
@@ -114,12 +114,18 @@ fn temporary(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
     })
 }
 
+/// Whether an operation is IAM's: by its service, or by the action that it asks for, as those are by
+/// which security keys are registered.
+fn is_iams(service: &Service, operation: Option<&Operation>) -> bool {
+    let action = operation.and_then(|operation| operation.authorization.actions.first());
+    service.signing_name == "iam" || action.is_some_and(|action| action.starts_with("iam:"))
+}
+
 /// IAM does not take the sessions of `GetFederationToken`, nor those of `GetSessionToken` that no
 /// MFA code was shown for.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html>
-fn is_closed_to(service: &Service, session: &Session) -> bool {
-    service.signing_name == "iam"
-        && session.delegation.is_none()
+fn is_closed_to_iam(session: &Session) -> bool {
+    session.delegation.is_none()
         && match session.identity {
             Identity::FederatedUser { .. } => true,
             // `AssumeRoot` is there for IAM's tasks, among others.

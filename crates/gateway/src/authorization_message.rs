@@ -124,7 +124,10 @@ fn tell(
     });
     let mut room = LONGEST.saturating_sub(message.to_string().len());
     let (mut items, mut omitted) = (Vec::new(), 0);
-    for (key, values) in request.context.iter() {
+    // What another account's resource is like, and whether it is there, is that account's to tell.
+    let of_resource = |key: &str| key.contains(":ResourceTag/") || key == "aws:ResourceOrgID";
+    let foreign = request.resource_account != denied.account;
+    for (key, values) in request.context.iter().filter(|(key, _)| !(foreign && of_resource(key))) {
         let told = pair(key, values.as_slice());
         // A comma between two.
         match room.checked_sub(told.to_string().len() + 1) {

@@ -109,6 +109,9 @@ pub struct Delegated {
     /// The session that it accepted the request with, where it was one: its policies, tags and
     /// source identity bind the delegate too.
     pub accepted_in: Option<Session>,
+    /// Since when the approver's rights are lent, in seconds since 1970: since its session began, or the
+    /// token was sent.
+    pub since: i64,
     /// When the delegation ends, in seconds since 1970.
     pub expires: i64,
     /// The delegation.

@@ -84,9 +84,11 @@ pub struct Serve {
     pub oidc_keys: Vec<KeysByHand>,
 
     /// Deliver the messages of an SNS topic to an endpoint, by HTTPS, or by HTTP on this machine:
-    /// arn:aws:sns:us-east-1:123456789012:topic=https://example.com/hook
+    /// arn:aws:sns:us-east-1:123456789012:topic=https://example.com/hook, or =@FILE with the URL in a
+    /// file, where the URL is a secret
     #[arg(long, value_name = "TOPIC=URL", value_parser = Endpoint::parse)]
     pub notify: Vec<Endpoint>,
+
     /// Where this server is reached by those who check its tokens: accounts' issuers are
     /// URL/_ringfence/oidc/UUID [default: the endpoint that it listens on]
     #[arg(long, value_name = "URL", value_parser = base_url)]

@@ -35,7 +35,17 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let cut = text.split_once('=').filter(|(topic, url)| {
+        let cut = text.split_once('=');
+        // Whoever is on this machine reads its command lines: a URL with a secret lies in a file.
+        let read = match cut.and_then(|(topic, rest)| Some((topic, rest.strip_prefix('@')?))) {
+            None => None,
+            Some((topic, file)) => {
+                let url = std::fs::read_to_string(file).map_err(|why| format!("{file}: {why}"))?;
+                Some((topic, url.trim().to_owned()))
+            }
+        };
+        let cut = read.as_ref().map(|(topic, url)| (*topic, &**url)).or(cut);
+        let cut = cut.filter(|(topic, url)| {
             Arn::parse(topic).is_ok_and(|arn| arn.service == "sns")
                 && (url.starts_with("https://") || url.starts_with("http://"))
                 && url.parse::<http::Uri>().is_ok()

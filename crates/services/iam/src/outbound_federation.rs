@@ -98,6 +98,10 @@ pub(crate) async fn enable_outbound_web_identity_federation(
         Some(_) => None,
         None => {
             let _turn = iam.issuers.making.acquire().await.map_err(errors::failed)?;
+            // Who was first has done it.
+            if ledger.view(&permit).token_issuer.is_some() {
+                return Err(errors::feature_enabled());
+            }
             let mut made = Vec::new();
             for algorithm in ALGORITHMS {
                 made.push(iam.issuers.make(algorithm).await?);

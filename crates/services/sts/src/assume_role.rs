@@ -96,6 +96,7 @@ pub async fn assume_role(
         chained,
         ..Draft::new(identity, arn.account, seconds)
     };
+    let draft = draft.made_by(calling, shared.clock.now());
     let issued = credentials::issue(shared, draft, input.minimum_session_token_size)?;
     Ok(permit.answer(AssumeRoleResponse {
         credentials: Some(issued.credentials),

@@ -56,6 +56,7 @@ pub async fn assume_root(
             input.duration_seconds.unwrap_or(SECONDS),
         )
     };
+    let draft = draft.made_by(calling, shared.clock.now());
     let issued = credentials::issue(shared, draft, input.minimum_session_token_size)?;
     Ok(permit.answer(AssumeRootResponse {
         credentials: Some(issued.credentials),

@@ -20,6 +20,8 @@ pub struct Draft {
     pub account: AccountId,
     /// How long it lasts, in seconds.
     pub seconds: i32,
+    /// What `aws:TokenIssueTime` is to be, where it is not the time at which it is made.
+    pub issued: Option<i64>,
     /// What limits it.
     pub policies: Option<SessionPolicies>,
     /// Every session tag.
@@ -47,6 +49,7 @@ impl Draft {
             identity,
             account,
             seconds,
+            issued: None,
             policies: None,
             tags: BTreeMap::new(),
             transitive_tags: Vec::new(),
@@ -59,12 +62,24 @@ impl Draft {
         }
     }
 
+    /// What a session that is lent makes is lent as well: under the same delegation, and no longer
+    /// than itself.
+    pub fn made_by(mut self, calling: Option<&Session>, now: Timestamp) -> Self {
+        let Some(session) = calling else { return self };
+        if let Some(delegation) = &session.delegation {
+            let left = session.expires.saturating_sub(now.seconds);
+            self.seconds = self.seconds.min(i32::try_from(left).unwrap_or(i32::MAX));
+            self.delegation = Some(delegation.clone());
+        }
+        self
+    }
+
     /// The session that begins now under this access key.
     pub fn session(self, access_key_id: &str, now: Timestamp) -> Session {
         Session {
             identity: self.identity,
             access_key_id: access_key_id.to_owned(),
-            issued: now.seconds,
+            issued: self.issued.unwrap_or(now.seconds),
             expires: now.seconds.saturating_add(i64::from(self.seconds)),
             policies: self.policies,
             tags: self.tags,

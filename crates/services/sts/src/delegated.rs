@@ -54,6 +54,8 @@ pub async fn get_delegated_access_token(
     let assumed_principal = Some(delegated.identity.arn());
     let mut draft = Draft {
         delegation: Some(delegated.delegation),
+        // A later session of the same token is no newer for who revokes older ones.
+        issued: Some(delegated.since),
         ..Draft::new(delegated.identity, own, seconds)
     };
     // That a code was shown is left behind: whoever holds the session has shown none.
@@ -64,6 +66,7 @@ pub async fn get_delegated_access_token(
         draft.source_identity = session.source_identity;
         draft.federation = session.federation;
         draft.chained = session.chained;
+        draft.root_task = session.root_task;
     }
     let issued = credentials::issue(shared, draft, None)?;
     Ok(permit.answer(GetDelegatedAccessTokenResponse {

@@ -30,7 +30,10 @@ pub async fn check(
         }
     };
     // Devices belong to users and root users; a role or a federated user has none.
+    // Nor has who was lent a session the device of its owner: guesses would lock the owner out.
+    let lent = caller.session.as_ref().is_some_and(|session| session.delegation.is_some());
     let checked = match &caller.identity {
+        _ if lent => MfaCheck::NoDevice,
         identity @ (Identity::User { .. } | Identity::Root { .. }) => {
             directory.check_mfa(identity, serial, code, now).await?
         }

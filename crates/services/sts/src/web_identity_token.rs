@@ -37,6 +37,10 @@ pub async fn get_web_identity_token(
 ) -> Result<Answer<GetWebIdentityTokenResponse>, ServiceError> {
     check_endpoint(&call.facts().host, "GetWebIdentityToken")?;
     callers::check(call.caller(), Operation::GetWebIdentityToken)?;
+    // A token cannot be called back: who was lent a session would keep what is lent.
+    if call.caller().session.as_ref().is_some_and(|session| session.delegation.is_some()) {
+        return Err(crate::errors::session_credentials("GetWebIdentityToken"));
+    }
     let input = &call.input;
     let (account, facts) = (call.account()?, call.facts());
     let algorithm = algorithm(&input.signing_algorithm)?;

@@ -8,22 +8,46 @@ use ringfence_gateway::{CallFacts, Identity};
 use ringfence_model_iam::types::PermissionCheckResultType;
 use ringfence_policy::analyse::{Answer, check_no_new_access};
 use ringfence_policy::document::Version;
-use ringfence_policy::{Document, Kind};
+use ringfence_policy::{AccountId, Document, Kind};
 use ringfence_wire::ServiceError;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Checks at a time: one takes a second and more where policies are made for it.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
-/// What the caller's own permissions say of the request's.
+/// The accounts that have a check under way. Each has one, so that none can keep the others waiting,
+/// nor heap up calls that wait: a call goes on when its client has gone.
+static UNDER_WAY: Mutex<BTreeSet<AccountId>> = Mutex::new(BTreeSet::new());
+
+/// A check that is under way, until it is dropped.
+struct UnderWay(AccountId);
+
+impl UnderWay {
+    fn of(account: AccountId) -> Option<Self> {
+        let mut all = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(account).then_some(Self(account))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// What the caller's own permissions say of the request's; `None` while another check of the account
+/// is under way.
 ///
 /// # Errors
 /// `ServiceFailure` when the check was broken off.
 pub(crate) async fn of(
     facts: &CallFacts,
     asked: &Arc<Document>,
-) -> Result<PermissionCheckResultType, ServiceError> {
+) -> Result<Option<PermissionCheckResultType>, ServiceError> {
+    let Some(account) = facts.caller.identity.account() else { return Ok(None) };
+    let Some(under_way) = UnderWay::of(account) else { return Ok(None) };
     let authority = &facts.authority;
     let mut layers = Vec::new();
     if !matches!(facts.caller.identity, Identity::Root { .. }) {
@@ -33,7 +57,11 @@ pub(crate) async fn of(
     layers.extend(facts.session_documents());
     let asked = asked.clone();
     let _turn = TURNS.acquire().await.map_err(errors::failed)?;
-    tokio::task::spawn_blocking(move || covered(&layers, &asked)).await.map_err(errors::failed)
+    let checking = tokio::task::spawn_blocking(move || {
+        let _under_way = under_way;
+        covered(&layers, &asked)
+    });
+    checking.await.map(Some).map_err(errors::failed)
 }
 
 /// Whether every layer allows what is asked for.

@@ -1,6 +1,6 @@
 //! Delegation requests: making one, looking at it, and every step but the sending of its token.
 
-use super::records::{Approver, DelegationRequest, Notice, Stage, Step};
+use super::records::{Approver, DelegationRequest, Notice, Stage, Step, same};
 use super::{KIND, check, granting, not_lent, templates};
 use crate::Iam;
 use crate::arn;
@@ -176,13 +176,16 @@ pub(crate) async fn get_delegation_request(
     let allowed = iam.allow_delegation(&call, &call.input.delegation_request_id)?;
     let request = allowed.found()?.clone();
     let shown = describe(&request, call.now().seconds);
-    let result = match call.input.delegation_permission_check {
-        Some(true) => Some(check::of(call.facts(), request.policy.document()).await?),
-        _ => None,
+    let (status, result) = match call.input.delegation_permission_check {
+        Some(true) => match check::of(call.facts(), request.policy.document()).await? {
+            Some(result) => (Some(PermissionCheckStatusType::Complete), Some(result)),
+            None => (Some(PermissionCheckStatusType::InProgress), None),
+        },
+        _ => (None, None),
     };
     Ok(allowed.permit.answer(GetDelegationRequestResponse {
         delegation_request: Some(shown),
-        permission_check_status: result.as_ref().map(|_| PermissionCheckStatusType::Complete),
+        permission_check_status: status,
         permission_check_result: result,
     }))
 }
@@ -208,9 +211,14 @@ pub(crate) async fn list_delegation_requests(
     }
     let narrowed = owner.unwrap_or_default();
     let pager = iam.pager(&call, &[narrowed], input.marker.as_deref(), input.max_items)?;
+    // By its own ARN a caller means itself, and not who had its name before.
+    let identity = &call.caller().identity;
     let all = iam.owned_requests(own).into_iter().filter(|request| match owner {
         None => true,
-        Some(owner) => request.owner.as_ref().is_some_and(|it| it.arn() == owner),
+        Some(owner) => request
+            .owner
+            .as_ref()
+            .is_some_and(|it| it.arn() == owner && (identity.arn() != owner || same(it, identity))),
     });
     let now = call.now().seconds;
     let page = pager

@@ -90,7 +90,7 @@ fn summary(request: &DelegationRequest) -> String {
         let _ = writeln!(
             out,
             "\nRoles that it makes must have one of these permissions boundaries: {}.",
-            listed(&boundaries)
+            listed(&boundaries).replace(char::is_control, " ")
         );
     }
     if request.only_send_by_owner {
@@ -117,7 +117,9 @@ fn permissions(out: &mut String, document: &Document) {
     let of = |effect| document.statements.iter().filter(move |one| one.effect == effect);
     let mut left_out = 0;
     for statement in of(Effect::Allow).chain(of(Effect::Deny)) {
+        // A text of the policy must not look like a line of the summary's own.
         let line = sentence(statement);
+        let line = line.trim_end().replace(char::is_control, " ") + "\n";
         if left_out > 0 || out.chars().count() + line.chars().count() > most {
             left_out += 1;
         } else {

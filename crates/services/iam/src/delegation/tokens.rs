@@ -95,10 +95,13 @@ impl Iam {
         let lent = lent.filter(|request| !request.is_expired(now.seconds));
         let Some(request) = lent else { return TradeIn::Expired };
         let Some(approver) = &request.approver else { return TradeIn::Expired };
+        let Some(sent) = request.good_token(&contents.id) else { return TradeIn::Expired };
+        let since = approver.session.as_ref().map_or(sent.at, |session| session.issued);
         let share = size(request.policy.text()) * 100 / self.quotas.policy_size.max(1);
         TradeIn::Good(Box::new(Delegated {
             identity: approver.identity.clone(),
             accepted_in: approver.session.clone(),
+            since,
             expires: contents.expires,
             delegation: Delegation { requestor: by, request: contents.request, token: contents.id },
             packed_policy_size: i32::try_from(share).unwrap_or(100).min(100),
