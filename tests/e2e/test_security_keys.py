@@ -780,5 +780,5 @@ def test_sessions_that_iam_does_not_take_register_no_key(world, keys):
             refused = refusal(
                 keys(session).begin_security_key_registration, DeviceName=unique("key"), **named
             )
-            assert refused.code == "InvalidClientTokenId", str(refused)
+            assert refused.code == "UnrecognizedClientException", str(refused)
     assert world.iam.list_mfa_devices(UserName=user.name)["MFADevices"] == []
