@@ -215,6 +215,9 @@ fn own_keys(all: &[(String, Vec<String>)], keys: &mut Object<'_>) {
         // A key's text is plain; its quotes, colon and comma are four.
         if keys.out.len() - before + key.len() + listed.len() + 4 <= LONGEST_KEYS {
             keys.json(key, &listed);
+        } else {
+            // That it was there is told; what it was has no room.
+            keys.json(key, "[]");
         }
     }
 }

@@ -101,6 +101,9 @@ impl Server {
                 if let Err(error) = runtime.block_on(local.run_until(running)) {
                     tracing::error!(%error, "a thread of the server ended");
                 }
+                // What runs beside calls, a check of policies for one, is not waited for.
+                drop(local);
+                runtime.shutdown_background();
             })?);
         }
         Ok(server)

@@ -1039,3 +1039,45 @@ fn a_statement_that_no_request_can_meet_never_applies() {
         assert_eq!(word(&answer), want, "{statement}\n{answer:?}");
     }
 }
+
+#[test]
+fn what_anyone_can_claim_identifies_nobody() {
+    const GITHUB: &str = "token.actions.githubusercontent.com";
+    let trust = |provider: &str, condition: serde_json::Value| {
+        let text = serde_json::json!({"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+            "Principal": {"Federated": format!("arn:aws:iam::123456789012:oidc-provider/{provider}")},
+            "Condition": condition}});
+        ringfence_policy::parse(&text.to_string(), Kind::Trust).unwrap()
+    };
+    let resource = |condition: serde_json::Value| {
+        let text = serde_json::json!({"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Action": "sqs:SendMessage", "Principal": "*", "Resource": "*",
+            "Condition": condition}});
+        ringfence_policy::parse(&text.to_string(), Kind::Resource).unwrap()
+    };
+    let is_public = |document: &Document, kind| !check_no_public_access(document, kind).is_proved();
+    for (operator, claim, value, public) in [
+        ("StringEquals", "aud", "sts.amazonaws.com", true),
+        ("StringLike", "sub", "repo*", true),
+        ("StringLike", "sub", "repo:octo*", true),
+        ("StringLike", "ref", "refs/heads/main", true),
+        ("StringLike", "sub", "repo:octo/*", false),
+        ("StringEquals", "repository_owner", "octo", false),
+    ] {
+        let condition = serde_json::json!({operator: {format!("{GITHUB}:{claim}"): value}});
+        let document = trust(GITHUB, condition);
+        assert_eq!(is_public(&document, Kind::Trust), public, "{operator} {claim} {value}");
+    }
+    for (operator, key, value, public) in [
+        // The wildcards of strings reach over colons.
+        ("StringLike", "aws:PrincipalArn", "arn:*:iam::123456789012:role/*", true),
+        ("StringLike", "aws:SourceArn", "arn:aws:logs:*:123456789012:*", true),
+        ("ArnLike", "aws:SourceArn", "arn:aws:logs:*:123456789012:*", false),
+        ("StringLike", "aws:PrincipalArn", "arn:aws:iam::123456789012:role/*", false),
+        ("IpAddress", "aws:VpcSourceIp", "10.0.0.0/8", true),
+    ] {
+        let document = resource(serde_json::json!({operator: {key: value}}));
+        assert_eq!(is_public(&document, Kind::Resource), public, "{operator} {key} {value}");
+    }
+}

@@ -26,6 +26,7 @@ fn question() -> impl Strategy<Value = Observation> {
         Just(("iam:PassedToService", "lambda.amazonaws.com")),
         Just(("iam:PassedToService", "ec2.amazonaws.com")),
         Just(("iam:PolicyARN", "arn:aws:iam::aws:policy/P")),
+        Just(("sts:ExternalId", "one")),
         Just(("sts:ExternalId", "x*")),
         Just(("sts:ExternalId", "${y}")),
     ];

@@ -18,7 +18,7 @@ use crate::{AccountId, Arn};
 use std::net::IpAddr;
 
 /// Keys that say who asks, from where, or on whose behalf.
-const IDENTIFYING: [&str; 24] = [
+const IDENTIFYING: [&str; 23] = [
     "aws:principalarn",
     "aws:principalaccount",
     "aws:principalorgid",
@@ -35,7 +35,6 @@ const IDENTIFYING: [&str; 24] = [
     "aws:vpceorgid",
     "aws:vpceorgpaths",
     "aws:sourceip",
-    "aws:vpcsourceip",
     "aws:userid",
     "kms:calleraccount",
     "lambda:eventsourcetoken",
@@ -159,8 +158,31 @@ pub(super) fn externals(document: &Document, accounts: &[AccountId]) -> Statemen
 
 fn is_identifying(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let of_provider = key.rsplit_once(':').is_some_and(|(host, _)| is_open_provider(host));
+    let of_provider = key.rsplit_once(':').is_some_and(|(provider, claim)| {
+        let host = provider.split('/').next().unwrap_or_default();
+        is_open_provider(provider) && identifying_claims(host).contains(&claim)
+    });
     IDENTIFYING.contains(&key.as_str()) || of_provider
+}
+
+/// The claims that say whose identity it is. An audience does so only where the provider gives it out
+/// to one owner; elsewhere whoever asks for a token chooses it.
+fn identifying_claims(host: &str) -> &'static [&'static str] {
+    match host {
+        "accounts.google.com" => &["aud", "oaud", "sub"],
+        "cognito-identity.amazonaws.com" => &["aud", "sub"],
+        "graph.facebook.com" => &["app_id", "id"],
+        "www.amazon.com" => &["app_id", "user_id"],
+        "token.actions.githubusercontent.com" => &[
+            "sub",
+            "repository",
+            "repository_id",
+            "repository_owner",
+            "repository_owner_id",
+            "job_workflow_ref",
+        ],
+        _ => &["sub"],
+    }
 }
 
 /// The comparison that holds where none of the values hits.
@@ -199,7 +221,10 @@ fn is_fixed(condition: &Condition, value: &str, document: &Document) -> bool {
     let key = condition.key.to_ascii_lowercase();
     if key.ends_with("arn") {
         // An ARN of one account is nobody else's.
-        return Arn::parse(value).is_ok_and(|arn| arn.account_id().is_some());
+        // The wildcards of strings reach over colons: there the account stands before the first.
+        let strings = matches!(comparison, C::StringLike | C::StringNotLike);
+        let plain = if strings { &value[..wild] } else { value };
+        return Arn::parse(plain).is_ok_and(|arn| arn.account_id().is_some());
     }
     let before = &value[..wild];
     match key.as_str() {
@@ -207,10 +232,11 @@ fn is_fixed(condition: &Condition, value: &str, document: &Document) -> bool {
         _ if key.ends_with("orgpaths") => before.contains('/'),
         // A role's or user's unique id, before the session.
         "aws:userid" => before.contains(':'),
-        // A repository's owner, after the word for what it is.
-        _ if key.ends_with(":sub") => {
-            !before.split_once(':').map_or(before, |(_, owner)| owner).is_empty()
-        }
+        // A repository's whole owner, after the word for what it is: `repo:octo*` is anyone's.
+        _ if key.ends_with(":sub") => before
+            .split_once(':')
+            .and_then(|(_, own)| own.split_once(['/', ':']))
+            .is_some_and(|(owner, _)| !owner.is_empty()),
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 use super::budget::{Budget, WORK};
 use super::principal::Caller;
 use super::question::Question;
-use super::{Answer, Side};
+use super::{Answer, Side, Undecided};
 use crate::document::{Document, Effect, Version};
 use crate::evaluate::{self, Request};
 use crate::parse::Kind;
@@ -26,6 +26,16 @@ pub fn new_access_by_statement(
     let budget = Budget::new(WORK);
     let allowing = new.statements.iter().enumerate().filter(|(_, s)| s.effect == Effect::Allow);
     let answers = allowing.map(|(statement, _)| {
+        // Parting the document is work, too; nothing more is found once it is spent.
+        if budget.take(64 * new.statements.len()).is_err() {
+            let undecided = Undecided {
+                document: Side::New,
+                statement: Some(statement),
+                construct: "Statement".to_owned(),
+                why: "the limit on work was reached".to_owned(),
+            };
+            return (statement, Answer::Undecided(undecided));
+        }
         // The places of the statements that are left, so that an answer names them as they are known.
         let kept = |(at, s): &(usize, &crate::document::Statement)| {
             *at == statement || s.effect == Effect::Deny

@@ -39,8 +39,9 @@ pub enum Taken {
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RootPath(arn) => write!(f, "taken to be at the path /: {arn}"),
+            Self::RootPath(arn) => write!(f, "taken to be at the path /: {}", arn.escape_debug()),
             Self::NamesRole(action, role) => {
+                let role = role.escape_debug();
                 write!(f, "{action} names {role}: if it passes it, add iam:PassRole on it")
             }
         }
@@ -64,27 +65,42 @@ impl fmt::Display for Unclear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCall => f.write_str("records that are no calls of an API"),
-            Self::Operation(operation) => write!(f, "{operation}: what it asks for is not known"),
+            Self::Operation(operation) => {
+                write!(f, "{}: what it asks for is not known", operation.escape_debug())
+            }
             Self::Several(operation, actions) => {
                 write!(f, "{operation}: asks for one or more of {}", actions.join(", "))
             }
             Self::Resource(operation, action) => {
+                let operation = operation.escape_debug();
                 write!(f, "{operation}: on which resource it asked for {action} is not recorded")
             }
         }
     }
 }
 
-/// Codes of errors that are a denial.
-const DENIALS: [&str; 8] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "Client.UnauthorizedOperation",
-    "UnauthorizedOperation",
-    "AuthorizationError",
-    "AuthorizationErrorException",
-    "NotAuthorized",
-    "UnauthorizedException",
+/// Words in the codes of errors that are a denial, in lower case: services spell them in many ways.
+const DENIALS: [&str; 6] = [
+    "accessdenied",
+    "unauthorized",
+    "notauthorized",
+    "forbidden",
+    "authorizationerror",
+    "authfailure",
+];
+
+/// Members of requests that hold what somebody wrote, and name nothing.
+const FREE_TEXTS: [&str; 10] = [
+    "description",
+    "comment",
+    "message",
+    "tags",
+    "tagset",
+    "taglist",
+    "value",
+    "note",
+    "reason",
+    "metadata",
 ];
 
 /// Services whose name in events is no prefix of actions.
@@ -129,7 +145,10 @@ pub fn asked(record: &Value) -> Result<Asked, Unclear> {
             return Err(Unclear::Several(operation, names));
         }
     };
-    let allowed = !text("errorCode").is_some_and(|code| DENIALS.contains(&code));
+    let allowed = !text("errorCode").is_some_and(|code| {
+        let code = code.to_ascii_lowercase();
+        DENIALS.iter().any(|word| code.contains(word))
+    });
     let mut out = Asked::default();
     let resources = resources(record, action, &mut out.taken);
     if resources.is_empty() {
@@ -268,6 +287,9 @@ fn gather<'r>(value: &'r Value, depth: usize, out: &mut Vec<(&'r str, &'r str)>)
     match value {
         Value::Object(members) => {
             for (name, value) in members {
+                if FREE_TEXTS.iter().any(|free| name.eq_ignore_ascii_case(free)) {
+                    continue;
+                }
                 match value.as_str() {
                     Some(text) => out.push((name, text)),
                     None => gather(value, depth, out),

@@ -13,6 +13,16 @@ const MOST_VALUES: usize = 5;
 /// The most different conditions on one action. With more, one is made for all of its resources.
 const MOST_CONDITIONS: usize = 5;
 
+/// Without a condition on these an action is worth far more: it is never given up, however many values
+/// they had.
+const GUARDS: [&str; 4] =
+    ["iam:PassedToService", "iam:AWSServiceName", "iam:PolicyARN", "iam:PermissionsBoundary"];
+
+/// Whether a key is one of those.
+pub(super) fn guards(key: &str) -> bool {
+    GUARDS.contains(&key)
+}
+
 /// Keys that say how one request was made, and not what it was for: the next request has another value.
 const OF_ONE_REQUEST: [&str; 12] = [
     "sts:RoleSessionName",
@@ -71,7 +81,8 @@ pub(super) fn constant<'s>(
     for (resource, all) in seen {
         out.entry(common(action, all.iter(), notes)).or_default().insert(resource);
     }
-    if out.len() > MOST_CONDITIONS {
+    let guarded = out.keys().any(|all| all.keys().any(|key| guards(key)));
+    if out.len() > MOST_CONDITIONS && !guarded {
         let all = common(action, seen.values().flatten(), notes);
         return vec![(all, seen.keys().map(String::as_str).collect())];
     }
@@ -98,7 +109,7 @@ fn common<'k>(
         if !always || !values.iter().all(|value| is_plain(key, value)) {
             continue;
         }
-        if values.len() > MOST_VALUES {
+        if values.len() > MOST_VALUES && !guards(key) {
             notes.insert(Note::Varied(action.to_owned(), key.clone()));
         } else if says_something(key, &values) {
             out.insert(key.clone(), values);
@@ -109,7 +120,7 @@ fn common<'k>(
 
 /// Whether a condition on the key can have a value as it is. One with wildcards or variables would mean
 /// something else in some operator, and an address of a private network never reaches AWS's.
-fn is_plain(key: &str, value: &str) -> bool {
+pub(super) fn is_plain(key: &str, value: &str) -> bool {
     let kind = value_type(key);
     let fits = match kind {
         "ARN" => crate::Arn::parse(value).is_ok(),

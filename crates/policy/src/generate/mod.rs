@@ -99,6 +99,9 @@ pub const MANAGED_POLICY: usize = 6_144;
 pub const GLOBAL_KEYS: [&str; 4] =
     ["aws:RequestedRegion", "aws:SourceIp", "aws:SecureTransport", "aws:MultiFactorAuthPresent"];
 
+/// Most notes on single calls that are kept.
+const MOST_NOTES: usize = 1_000;
+
 /// Actions that are for one service by a condition on a key.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
 const OF_ONE_SERVICE: [(&str, &str); 2] = [
@@ -158,6 +161,7 @@ impl fmt::Display for Note {
         match self {
             Self::Denied(action, n) => write!(f, "left out: {action}, denied {n} times"),
             Self::Malformed(action, resource) => {
+                let (action, resource) = (action.escape_debug(), resource.escape_debug());
                 write!(f, "left out: `{action}` on `{resource}`, which no policy can say")
             }
             Self::UnknownAction(action) => {
@@ -228,6 +232,17 @@ impl Generator {
         let none = known.is_some_and(|action| action.resource_types().next().is_none());
         let resource = if none { "*".to_owned() } else { resource };
         let keys = conditions::usable(known, &self.options, keys);
+        // A value of these that no condition can say leaves out its call, and never the condition:
+        // whoever is watched could else take the condition away by one such call.
+        let odd = |key: &str, all: &[String]| {
+            all.is_empty() || !all.iter().all(|value| conditions::is_plain(key, value))
+        };
+        if keys.iter().any(|(key, all)| conditions::guards(key) && odd(key, all)) {
+            if self.notes.len() < MOST_NOTES {
+                self.notes.insert(Note::Malformed(action, resource));
+            }
+            return;
+        }
         let known = self.gathered.get(&action).and_then(|all| all.get(&resource));
         if known.is_some_and(|all| all.contains(&keys)) {
             return;

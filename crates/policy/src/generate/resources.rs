@@ -91,6 +91,10 @@ fn of_class<'a>(action: &Action, all: Vec<Seen<'a>>, few: usize) -> Vec<Named> {
     let placeholders = left.first().map_or(0, |(_, taken)| taken.values.len());
     // The last part first: the objects of a bucket are many before the buckets are.
     for at in (0..placeholders).rev() {
+        // Where an ARN has no account its first name is the owner's: a pattern of it is others', too.
+        if at == 0 && left.first().is_some_and(|(_, taken)| taken.head[3].is_empty()) {
+            break;
+        }
         let mut alike: BTreeMap<Vec<&str>, Vec<Seen<'_>>> = BTreeMap::new();
         for (resource, taken) in std::mem::take(&mut left) {
             let mut rest = taken.values.clone();

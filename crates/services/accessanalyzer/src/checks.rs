@@ -2,6 +2,7 @@
 //! is neither the answer is `UnprocessableEntityException`.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-custom-policy-checks.html>
 
+use crate::apart::apart;
 use crate::{AccessAnalyzer, errors};
 use ringfence_gateway::{Answer, Call, Resolved};
 use ringfence_model_accessanalyzer::types::{
@@ -134,13 +135,6 @@ pub(crate) async fn check_no_public_access(
     }))
 }
 
-/// A check on a thread of its own: it may take as long as its limits let it.
-async fn apart(
-    check: impl FnOnce() -> Result<Found, ServiceError> + Send + 'static,
-) -> Result<Found, ServiceError> {
-    tokio::task::spawn_blocking(check).await.map_err(errors::failed)?
-}
-
 /// What documents of a type may be. Trust policies are resource policies in the API.
 fn kinds(of: &AccessCheckPolicyType) -> Result<&'static [Kind], ServiceError> {
     match of {
@@ -174,7 +168,11 @@ fn wanted(access: &types::Access) -> Result<Access, ServiceError> {
         let parts = text.split_once(':');
         text == "*"
             || parts.is_some_and(|(vendor, name)| {
-                !vendor.is_empty() && !name.is_empty() && !name.contains(':')
+                let plain = |part: &str| {
+                    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_*?".contains(&byte);
+                    !part.is_empty() && part.bytes().all(known)
+                };
+                plain(vendor) && plain(name)
             })
     };
     if actions.is_empty() && resources.is_empty() {
@@ -188,7 +186,9 @@ fn wanted(access: &types::Access) -> Result<Access, ServiceError> {
     let is_resource = |text: &String| {
         let head = |arn: Arn<'_>| {
             let parts = [arn.partition, arn.service, arn.region, arn.account];
-            !parts.iter().any(|part| part.contains(['*', '?']))
+            let plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            parts.iter().all(|part| part.bytes().all(plain))
         };
         text == "*" || Arn::parse(text).is_ok_and(head)
     };

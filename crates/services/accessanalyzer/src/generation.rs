@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The most different questions, and policies, that one job keeps.
-const MOST: usize = 200_000;
+const MOST: usize = 20_000;
 const MOST_POLICIES: usize = 100;
 
 /// What a job is to do.

@@ -12,6 +12,7 @@
 //! Jobs are kept in memory, for as long as AWS keeps them. Analyzers and their findings are not built.
 
 mod access_role;
+mod apart;
 mod checks;
 mod errors;
 mod generation;

@@ -1,5 +1,6 @@
 //! Policy generation: a job is started, looked at, listed and cancelled.
 
+use crate::apart::apart;
 use crate::generation::{self, Wanted};
 use crate::jobs::{Cancel, End, Job, Started, State};
 use crate::{AccessAnalyzer, access_role, errors};
@@ -75,7 +76,7 @@ pub(crate) async fn start_policy_generation(
         reader: access_role.as_deref().cloned().zip(trails),
     };
     let (jobs, shared, job) = (service.jobs.clone(), call.facts().shared.clone(), id.clone());
-    tokio::task::spawn_blocking(move || {
+    let work = move || {
         let ending =
             std::panic::AssertUnwindSafe(|| generation::generate(&shared, &wanted, &cancel));
         let end = std::panic::catch_unwind(ending).unwrap_or_else(|_| {
@@ -84,7 +85,10 @@ pub(crate) async fn start_policy_generation(
             End::Failed(types::JobErrorCode::ServiceError, message)
         });
         jobs.end(account, &job, shared.clock.now(), end);
-    });
+        Ok(())
+    };
+    // The job goes on when its call is answered; how it ended is told by the job itself.
+    drop(tokio::spawn(apart(work)));
     answer(&id)
 }
 
@@ -108,6 +112,10 @@ fn time_range(
 }
 
 /// The ARNs of trails that a request names. The audit log is one trail of each account, by any name.
+/// Bytes of a trail's ARN, and of a region's name: both are kept with the job.
+const LONGEST_ARN: usize = 1_024;
+const LONGEST_REGION: usize = 64;
+
 fn trails(account: AccountId, trails: &[types::Trail]) -> Result<Vec<String>, ServiceError> {
     let named =
         trails.iter().map(|trail| trail.regions.iter().flatten().count() + 1).sum::<usize>();
@@ -115,6 +123,12 @@ fn trails(account: AccountId, trails: &[types::Trail]) -> Result<Vec<String>, Se
         return Err(errors::invalid("trails", "Name at least one trail, and not too many."));
     }
     for trail in trails {
+        let mut regions = trail.regions.iter().flatten();
+        if trail.cloud_trail_arn.len() > LONGEST_ARN
+            || regions.any(|one| one.len() > LONGEST_REGION)
+        {
+            return Err(errors::invalid("trails", "A name is too long."));
+        }
         let arn = Arn::parse(&trail.cloud_trail_arn).ok();
         if arn.and_then(|arn| arn.account_id()) != Some(account) {
             return Err(errors::invalid("cloudTrailArn", "The trail was not found."));

@@ -1,5 +1,6 @@
 //! `ValidatePolicy`: the lint, in AWS's shapes.
 
+use crate::apart::apart;
 use crate::{AccessAnalyzer, errors};
 use ringfence_gateway::{Answer, Call, Resolved};
 use ringfence_model_accessanalyzer::types::{Locale, PolicyType};
@@ -29,8 +30,7 @@ pub(crate) async fn validate_policy(
         return Err(errors::invalid("validatePolicyResourceType", message));
     }
     let (text, of) = (input.policy_document.clone(), resource_type.map(str::to_owned));
-    let linting = move || lint::lint(&text, kind, of.as_deref());
-    let findings = tokio::task::spawn_blocking(linting).await.map_err(errors::failed)?;
+    let findings = apart(move || Ok(lint::lint(&text, kind, of.as_deref()))).await?;
     let keyed = |(at, finding): (usize, &Finding)| (format!("{at:08}"), told(finding));
     let entries = findings.iter().enumerate().map(keyed).collect();
     // A token is for the findings of one document.

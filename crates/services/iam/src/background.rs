@@ -1,8 +1,9 @@
 //! Work that takes long, on threads of its own: reports.
 
 use crate::errors;
+use ringfence_policy::AccountId;
 use ringfence_wire::ServiceError;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,29 +13,65 @@ const AT_ONCE: usize = 2;
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Threads that are there while there is work. The process ends without waiting for them: what a
-/// report reads is not changed by it.
+/// report reads is not changed by it. Accounts take turns, and each has one report made at a time.
 #[derive(Default)]
 pub(crate) struct Background(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Work>,
-    running: usize,
+    waiting: HashMap<AccountId, VecDeque<Work>>,
+    /// Accounts that have work waiting and none under way, in the order of their turns.
+    turns: VecDeque<AccountId>,
+    under_way: HashSet<AccountId>,
+    threads: usize,
+}
+
+impl Queue {
+    fn push(&mut self, account: AccountId, work: Work) {
+        let own = self.waiting.entry(account).or_default();
+        if own.is_empty() && !self.under_way.contains(&account) {
+            self.turns.push_back(account);
+        }
+        own.push_back(work);
+    }
+
+    /// The next work, which is under way from now on.
+    fn next(&mut self) -> Option<(AccountId, Work)> {
+        let account = self.turns.pop_front()?;
+        let own = self.waiting.get_mut(&account)?;
+        let work = own.pop_front()?;
+        if own.is_empty() {
+            self.waiting.remove(&account);
+        }
+        self.under_way.insert(account);
+        Some((account, work))
+    }
+
+    fn done(&mut self, account: AccountId) {
+        self.under_way.remove(&account);
+        if self.waiting.contains_key(&account) {
+            self.turns.push_back(account);
+        }
+    }
 }
 
 impl Background {
-    /// Does the work when its turn comes. Work that is not done after all is dropped.
+    /// Does an account's work when its turn comes. Work that is not done after all is dropped.
     ///
     /// # Errors
     /// `ServiceFailure` when the system has no threads.
-    pub fn run(&self, work: impl FnOnce() + Send + 'static) -> Result<(), ServiceError> {
+    pub fn run(
+        &self,
+        account: AccountId,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ServiceError> {
         {
             let mut queue = lock(&self.0);
-            queue.waiting.push_back(Box::new(work));
-            if queue.running == AT_ONCE {
+            queue.push(account, Box::new(work));
+            if queue.threads == AT_ONCE {
                 return Ok(());
             }
-            queue.running += 1;
+            queue.threads += 1;
         }
         let queue = self.0.clone();
         let begun = std::thread::Builder::new().name("iam-reports".into()).spawn(move || {
@@ -42,25 +79,28 @@ impl Background {
         });
         let Err(error) = begun else { return Ok(()) };
         let mut queue = lock(&self.0);
-        queue.running -= 1;
+        queue.threads -= 1;
         // Where another thread runs it will come to it.
-        let dropped = if queue.running == 0 { queue.waiting.pop_back() } else { None };
-        drop(queue);
-        dropped.map_or(Ok(()), |_| Err(errors::failed(error)))
+        if queue.threads > 0 {
+            return Ok(());
+        }
+        (queue.waiting, queue.turns) = Default::default();
+        Err(errors::failed(error))
     }
 }
 
 fn work_off(queue: &Mutex<Queue>) {
     loop {
         let mut locked = lock(queue);
-        let Some(work) = locked.waiting.pop_front() else {
-            locked.running -= 1;
+        let Some((account, work)) = locked.next() else {
+            locked.threads -= 1;
             return;
         };
         drop(locked);
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             tracing::error!("a report panicked");
         }
+        lock(queue).done(account);
     }
 }
 
@@ -83,7 +123,7 @@ mod tests {
         for number in 0..20 {
             let (done, now) = (done.clone(), now.clone());
             background
-                .run(move || {
+                .run(AccountId::new(number % 10).unwrap(), move || {
                     {
                         let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);
                         now.0 += 1;
@@ -96,10 +136,26 @@ mod tests {
                 })
                 .unwrap();
         }
-        let mut all: Vec<i32> =
+        let mut all: Vec<u64> =
             (0..20).map(|_| results.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
         all.sort_unstable();
         assert_eq!(all, (0..20).collect::<Vec<_>>());
         assert_eq!(now.lock().unwrap().1, AT_ONCE);
+    }
+
+    #[test]
+    fn accounts_take_turns_and_have_one_report_made_at_a_time() {
+        let [busy, other] = [1, 2].map(|number| AccountId::new(number).unwrap());
+        let mut queue = Queue::default();
+        (0..3).for_each(|_| queue.push(busy, Box::new(|| ())));
+        queue.push(other, Box::new(|| ()));
+        let order = |queue: &mut Queue| queue.next().map(|(account, _)| account);
+        assert_eq!((order(&mut queue), order(&mut queue)), (Some(busy), Some(other)));
+        assert_eq!(order(&mut queue), None);
+        queue.done(busy);
+        assert_eq!((order(&mut queue), order(&mut queue)), (Some(busy), None));
+        queue.done(other);
+        queue.done(busy);
+        assert_eq!((order(&mut queue), order(&mut queue)), (Some(busy), None));
     }
 }

@@ -112,7 +112,7 @@ pub(crate) async fn generate_credential_report(
         let making = Making { reports: iam.credential_reports.clone(), id, done: false };
         let (account, last_used) = (ledger.view(&permit), iam.last_used.clone());
         let clock = iam.clock.clone();
-        iam.background.run(move || {
+        iam.background.run(id, move || {
             let content = report(&account, id, &last_used).into();
             making.finish(content, clock.now());
         })?;

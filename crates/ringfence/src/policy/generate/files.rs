@@ -13,7 +13,7 @@ use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The most bytes of a file, unpacked: CloudTrail's have some megabytes.
-const LONGEST: u64 = 1 << 30;
+const LONGEST: u64 = 64 << 20;
 /// How deep folders are looked into: CloudTrail's lie under account, region, year, month and day.
 const DEEPEST: usize = 16;
 
@@ -59,6 +59,10 @@ fn find(path: &Path, depth: usize, out: &mut Vec<PathBuf>) -> anyhow::Result<()>
     inside.sort();
     for path in inside {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // What lies there are signatures of the files beside it.
+        if name == "CloudTrail-Digest" {
+            continue;
+        }
         if path.is_dir() || name.ends_with(".json") || name.ends_with(".json.gz") {
             find(&path, depth, out)?;
         }
@@ -76,13 +80,16 @@ fn content(path: &Path) -> anyhow::Result<Value> {
         file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     }
     if bytes.len() as u64 > LONGEST {
-        bail!("the file is longer than 1 GiB");
+        bail!("the file is longer than 64 MiB");
     }
     Ok(serde_json::from_slice(&bytes)?)
 }
 
 /// The records of a file: `Records`, or `Events` as `aws cloudtrail lookup-events` prints them.
 fn records(mut content: Value) -> anyhow::Result<Vec<Value>> {
+    if !content.is_object() {
+        bail!("the file has no `Records`: it is none of CloudTrail's");
+    }
     if let Value::Array(records) = content["Records"].take() {
         return Ok(records);
     }

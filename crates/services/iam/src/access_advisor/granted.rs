@@ -7,11 +7,39 @@
 use ringfence_policy::document::{Effect, Matching, Statement};
 use ringfence_policy::reference::{Action, Service};
 use ringfence_policy::{Document, is_like};
+use std::cell::Cell;
+
+/// How much work a question is worth, in comparisons of characters and of names. Whoever writes the
+/// policies chooses how much they take; when it is spent, everything is taken to be granted, which is
+/// what they may allow.
+pub(crate) struct Work(Cell<usize>);
+
+impl Work {
+    /// Of a question that a serving thread answers: some 20 ms.
+    pub fn of_call() -> Self {
+        Self(Cell::new(1 << 23))
+    }
+
+    /// Of a report that is made aside: a second or so.
+    pub fn of_report() -> Self {
+        Self(Cell::new(1 << 28))
+    }
+
+    /// Takes some; `false` when it is spent.
+    fn spend(&self, units: usize) -> bool {
+        let left = self.0.get().checked_sub(units);
+        self.0.set(left.unwrap_or(0));
+        left.is_some()
+    }
+}
 
 /// The statements of some policies, taken together.
 pub(crate) struct Granted<'p> {
     allows: Vec<Rule<'p>>,
     denies: Vec<Rule<'p>>,
+    /// Action patterns of all of them.
+    size: usize,
+    work: &'p Work,
 }
 
 /// One statement, its actions in lower case and cut at the colon.
@@ -22,7 +50,7 @@ struct Rule<'p> {
 }
 
 impl<'p> Granted<'p> {
-    pub fn of(documents: impl IntoIterator<Item = &'p Document>) -> Self {
+    pub fn of(documents: impl IntoIterator<Item = &'p Document>, work: &'p Work) -> Self {
         let (mut allows, mut denies) = (Vec::new(), Vec::new());
         for statement in documents.into_iter().flat_map(|document| &document.statements) {
             match statement.effect {
@@ -31,15 +59,18 @@ impl<'p> Granted<'p> {
                 Effect::Deny => {}
             }
         }
-        Self { allows, denies }
+        let size = allows.iter().chain(&denies).map(|rule: &Rule<'_>| rule.actions.len()).sum();
+        Self { allows, denies, size, work }
     }
 
     /// The rules that are about a service at all.
     pub fn within(&self, service: &Service) -> Within<'_> {
-        Within {
-            allows: self.allows.iter().filter(|rule| rule.is_about(service.prefix)).collect(),
-            denies: self.denies.iter().filter(|rule| rule.is_about(service.prefix)).collect(),
-        }
+        let (work, known) = (self.work, self.work.spend(self.size));
+        let about = |rule: &&Rule<'_>| !known || rule.is_about(service.prefix);
+        let allows: Vec<_> = self.allows.iter().filter(about).collect();
+        let denies: Vec<_> = self.denies.iter().filter(about).collect();
+        let size = allows.iter().chain(&denies).map(|rule| rule.actions.len()).sum();
+        Within { allows, denies, size, work }
     }
 
     /// Whether the statements grant something of a service, as `ListPoliciesGrantingServiceAccess`
@@ -53,7 +84,10 @@ impl<'p> Granted<'p> {
             .any(|rule| rule.is_whole(service.prefix) && rule.covered().any(is_everything));
         let formats = || service.resource_types().flat_map(|kind| kind.arn_formats());
         let meets = |pattern: &str| {
-            is_everything(pattern) || formats().any(|format| may_meet(pattern, format))
+            is_everything(pattern)
+                || formats().any(|format| {
+                    !self.work.spend(pattern.len() * format.len()) || may_meet(pattern, format)
+                })
         };
         !denied
             && rules
@@ -67,6 +101,8 @@ impl<'p> Granted<'p> {
 pub(crate) struct Within<'g> {
     allows: Vec<&'g Rule<'g>>,
     denies: Vec<&'g Rule<'g>>,
+    size: usize,
+    work: &'g Work,
 }
 
 impl Within<'_> {
@@ -77,16 +113,23 @@ impl Within<'_> {
 
     /// Whether an action may be allowed on something.
     pub fn allows(&self, action: &Action) -> bool {
+        if !self.work.spend(self.size) {
+            return !self.is_empty();
+        }
         let name = action.name.to_ascii_lowercase();
         let denies: Vec<&&Rule<'_>> =
             self.denies.iter().filter(|rule| rule.matches(action.prefix, &name)).collect();
         let denied = |pattern: &str| {
-            denies.iter().any(|rule| rule.covered().any(|denied| covers(denied, pattern)))
+            denies.iter().any(|rule| {
+                rule.covered().any(|denied| {
+                    self.work.spend(denied.len() + pattern.len()) && covers(denied, pattern)
+                })
+            })
         };
-        self.allows
-            .iter()
-            .filter(|rule| rule.matches(action.prefix, &name))
-            .any(|rule| rule.reaches_of(Some(action)).any(|pattern| !denied(pattern)))
+        self.allows.iter().filter(|rule| rule.matches(action.prefix, &name)).any(|rule| {
+            let mut reached = rule.reaches_of(Some((action, self.work)));
+            reached.any(|pattern| !denied(pattern))
+        })
     }
 }
 
@@ -134,7 +177,10 @@ impl<'p> Rule<'p> {
 
     /// The resources that it allows and that an action can be on: patterns, `*` where it names what
     /// it leaves out. Without an action, those that it allows.
-    fn reaches_of<'r>(&'r self, action: Option<&'r Action>) -> impl Iterator<Item = &'r str> {
+    fn reaches_of<'r>(
+        &'r self,
+        action: Option<(&'r Action, &'r Work)>,
+    ) -> impl Iterator<Item = &'r str> {
         let patterns: &[String] = match self.resources {
             Some(Matching::These(patterns)) => patterns,
             _ => &[],
@@ -146,7 +192,7 @@ impl<'p> Rule<'p> {
             _ => None,
         };
         let reached = patterns.iter().map(String::as_str).filter(move |pattern| match action {
-            Some(action) => may_be_on(action, pattern),
+            Some((action, work)) => may_be_on(action, pattern, work),
             None => true,
         });
         left.into_iter().chain(reached)
@@ -167,12 +213,12 @@ fn is_everything(pattern: &str) -> bool {
 }
 
 /// Whether an action can be asked for on a resource of this pattern.
-fn may_be_on(action: &Action, pattern: &str) -> bool {
+fn may_be_on(action: &Action, pattern: &str, work: &Work) -> bool {
     is_everything(pattern)
         || action
             .resource_types()
             .flat_map(|one| one.resource_type.arn_formats().collect::<Vec<_>>())
-            .any(|format| may_meet(pattern, format))
+            .any(|format| !work.spend(pattern.len() * format.len()) || may_meet(pattern, format))
 }
 
 /// Whether one pattern matches all that the other does, as far as their texts show.
@@ -325,7 +371,8 @@ mod tests {
             (elsewhere, true, true),
         ] {
             let document = document(&statements);
-            let granted = Granted::of([&document]);
+            let work = Work::of_report();
+            let granted = Granted::of([&document], &work);
             let s3 = service("s3").unwrap();
             let get = action("s3:GetObject").unwrap();
             assert_eq!(granted.within(s3).allows(get), allowed, "{statements}");
@@ -339,8 +386,8 @@ mod tests {
         let other = document(&statement("Deny", "sqs:*", "*", ""));
         let send = action("sqs:SendMessage").unwrap();
         let sqs = service("sqs").unwrap();
-        assert!(!Granted::of([&one, &other]).within(sqs).allows(send));
-        assert!(Granted::of([&one]).within(sqs).allows(send));
+        assert!(!Granted::of([&one, &other], &Work::of_report()).within(sqs).allows(send));
+        assert!(Granted::of([&one], &Work::of_report()).within(sqs).allows(send));
     }
 
     #[test]
@@ -349,7 +396,11 @@ mod tests {
         let s3 = service("s3").unwrap();
         for (resource, allowed) in [("*", true), ("arn:aws:s3:::*", false)] {
             let document = document(&allow("s3:ListAllMyBuckets", resource));
-            assert_eq!(Granted::of([&document]).within(s3).allows(list), allowed, "{resource}");
+            assert_eq!(
+                Granted::of([&document], &Work::of_report()).within(s3).allows(list),
+                allowed,
+                "{resource}"
+            );
         }
     }
 

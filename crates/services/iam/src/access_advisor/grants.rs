@@ -1,6 +1,6 @@
 //! Which policies grant a user, group or role access to services.
 
-use super::granted::Granted;
+use super::granted::{Granted, Work};
 use super::{HeldPolicy, Source, Subject};
 use crate::Iam;
 use crate::errors;
@@ -39,7 +39,9 @@ pub(crate) async fn list_policies_granting_service_access(
     let pager = iam.pager(&call, &[arn], input.marker.as_deref(), Some(ALL))?;
     let account = subject.view();
     let held = subject.policies(&account);
-    let granted: Vec<_> = held.iter().map(|one| Granted::of([&**one.policy.document()])).collect();
+    let work = Work::of_call();
+    let granted: Vec<_> =
+        held.iter().map(|one| Granted::of([&**one.policy.document()], &work)).collect();
     let entries = services.iter().enumerate().map(|(place, (prefix, service))| {
         let all = held.iter().zip(&granted).filter(|(_, granted)| granted.names(service));
         let mut policies: Vec<types::PolicyGrantingServiceAccess> = Vec::new();

@@ -133,11 +133,12 @@ pub(crate) fn begin<O: TypedOperation>(
         created: call.now(),
         outcome: OnceLock::new(),
     });
-    iam.access_jobs.add(plan.account, job.clone())?;
+    let account = plan.account;
+    iam.access_jobs.add(account, job.clone())?;
     let id = job.id.clone();
     let working = Working { job, clock: iam.clock.clone() };
     let trail: Trail = call.shared().trail.clone();
-    iam.background.run(move || match Report::make(plan, &trail) {
+    iam.background.run(account, move || match Report::make(plan, &trail) {
         Ok(report) => working.end(Some(report)),
         Err(error) => tracing::error!(%error, "an access report failed"),
     })?;

@@ -1,6 +1,6 @@
 //! A report: what may be used, and what was tried of it.
 
-use super::granted::Granted;
+use super::granted::{Granted, Work};
 use super::tracked::is_tracked;
 use ringfence_gateway::Trail;
 use ringfence_gateway::trail::{Recorded, Window};
@@ -78,7 +78,8 @@ impl Report {
     /// # Errors
     /// When what was recorded cannot be read.
     pub fn make(plan: Plan, trail: &Trail) -> io::Result<Self> {
-        let granted = Granted::of(plan.documents.iter().map(|document| &**document));
+        let work = Work::of_report();
+        let granted = Granted::of(plan.documents.iter().map(|document| &**document), &work);
         let services = reference::services().filter_map(|service| {
             let used = allowed(&granted, service, plan.actions)?;
             Some((service.prefix, used))
