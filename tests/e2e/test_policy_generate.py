@@ -273,3 +273,16 @@ def test_files_of_aws_cloudtrail_are_read_packed_or_not_and_once(ringfence, tmp_
     (tmp_path / "other.json").write_text('{"Version": "2012-10-17"}')
     done = ringfence("policy", "generate", "--principal", ANN, tmp_path / "other.json", check=False)
     assert done.returncode == 1 and "none of CloudTrail's" in done.stderr
+
+
+def test_whoever_had_the_name_before_is_another(world, generate):
+    user = world.user(allow("iam:*"))
+    user.iam.list_roles()
+    iam = world.iam
+    iam.delete_user_policy(UserName=user.name, PolicyName="inline")
+    iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
+    iam.delete_user(UserName=user.name)
+    world.user(allow("iam:ListGroups"), name=user.name).iam.list_groups()
+    documents, report, _ = generate(user.arn)
+    assert actions(documents) == {"iam:ListGroups"}
+    assert "left out: calls of who had this name before (1×)" in report

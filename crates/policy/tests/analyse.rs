@@ -1069,6 +1069,11 @@ fn what_anyone_can_claim_identifies_nobody() {
         let document = trust(GITHUB, condition);
         assert_eq!(is_public(&document, Kind::Trust), public, "{operator} {claim} {value}");
     }
+    let blocks = |count: u32| (0..count).map(|i| format!("{}.0.0.0/8", i + 20)).collect::<Vec<_>>();
+    for (count, public) in [(1, false), (2, true), (200, true)] {
+        let document = resource(serde_json::json!({"IpAddress": {"aws:SourceIp": blocks(count)}}));
+        assert_eq!(is_public(&document, Kind::Resource), public, "{count} blocks");
+    }
     for (operator, key, value, public) in [
         // The wildcards of strings reach over colons.
         ("StringLike", "aws:PrincipalArn", "arn:*:iam::123456789012:role/*", true),

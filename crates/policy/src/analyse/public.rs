@@ -137,6 +137,9 @@ pub(super) fn outsiders(document: &Document) -> Statement {
             let Some(comparison) = opposite(own.operator.comparison) else { continue };
             let mut values = own.values.clone();
             values.retain(|value| is_fixed(own, value, document));
+            if is_great_part(&values) {
+                continue;
+            }
             if !values.is_empty() && is_identifying(&own.key) {
                 out.push(condition(comparison, false, &own.key, values));
             }
@@ -239,6 +242,17 @@ fn is_fixed(condition: &Condition, value: &str, document: &Document) -> bool {
             .is_some_and(|(owner, _)| !owner.is_empty()),
         _ => false,
     }
+}
+
+/// Whether blocks, each narrow, are together a great part of all addresses from which anybody may call.
+fn is_great_part(values: &[String]) -> bool {
+    let sizes = values.iter().filter_map(|value| match network(value)? {
+        ipnet::IpNet::V4(block) if !block.addr().is_private() => {
+            Some(1_u64 << (32 - u32::from(block.prefix_len())))
+        }
+        _ => None,
+    });
+    sizes.sum::<u64>() > 1 << 24
 }
 
 /// Whether a block is that of someone: not a great part of all addresses, unless nobody can call from it.

@@ -163,17 +163,30 @@ fn from_log(data: &Path, whose: &Whose<'_>, generator: &mut Generator) -> anyhow
         bail!("there is no audit log in {}", data.display());
     }
     let window = Window { account: whose.account, from: whose.from, until: whose.until };
-    let mut read = Read::default();
-    let unread = Trail::in_directory(&dir).read(window, |event| {
+    let (trail, mut read) = (Trail::in_directory(&dir), Read::default());
+    // Who had the name last is meant: one made anew under an old name is another.
+    let mut newest = None;
+    let first = trail.read(window, |event| {
         if observed::is_by(event, whose.principal) {
+            newest = Some(event.user_identity.unique_id().to_owned());
+        }
+        ControlFlow::Continue(())
+    });
+    first.with_context(|| dir.display().to_string())?;
+    let mut before = 0;
+    let unread = trail.read(window, |event| {
+        if !observed::is_by(event, whose.principal) {
+            read.others += 1;
+        } else if newest.as_deref() == Some(event.user_identity.unique_id()) {
             read.events += 1;
             observed::observations(event).into_iter().for_each(|one| generator.observe(one));
         } else {
-            read.others += 1;
+            before += 1;
         }
         ControlFlow::Continue(())
     });
     let unread = unread.with_context(|| dir.display().to_string())?;
+    read.unclear("left out: calls of who had this name before", before);
     read.unclear("lines of the log that are no events", unread.lines);
     Ok(read)
 }
