@@ -36,7 +36,9 @@ use ringfence_keyring::random::Random;
 use ringfence_policy::document::Version;
 use ringfence_policy::{
     AccountId, Context, Decision, Denial, Document, Layer, PolicySet, Principal, Request,
-    ResourcePolicy, decide, denial, message as words,
+    ResourcePolicy, decide, denial,
+    grant::{EncryptionContext, Grant, Grants},
+    message as words,
 };
 use ringfence_wire::service::{Auth, AuthorizationSource};
 use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
@@ -120,13 +122,21 @@ pub struct Resolved<T> {
     account: AccountId,
     keys: Context,
     policy: Option<(Arc<Document>, PolicyForm)>,
+    granted: Option<Box<Granted>>,
     value: T,
+}
+
+/// What a key on which there are grants brings into a decision.
+struct Granted {
+    grants: Vec<Grant>,
+    encryption_context: Option<EncryptionContext>,
 }
 
 #[derive(Clone, Copy)]
 enum PolicyForm {
     Ordinary,
     Trust,
+    Key,
 }
 
 /// The caller may: what was resolved, and the right to answer.
@@ -137,6 +147,12 @@ pub struct Permit<T> {
 /// The answer to a call. Only a [`Permit`] makes one.
 pub struct Answer<T> {
     output: T,
+}
+
+impl Granted {
+    fn of(&self) -> Grants<'_> {
+        Grants { grants: &self.grants, encryption_context: self.encryption_context.as_ref() }
+    }
 }
 
 impl Resolved<()> {
@@ -150,7 +166,14 @@ impl<T> Resolved<T> {
     /// A value under its ARN, in the account that owns it. The ARN is the one that the *request*
     /// names, whether or not the thing exists: existence is told to those who may know.
     pub fn new(arn: impl Into<String>, account: AccountId, value: T) -> Self {
-        Self { arn: arn.into(), account, keys: Context::default(), policy: None, value }
+        Self {
+            arn: arn.into(),
+            account,
+            keys: Context::default(),
+            policy: None,
+            granted: None,
+            value,
+        }
     }
 
     /// Sets a condition key of this request, for example `iam:PolicyARN`.
@@ -215,6 +238,25 @@ impl<T> Resolved<T> {
     /// The resource's own policy.
     pub fn policy(mut self, policy: Arc<Document>) -> Self {
         self.policy = Some((policy, PolicyForm::Ordinary));
+        self
+    }
+
+    /// A KMS key's policy.
+    pub fn key_policy(mut self, policy: Arc<Document>) -> Self {
+        self.policy = Some((policy, PolicyForm::Key));
+        self
+    }
+
+    /// Grants on a KMS key, and the encryption context that their constraints look at; `None` where
+    /// the operation or the key takes none.
+    pub fn grants(
+        mut self,
+        grants: Vec<Grant>,
+        encryption_context: Option<EncryptionContext>,
+    ) -> Self {
+        if !grants.is_empty() {
+            self.granted = Some(Box::new(Granted { grants, encryption_context }));
+        }
         self
     }
 
@@ -325,6 +367,12 @@ impl<O: TypedOperation> Call<O> {
         Ok(Permit { value: resolved.value })
     }
 
+    /// Whether the caller might do something, were it asked. It gives no right to anything, and is
+    /// not recorded.
+    pub fn might<T>(&self, action: &str, resolved: &Resolved<T>) -> bool {
+        self.facts.weigh(action, resolved, |weighed| weighed.decision.is_allowed())
+    }
+
     /// The right to answer an operation that needs no permission. It is an error on any other.
     ///
     /// # Errors
@@ -338,9 +386,26 @@ impl<O: TypedOperation> Call<O> {
     }
 }
 
+/// A decision, with what it was made of.
+struct Weighed<'w> {
+    request: &'w Request<'w>,
+    policies: &'w PolicySet<'w>,
+    /// The policies of the session, by their places in `policies`.
+    session: Option<&'w [Attached]>,
+    decision: Decision,
+    /// The delegation under which the session was lent denies.
+    by_delegation: bool,
+}
+
 impl CallFacts {
-    /// Decides, notes the decision, and words a denial.
-    fn decide<T>(&self, action: &'static str, resolved: &Resolved<T>) -> Result<(), ServiceError> {
+    /// Decides, and hands the decision on with what it was made of: the request, the policies, and
+    /// those of the session.
+    fn weigh<T, R>(
+        &self,
+        action: &str,
+        resolved: &Resolved<T>,
+        then: impl FnOnce(&Weighed<'_>) -> R,
+    ) -> R {
         let context = crate::context::of_request(self, resolved.account, &resolved.keys);
         let proved = self.proved.get();
         let (session, missing_session) = match proved {
@@ -361,7 +426,9 @@ impl CallFacts {
             resource: resolved.policy.as_ref().map(|(document, form)| match form {
                 PolicyForm::Ordinary => ResourcePolicy::Ordinary(document),
                 PolicyForm::Trust => ResourcePolicy::Trust(document),
+                PolicyForm::Key => ResourcePolicy::Key(document),
             }),
+            grants: resolved.granted.as_ref().map(|own| own.of()).unwrap_or_default(),
             ..PolicySet::default()
         };
         let principal = match proved {
@@ -384,9 +451,31 @@ impl CallFacts {
             (decision, by_delegation) = (denied, true);
             policies.session = Some(vec![permitted]);
         }
+        then(&Weighed {
+            request: &request,
+            policies: &policies,
+            session: session.as_deref(),
+            decision,
+            by_delegation,
+        })
+    }
+
+    /// Decides, notes the decision, and words a denial.
+    fn decide<T>(&self, action: &'static str, resolved: &Resolved<T>) -> Result<(), ServiceError> {
+        self.weigh(action, resolved, |weighed| self.note(action, resolved, weighed))
+    }
+
+    fn note<T>(
+        &self,
+        action: &'static str,
+        resolved: &Resolved<T>,
+        weighed: &Weighed<'_>,
+    ) -> Result<(), ServiceError> {
+        let Weighed { request, policies, session, decision, by_delegation } = *weighed;
         let policy = match decision {
-            Decision::ExplicitDeny(_) if !by_delegation => denial(&request, &policies)
-                .and_then(|denial| self.policy_of(&denial, session.as_deref())),
+            Decision::ExplicitDeny(_) if !by_delegation => {
+                denial(request, policies).and_then(|denial| self.policy_of(&denial, session))
+            }
             _ => None,
         };
         self.decided.borrow_mut().push(Decided {
@@ -399,7 +488,7 @@ impl CallFacts {
         if decision.is_allowed() {
             return Ok(());
         }
-        if proved.is_some() {
+        if self.proved.get().is_some() {
             // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_saml.html
             return Err(ServiceError::access_denied(format!("Not authorized to perform {action}")));
         }
@@ -411,7 +500,7 @@ impl CallFacts {
                 _ => None,
             };
             let denied = Denied { account, id: &identity.user_id(), name, arn: &arn };
-            self.shared.authorization_messages.encode(&denied, &request, &policies, decision)
+            self.shared.authorization_messages.encode(&denied, request, policies, decision)
         });
         // Which policies an account has is told to itself alone.
         let policy = policy.filter(|_| identity.account() == Some(resolved.account));

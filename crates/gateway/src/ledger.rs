@@ -10,14 +10,16 @@
 //!
 //! The state must be cheap to clone: persistent maps (`imbl`) of `Arc`ed records.
 
+use crate::authenticate::is_region;
 use crate::call::{Permit, Resolved};
 use arc_swap::ArcSwap;
+use ringfence_policy::AccountId;
 use ringfence_store::{Commit, Expect, Partition, Revision, Store, StoreError};
 use ringfence_wire::ServiceError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +30,39 @@ use tokio::sync::oneshot;
 pub trait Area: Clone + Eq + Hash + Display + FromStr + Send + Sync + 'static {}
 
 impl<T: Clone + Eq + Hash + Display + FromStr + Send + Sync + 'static> Area for T {}
+
+/// A region of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Regional {
+    /// The account.
+    pub account: AccountId,
+    /// The region, for example `eu-central-1`.
+    pub region: Arc<str>,
+}
+
+impl Display for Regional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.region)
+    }
+}
+
+/// A text that is no region of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is no region of an account")]
+pub struct NoRegional;
+
+impl FromStr for Regional {
+    type Err = NoRegional;
+
+    fn from_str(text: &str) -> Result<Self, NoRegional> {
+        let (account, region) = text.split_once('/').ok_or(NoRegional)?;
+        let account = account.parse().map_err(|_| NoRegional)?;
+        if !is_region(region) {
+            return Err(NoRegional);
+        }
+        Ok(Self { account, region: region.into() })
+    }
+}
 
 /// A service's state in one area, built from its records.
 pub trait State: Default + Clone + Send + Sync + 'static {

@@ -51,7 +51,7 @@ pub use caller::{
 pub use dev::{Dev, OpenAccounts};
 pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
 pub use gateway::{Gateway, World};
-pub use ledger::{Area, Batch, Ledger, Ledgers, State};
+pub use ledger::{Area, Batch, Ledger, Ledgers, NoRegional, Regional, State};
 pub use notify::Notify;
 pub use organizations::{NoOrganizations, Organization, Organizations};
 pub use pass_role::{NotPassed, PassRole, Passed, Passing};
