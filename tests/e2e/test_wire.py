@@ -360,19 +360,19 @@ def test_an_operation_that_is_not_built_is_still_authenticated(signer):
 
 
 def test_an_unbuilt_operation_of_a_json_service_says_so_and_is_not_tried_again(root):
-    kms = root.client("kms")
+    analyzer = root.client("accessanalyzer")
     with pytest.raises(ClientError) as raised:
-        kms.list_keys()
+        analyzer.list_analyzers()
     answer = raised.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 501
     assert answer["Error"]["Code"] == "UnknownOperationException"
     assert "not implemented" in answer["Error"]["Message"]
 
     sent = []
-    retrying = root.client("kms", attempts=4)
-    retrying.meta.events.register("before-send.kms", lambda **_: sent.append(1))
+    retrying = root.client("accessanalyzer", attempts=4)
+    retrying.meta.events.register("before-send.accessanalyzer", lambda **_: sent.append(1))
     with pytest.raises(ClientError):
-        retrying.list_keys()
+        retrying.list_analyzers()
     assert len(sent) == 1
 
 

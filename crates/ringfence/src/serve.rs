@@ -65,6 +65,7 @@ impl Start<'_> {
         let house = House::open_or_make(&self.options.place)?;
         let clock = Arc::new(SystemClock);
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas)?;
+        let kms = world::kms(house.store.clone(), &house.keyring, clock.clone())?;
         self.topics.serve(&iam)?;
         iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
@@ -74,6 +75,7 @@ impl Start<'_> {
         world::introduce(&iam, &self.issuer_url(&endpoint));
         let world = world::world(
             &iam,
+            &kms,
             &house.keyring,
             clock,
             self.issuers.clone(),
@@ -99,6 +101,7 @@ impl Start<'_> {
         let upkeep = async {
             loop {
                 iam.carry_on_deletions().await;
+                kms.delete_due_keys().await;
                 tokio::time::sleep(LAST_USED_EVERY).await;
                 iam.flush_last_used().await;
             }
@@ -231,11 +234,12 @@ fn new_world(
 ) -> anyhow::Result<World> {
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
-    let iam = world::iam(store, &keyring, clock.clone(), quotas)?;
+    let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas)?;
+    let kms = world::kms(store, &keyring, clock.clone())?;
     topics.serve(&iam)?;
     world::introduce(&iam, issuer_url);
     iam.accept_security_keys(party);
-    let world = world::world(&iam, &keyring, clock, issuers, Trail::in_memory());
+    let world = world::world(&iam, &kms, &keyring, clock, issuers, Trail::in_memory());
     Ok(world.relaxed(account, Arc::new(Named(iam))))
 }
 

@@ -6,10 +6,11 @@ use ringfence_accessanalyzer::AccessAnalyzer;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::session::Tokens;
 use ringfence_gateway::{
-    AuthorizationMessages, Directory, Mounted, NoOrganizations, OpenAccounts, Shared, Trail, World,
+    AuthorizationMessages, Directory, NoOrganizations, OpenAccounts, Shared, Trail, World,
 };
 use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
+use ringfence_kms::Kms;
 use ringfence_policy::AccountId;
 use ringfence_store::{Store, StoreError};
 use ringfence_sts::{Issuers, Sts};
@@ -28,6 +29,15 @@ pub fn iam(
     Iam::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
 }
 
+/// KMS over a store.
+pub fn kms(
+    store: Arc<Store>,
+    keyring: &Keyring,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Kms>, StoreError> {
+    Kms::load(store, keyring, clock, ringfence_kms::Quotas::default())
+}
+
 /// Tells IAM of what is around it. `issuer_url` is where this server is reached from outside: what
 /// the issuers of its accounts' tokens begin with.
 pub fn introduce(iam: &Iam, issuer_url: &str) {
@@ -39,6 +49,7 @@ pub fn introduce(iam: &Iam, issuer_url: &str) {
 /// Every service.
 pub fn world(
     iam: &Arc<Iam>,
+    kms: &Arc<Kms>,
     keyring: &Keyring,
     clock: Arc<dyn Clock>,
     issuers: Arc<Issuers>,
@@ -50,7 +61,7 @@ pub fn world(
         sts.handlers(),
         iam.security_keys().join(sts.security_key_sessions()),
         AccessAnalyzer::new(keyring).handlers(),
-        Mounted::unbuilt(&ringfence_model_kms::SERVICE),
+        kms.handlers(),
     ];
     let directory: Arc<dyn Directory> = iam.clone();
     let random: Arc<dyn Random> = Arc::new(SystemRandom);

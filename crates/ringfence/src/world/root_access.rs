@@ -60,8 +60,9 @@ impl House {
     fn open() -> Self {
         let keyring = Keyring::ephemeral().unwrap();
         let store = Store::open(Model::default(), crate::house::Seal::of(&keyring)).unwrap();
+        let store = Arc::new(store);
         let clock = Arc::new(SystemClock);
-        let iam = iam(Arc::new(store), &keyring, clock.clone(), Quotas::default()).unwrap();
+        let iam = iam(store.clone(), &keyring, clock.clone(), Quotas::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let roots = [MANAGEMENT, DELEGATED, MEMBER, OUTSIDER].map(|account| {
             let made = runtime.block_on(iam.create_account(account, "test")).unwrap();
@@ -69,7 +70,8 @@ impl House {
         });
         iam.ask_organizations(Arc::new(MadeUp));
         iam.issue_tokens_at("https://id.example.com");
-        let world = world(&iam, &keyring, clock, Arc::default(), Trail::in_memory());
+        let kms = kms(store, &keyring, clock.clone()).unwrap();
+        let world = world(&iam, &kms, &keyring, clock, Arc::default(), Trail::in_memory());
         let audit = tempfile::tempdir().unwrap();
         let log = Audit::open(&audit.path().join("audit"), SyncRule::Every).unwrap();
         let gateway = Arc::new(Gateway::new(world, log, MANAGEMENT, None).unwrap());

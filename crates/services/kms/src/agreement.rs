@@ -1,0 +1,82 @@
+//! Shared secrets: by Diffie-Hellman on a curve, and by encapsulation.
+
+use crate::encryption::current;
+use crate::resolve::By;
+use crate::{Kms, errors};
+use bytes::Bytes;
+use ringfence_gateway::{Answer, Call};
+use ringfence_keyring::material::MaterialError;
+use ringfence_model_kms::operations as ops;
+use ringfence_model_kms::types::{self, KeyUsageType, OriginType};
+use ringfence_wire::ServiceError;
+
+pub(crate) async fn derive_shared_secret(
+    kms: &Kms,
+    call: Call<ops::DeriveSharedSecret>,
+) -> Result<Answer<types::DeriveSharedSecretResponse>, ServiceError> {
+    let input = &call.input;
+    if input.recipient.is_some() {
+        return Err(errors::no_enclaves());
+    }
+    kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    let allowed = kms.allow(&call, &input.key_id, By::IdOrAlias, |found| {
+        found.key("kms:KeyAgreementAlgorithm", input.key_agreement_algorithm.as_str())
+    })?;
+    let key = allowed.usable(&KeyUsageType::KeyAgreement, "DeriveSharedSecret")?;
+    allowed.not_dry(input.dry_run)?;
+    let secret = current(key)?.material.agree(&input.public_key).map_err(|error| match error {
+        MaterialError::PublicKey => errors::validation("The public key is not valid."),
+        error => errors::failed(error),
+    })?;
+    Ok(allowed.permit.answer(types::DeriveSharedSecretResponse {
+        key_id: Some(allowed.arn()?),
+        shared_secret: Some(Bytes::copy_from_slice(secret.expose())),
+        key_agreement_algorithm: Some(input.key_agreement_algorithm.clone()),
+        key_origin: Some(OriginType::AwsKms),
+        ..types::DeriveSharedSecretResponse::default()
+    }))
+}
+
+pub(crate) async fn encapsulate(
+    kms: &Kms,
+    call: Call<ops::Encapsulate>,
+) -> Result<Answer<types::EncapsulateResponse>, ServiceError> {
+    let input = &call.input;
+    kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    let allowed = kms.allow(&call, &input.key_id, By::IdOrAlias, |found| {
+        found.key("kms:EncapsulationAlgorithm", input.encapsulation_algorithm.as_str())
+    })?;
+    let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Encapsulate")?;
+    allowed.not_dry(input.dry_run)?;
+    let public = current(key)?.material.public_key().map_err(errors::failed)?;
+    let made = public.encapsulate().map_err(errors::failed)?;
+    Ok(allowed.permit.answer(types::EncapsulateResponse {
+        key_id: Some(allowed.arn()?),
+        shared_secret: Some(Bytes::copy_from_slice(made.shared_secret.expose())),
+        shared_secret_ciphertext_blob: Some(made.ciphertext.into()),
+        encapsulation_algorithm: Some(input.encapsulation_algorithm.clone()),
+    }))
+}
+
+pub(crate) async fn decapsulate(
+    kms: &Kms,
+    call: Call<ops::Decapsulate>,
+) -> Result<Answer<types::DecapsulateResponse>, ServiceError> {
+    let input = &call.input;
+    kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    let allowed = kms.allow(&call, &input.key_id, By::IdOrAlias, |found| {
+        found.key("kms:EncapsulationAlgorithm", input.encapsulation_algorithm.as_str())
+    })?;
+    let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Decapsulate")?;
+    allowed.not_dry(input.dry_run)?;
+    let opened = current(key)?.material.decapsulate(&input.shared_secret_ciphertext_blob);
+    let secret = opened.map_err(|error| match error {
+        MaterialError::Ciphertext => errors::bad_ciphertext(),
+        error => errors::failed(error),
+    })?;
+    Ok(allowed.permit.answer(types::DecapsulateResponse {
+        key_id: Some(allowed.arn()?),
+        shared_secret: Some(Bytes::copy_from_slice(secret.expose())),
+        encapsulation_algorithm: Some(input.encapsulation_algorithm.clone()),
+    }))
+}

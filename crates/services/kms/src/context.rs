@@ -1,0 +1,56 @@
+//! The encryption context of a request: bound to ciphertexts, asked for by policies and grants.
+//! <https://docs.aws.amazon.com/kms/latest/developerguide/encrypt_context.html>
+
+use crate::errors;
+use crate::resolve::Found;
+use ringfence_keyring::material::EncryptionContext;
+use ringfence_policy::grant;
+use ringfence_wire::ServiceError;
+use ringfence_wire::value::Map;
+
+/// Most bytes of an encryption context.
+const LONGEST: usize = 8 * 1024;
+
+/// The pairs of a request's encryption context.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pairs(grant::EncryptionContext);
+
+impl Pairs {
+    /// Reads a request's.
+    ///
+    /// # Errors
+    /// `ValidationException` where it is too long.
+    pub fn read(given: Option<&Map<String>>) -> Result<Self, ServiceError> {
+        let pairs: grant::EncryptionContext = given
+            .into_iter()
+            .flat_map(|map| map.iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
+            .collect();
+        let length: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if length > LONGEST {
+            return Err(errors::validation("The encryption context is too long."));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// As it is bound to a ciphertext.
+    pub fn bound(&self) -> EncryptionContext {
+        EncryptionContext::new(self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// As grants ask for it.
+    pub fn pairs(&self) -> &grant::EncryptionContext {
+        &self.0
+    }
+
+    /// Sets the condition keys of it.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context>
+    pub fn told(&self, mut found: Found) -> Found {
+        for (name, value) in &self.0 {
+            found = found.key(format!("kms:EncryptionContext:{name}"), value.as_str());
+        }
+        if self.0.is_empty() {
+            return found;
+        }
+        found.keys("kms:EncryptionContextKeys", self.0.keys().cloned().collect())
+    }
+}

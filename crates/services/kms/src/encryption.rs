@@ -1,0 +1,254 @@
+//! Encrypting, decrypting, and encrypting anew under another key.
+
+use crate::ciphertext::Under;
+use crate::context::Pairs;
+use crate::records::{Key, MaterialId, Version};
+use crate::resolve::{Allowed, By};
+use crate::{Kms, arn, errors};
+use bytes::Bytes;
+use ringfence_gateway::{Answer, Call, Regional};
+use ringfence_keyring::SecretBytes;
+use ringfence_keyring::material::{Blob, EncryptionAlgorithm, MaterialError, Spec};
+use ringfence_model_kms::operations as ops;
+use ringfence_model_kms::types::{self, EncryptionAlgorithmSpec, KeyUsageType};
+use ringfence_wire::{ServiceError, TypedOperation};
+
+/// The algorithm that a request names, or the one that is meant where it names none.
+fn named(given: Option<&EncryptionAlgorithmSpec>) -> EncryptionAlgorithmSpec {
+    given.cloned().unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault)
+}
+
+/// The algorithm, where the key has it.
+fn checked(
+    key: &Key,
+    algorithm: &EncryptionAlgorithmSpec,
+) -> Result<EncryptionAlgorithm, ServiceError> {
+    let known = EncryptionAlgorithm::parse(algorithm.as_str());
+    known
+        .filter(|one| key.spec.encryption_algorithms().contains(one))
+        .ok_or_else(|| errors::wrong_algorithm(algorithm.as_str(), key.spec.as_str()))
+}
+
+/// Encrypts under a key's newest material.
+pub(crate) fn encrypt_with(
+    home: &Regional,
+    key: &Key,
+    algorithm: EncryptionAlgorithm,
+    context: &Pairs,
+    plaintext: &[u8],
+) -> Result<(Vec<u8>, MaterialId), ServiceError> {
+    let Version { id, material, .. } = current(key)?;
+    let blob = match algorithm {
+        EncryptionAlgorithm::SymmetricDefault => {
+            let under = Under { account: home.account, material: *id, key: key.id.to_string() };
+            material.encrypt(&under.written(), &context.bound(), plaintext)
+        }
+        _ => material.public_key().and_then(|public| public.encrypt(algorithm, plaintext)),
+    };
+    let blob = blob.map_err(|error| match error {
+        MaterialError::PlaintextTooLong => {
+            let most = most_bytes(key.spec, algorithm);
+            errors::plaintext_too_long(algorithm.as_str(), key.spec.as_str(), most)
+        }
+        error => errors::failed(error),
+    })?;
+    Ok((blob, *id))
+}
+
+/// The newest material of a key.
+pub(crate) fn current(key: &Key) -> Result<&Version, ServiceError> {
+    key.current().ok_or_else(|| errors::failed("a key without material was used"))
+}
+
+/// Most bytes that RSA-OAEP encrypts: those of the modulus but for two hashes and two (RFC 8017,
+/// section 7.1.1).
+fn most_bytes(spec: Spec, algorithm: EncryptionAlgorithm) -> usize {
+    let modulus = match spec {
+        Spec::Rsa2048 => 256,
+        Spec::Rsa3072 => 384,
+        _ => 512,
+    };
+    let hash = if algorithm == EncryptionAlgorithm::RsaesOaepSha1 { 20 } else { 32 };
+    modulus - 2 * hash - 2
+}
+
+pub(crate) async fn encrypt(
+    kms: &Kms,
+    call: Call<ops::Encrypt>,
+) -> Result<Answer<types::EncryptResponse>, ServiceError> {
+    let input = &call.input;
+    let context = Pairs::read(input.encryption_context.as_ref())?;
+    let algorithm = named(input.encryption_algorithm.as_ref());
+    kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    let allowed = kms.allow_in(&call, &input.key_id, By::IdOrAlias, &context, |found| {
+        found.key("kms:EncryptionAlgorithm", algorithm.as_str())
+    })?;
+    let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
+    let checked = checked(key, &algorithm)?;
+    allowed.not_dry(input.dry_run)?;
+    let (blob, _) = encrypt_with(&allowed.home, key, checked, &context, &input.plaintext)?;
+    Ok(allowed.permit.answer(types::EncryptResponse {
+        ciphertext_blob: Some(blob.into()),
+        key_id: Some(allowed.arn()?),
+        encryption_algorithm: Some(algorithm),
+    }))
+}
+
+/// The key that a ciphertext was made under: asked for, and its plaintext.
+struct Opened {
+    allowed: Allowed,
+    plaintext: SecretBytes,
+    material: Option<MaterialId>,
+}
+
+/// What is to be decrypted.
+struct Sealed<'a> {
+    blob: &'a [u8],
+    key_id: Option<&'a str>,
+    algorithm: &'a EncryptionAlgorithmSpec,
+    context: &'a Pairs,
+    operation: &'static str,
+    dry_run: Option<bool>,
+}
+
+/// Finds the key of a ciphertext **before** deciding, so that policies of keys decide; then opens it.
+fn open<O: TypedOperation>(
+    kms: &Kms,
+    call: &Call<O>,
+    action: &'static str,
+    sealed: &Sealed<'_>,
+) -> Result<Opened, ServiceError> {
+    let symmetric = *sealed.algorithm == EncryptionAlgorithmSpec::SymmetricDefault;
+    let blob = symmetric.then(|| Blob::parse(sealed.blob).map_err(|_| errors::bad_ciphertext()));
+    let under = match blob.clone() {
+        Some(Ok(blob)) => Some(Under::claimed(&blob)),
+        _ => None,
+    };
+    let named = match (sealed.key_id, &under) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(under)) => {
+            let Under { account, key, .. } = under.clone()?;
+            let home = Regional { account, region: call.facts().region.as_str().into() };
+            arn::key_arn(&home, &key)
+        }
+        (None, None) if symmetric => return Err(errors::bad_ciphertext()),
+        (None, None) => {
+            return Err(errors::validation(
+                "KeyId is required when decrypting with an asymmetric KMS key.",
+            ));
+        }
+    };
+    let allowed =
+        kms.allow_action_in(call, action, &named, By::IdOrAlias, sealed.context, |found| {
+            found.key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+        })?;
+    // A ciphertext that names a key which is not there is told as any that does not open.
+    if sealed.key_id.is_none() && allowed.found().is_err() {
+        return Err(errors::bad_ciphertext());
+    }
+    let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
+    let algorithm = checked(key, sealed.algorithm)?;
+    let (plaintext, material) = match (blob, under) {
+        (Some(blob), under) => {
+            let (blob, under) = (blob?, under.ok_or_else(errors::bad_ciphertext)??);
+            if *under.key != *key.id || under.account != allowed.home.account {
+                return Err(errors::wrong_key());
+            }
+            allowed.not_dry(sealed.dry_run)?;
+            let version = key.version(&under.material).ok_or_else(errors::bad_ciphertext)?;
+            (version.material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
+        }
+        (None, _) => {
+            allowed.not_dry(sealed.dry_run)?;
+            (current(key)?.material.decrypt_asymmetric(algorithm, sealed.blob), None)
+        }
+    };
+    let plaintext = plaintext.map_err(|error| match error {
+        MaterialError::Ciphertext => errors::bad_ciphertext(),
+        error => errors::failed(error),
+    })?;
+    Ok(Opened { allowed, plaintext, material })
+}
+
+pub(crate) async fn decrypt(
+    kms: &Kms,
+    call: Call<ops::Decrypt>,
+) -> Result<Answer<types::DecryptResponse>, ServiceError> {
+    let input = &call.input;
+    if input.recipient.is_some() {
+        return Err(errors::no_enclaves());
+    }
+    let context = Pairs::read(input.encryption_context.as_ref())?;
+    let algorithm = named(input.encryption_algorithm.as_ref());
+    kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    let blob = input.ciphertext_blob.as_deref().unwrap_or_default();
+    let Opened { allowed, plaintext, material } = open(
+        kms,
+        &call,
+        "kms:Decrypt",
+        &Sealed {
+            blob,
+            key_id: input.key_id.as_deref(),
+            algorithm: &algorithm,
+            context: &context,
+            operation: "Decrypt",
+            dry_run: input.dry_run,
+        },
+    )?;
+    Ok(allowed.permit.answer(types::DecryptResponse {
+        key_id: Some(allowed.arn()?),
+        plaintext: Some(Bytes::copy_from_slice(plaintext.expose())),
+        encryption_algorithm: Some(algorithm),
+        key_material_id: material.map(|id| id.to_string()),
+        ..types::DecryptResponse::default()
+    }))
+}
+
+pub(crate) async fn re_encrypt(
+    kms: &Kms,
+    call: Call<ops::ReEncrypt>,
+) -> Result<Answer<types::ReEncryptResponse>, ServiceError> {
+    let input = &call.input;
+    let from = Pairs::read(input.source_encryption_context.as_ref())?;
+    let to = Pairs::read(input.destination_encryption_context.as_ref())?;
+    let source_algorithm = named(input.source_encryption_algorithm.as_ref());
+    let algorithm = named(input.destination_encryption_algorithm.as_ref());
+    kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    let blob = input.ciphertext_blob.as_deref().unwrap_or_default();
+    let opened = open(
+        kms,
+        &call,
+        "kms:ReEncryptFrom",
+        &Sealed {
+            blob,
+            key_id: input.source_key_id.as_deref(),
+            algorithm: &source_algorithm,
+            context: &from,
+            operation: "ReEncrypt",
+            dry_run: None,
+        },
+    )?;
+    let allowed = kms.allow_action_in(
+        &call,
+        "kms:ReEncryptTo",
+        &input.destination_key_id,
+        By::IdOrAlias,
+        &to,
+        |found| found.key("kms:EncryptionAlgorithm", algorithm.as_str()),
+    )?;
+    let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
+    let checked = checked(key, &algorithm)?;
+    allowed.not_dry(input.dry_run)?;
+    let (blob, material) =
+        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose())?;
+    let symmetric = key.spec == Spec::SymmetricDefault;
+    Ok(allowed.permit.answer(types::ReEncryptResponse {
+        ciphertext_blob: Some(blob.into()),
+        source_key_id: Some(opened.allowed.arn()?),
+        key_id: Some(allowed.arn()?),
+        source_encryption_algorithm: Some(source_algorithm),
+        destination_encryption_algorithm: Some(algorithm),
+        source_key_material_id: opened.material.map(|id| id.to_string()),
+        destination_key_material_id: symmetric.then(|| material.to_string()),
+    }))
+}

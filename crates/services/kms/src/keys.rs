@@ -1,0 +1,305 @@
+//! Keys: made, described, listed, switched on and off.
+
+use crate::policy::KeyPolicy;
+use crate::records::{Key, MaterialId, MultiRegion, Record, Version};
+use crate::resolve::By;
+use crate::{Kms, errors, home, key_policies, specs, tags};
+use ringfence_gateway::ids::uuid;
+use ringfence_gateway::{Answer, Call, Regional, Resolved};
+use ringfence_keyring::material::{Material, Spec};
+use ringfence_model_kms::operations as ops;
+use ringfence_model_kms::types::{
+    self, CreateKeyRequest, CustomerMasterKeySpec, EncapsulationAlgorithmSpec,
+    KeyAgreementAlgorithmSpec, KeyManagerType, KeySpec, KeyUsageType, MultiRegionConfiguration,
+    MultiRegionKey, MultiRegionKeyType, OriginType,
+};
+use ringfence_wire::value::Empty;
+use ringfence_wire::{ServiceError, Timestamp};
+use std::sync::Arc;
+
+/// Keys of a page where `Limit` is not given.
+const PAGE: usize = 100;
+
+pub(crate) async fn create_key(
+    kms: &Kms,
+    call: Call<ops::CreateKey>,
+) -> Result<Answer<types::CreateKeyResponse>, ServiceError> {
+    let input = &call.input;
+    let home = home(&call)?;
+    let asked = Asked::read(input)?;
+    let given = input.tags.as_deref().unwrap_or_default();
+    let bypass = input.bypass_policy_lockout_safety_check.unwrap_or_default();
+    let permit = call.allow(
+        Resolved::any(home.account)
+            .key("kms:KeySpec", asked.spec.as_str())
+            .key("kms:KeyUsage", asked.usage.as_str())
+            .key("kms:KeyOrigin", asked.origin.as_str())
+            .key("kms:MultiRegion", asked.multi_region.to_string())
+            .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
+            .key("kms:CallerAccount", home.account.to_string())
+            .requesting_tags(tags::pairs(given)),
+    )?;
+    if !given.is_empty() {
+        call.allow_action(
+            "kms:TagResource",
+            Resolved::any(home.account).requesting_tags(tags::pairs(given)),
+        )?;
+    }
+    let id = asked.draw_id(&call)?;
+    let policy = match &input.policy {
+        None => KeyPolicy::standard(home.account),
+        Some(text) => {
+            let policy = KeyPolicy::parse(text)?;
+            let arn = crate::arn::key_arn(&home, &id);
+            key_policies::check(kms, &call, &policy, &arn, home.account, bypass)?;
+            policy
+        }
+    };
+    let version = draw(asked.spec, &home, &id, &call)?;
+    let key = Arc::new(Key {
+        id: id.into(),
+        created: call.now().seconds,
+        spec: asked.spec,
+        usage: asked.usage,
+        origin: asked.origin,
+        description: input.description.as_deref().unwrap_or_default().into(),
+        enabled: true,
+        deletion: None,
+        policy,
+        versions: vec![version],
+        tags: Arc::new(tags::with(&Default::default(), given, kms.quotas.tags)?),
+        multi_region: asked
+            .multi_region
+            .then(|| MultiRegion { primary: home.region.clone(), replicas: Vec::new() }),
+        of_service: false,
+    });
+    kms.own(&call)?
+        .write(&permit, |region, batch| {
+            if region.keys.len() >= kms.quotas.keys {
+                return Err(errors::over_quota("You have reached the limit for KMS keys."));
+            }
+            batch.put(Record::Key(key.clone()));
+            Ok(())
+        })
+        .await?;
+    let key_metadata = Some(describe(&key, &home));
+    Ok(permit.answer(types::CreateKeyResponse { key_metadata }))
+}
+
+/// A version of new material.
+fn draw(
+    spec: Spec,
+    home: &Regional,
+    id: &str,
+    call: &Call<ops::CreateKey>,
+) -> Result<Version, ServiceError> {
+    let material = Material::generate(spec, &*call.shared().random).map_err(errors::failed)?;
+    let place = [home.account.to_string(), id.to_owned()];
+    let place: Vec<&[u8]> = place.iter().map(|part| part.as_bytes()).collect();
+    let id = MaterialId(material.fingerprint(&place));
+    Ok(Version { id, created: call.now().seconds, material })
+}
+
+/// What a new key is to be.
+struct Asked {
+    spec: Spec,
+    usage: KeyUsageType,
+    origin: OriginType,
+    multi_region: bool,
+}
+
+impl Asked {
+    fn read(input: &CreateKeyRequest) -> Result<Self, ServiceError> {
+        let old = input.customer_master_key_spec.as_ref();
+        let name = match (&input.key_spec, old) {
+            (Some(_), Some(_)) => {
+                return Err(errors::validation(
+                    "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. \
+                     CustomerMasterKeySpec is deprecated.",
+                ));
+            }
+            (Some(spec), None) => spec.as_str(),
+            (None, Some(old)) => old.as_str(),
+            (None, None) => Spec::SymmetricDefault.as_str(),
+        };
+        // `SM2` is offered in China alone.
+        let spec = Spec::parse(name).ok_or_else(|| {
+            errors::unsupported(format!("KeySpec {name} is not supported in this Region."))
+        })?;
+        let usages = specs::usages(spec);
+        let usage = match &input.key_usage {
+            Some(usage) => usage.clone(),
+            None if spec == Spec::SymmetricDefault => KeyUsageType::EncryptDecrypt,
+            None => {
+                return Err(errors::validation(
+                    "You must specify a KeyUsage value for all KMS keys except for symmetric \
+                     encryption keys.",
+                ));
+            }
+        };
+        if !usages.contains(&usage) {
+            return Err(errors::validation(format!(
+                "KeyUsage {} is not compatible with KeySpec {}",
+                usage.as_str(),
+                spec.as_str()
+            )));
+        }
+        let origin = input.origin.clone().unwrap_or(OriginType::AwsKms);
+        if origin != OriginType::AwsKms || input.custom_key_store_id.is_some() {
+            return Err(errors::not_built("keys whose material comes from elsewhere"));
+        }
+        Ok(Self { spec, usage, origin, multi_region: input.multi_region.unwrap_or_default() })
+    }
+
+    /// A new key's id.
+    fn draw_id(&self, call: &Call<ops::CreateKey>) -> Result<String, ServiceError> {
+        let id = uuid(&*call.shared().random).map_err(errors::failed)?;
+        Ok(match self.multi_region {
+            true => format!("mrk-{}", id.replace('-', "")),
+            false => id,
+        })
+    }
+}
+
+/// Names as the model has them.
+fn names<'n, T: From<&'n str>>(all: impl Iterator<Item = &'n str>) -> Vec<T> {
+    all.map(T::from).collect()
+}
+
+/// A key as answers carry it.
+pub(crate) fn describe(key: &Key, home: &Regional) -> types::KeyMetadata {
+    let of = |usage: KeyUsageType| key.usage == usage;
+    types::KeyMetadata {
+        aws_account_id: Some(home.account.to_string()),
+        key_id: key.id.to_string(),
+        arn: Some(key.arn(home)),
+        creation_date: Some(Timestamp::from_seconds(key.created)),
+        enabled: Some(key.state() == types::KeyState::Enabled),
+        description: Some(key.description.to_string()),
+        key_usage: Some(key.usage.clone()),
+        key_state: Some(key.state()),
+        deletion_date: key.deletion.map(|deletion| Timestamp::from_seconds(deletion.at)),
+        origin: Some(key.origin.clone()),
+        current_key_material_id: (key.spec == Spec::SymmetricDefault)
+            .then(|| key.current().map(|version| version.id.to_string()))
+            .flatten(),
+        key_manager: Some(match key.of_service {
+            true => KeyManagerType::AWS,
+            false => KeyManagerType::Customer,
+        }),
+        customer_master_key_spec: Some(CustomerMasterKeySpec::from(key.spec.as_str())),
+        key_spec: Some(KeySpec::from(key.spec.as_str())),
+        encryption_algorithms: of(KeyUsageType::EncryptDecrypt)
+            .then(|| names(key.spec.encryption_algorithms().iter().map(|one| one.as_str()))),
+        signing_algorithms: of(KeyUsageType::SignVerify)
+            .then(|| names(key.spec.signing_algorithms().iter().map(|one| one.as_str()))),
+        mac_algorithms: of(KeyUsageType::GenerateVerifyMac)
+            .then(|| names(key.spec.mac_algorithms().iter().map(|one| one.as_str()))),
+        key_agreement_algorithms: of(KeyUsageType::KeyAgreement)
+            .then(|| vec![KeyAgreementAlgorithmSpec::Ecdh]),
+        encapsulation_algorithms: of(KeyUsageType::EncapsulateDecapsulate)
+            .then(|| vec![EncapsulationAlgorithmSpec::MlKem]),
+        multi_region: Some(key.multi_region.is_some()),
+        multi_region_configuration: key.multi_region.as_ref().map(|own| {
+            let at = |region: &Arc<str>| {
+                let there = Regional { account: home.account, region: region.clone() };
+                MultiRegionKey { arn: Some(key.arn(&there)), region: Some(region.to_string()) }
+            };
+            MultiRegionConfiguration {
+                multi_region_key_type: Some(match own.primary == home.region {
+                    true => MultiRegionKeyType::Primary,
+                    false => MultiRegionKeyType::Replica,
+                }),
+                primary_key: Some(at(&own.primary)),
+                replica_keys: Some(own.replicas.iter().map(at).collect()),
+            }
+        }),
+        ..types::KeyMetadata::default()
+    }
+}
+
+pub(crate) async fn describe_key(
+    kms: &Kms,
+    call: Call<ops::DescribeKey>,
+) -> Result<Answer<types::DescribeKeyResponse>, ServiceError> {
+    let allowed = kms.allow(&call, &call.input.key_id, By::IdOrAlias, |found| found)?;
+    let key_metadata = Some(describe(allowed.found()?, &allowed.home));
+    Ok(allowed.permit.answer(types::DescribeKeyResponse { key_metadata }))
+}
+
+pub(crate) async fn list_keys(
+    kms: &Kms,
+    call: Call<ops::ListKeys>,
+) -> Result<Answer<types::ListKeysResponse>, ServiceError> {
+    let input = &call.input;
+    let home = home(&call)?;
+    let permit =
+        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
+    let pager = kms.pager(&call, &[], input.marker.as_deref(), input.limit, PAGE)?;
+    let region = kms.own(&call)?.view(&permit);
+    let now = call.now().seconds;
+    let page = pager.cut(pager.of(&region.keys).filter(|(_, key)| !key.is_over(now)))?.map(|key| {
+        types::KeyListEntry { key_id: Some(key.id.to_string()), key_arn: Some(key.arn(&home)) }
+    });
+    Ok(permit.answer(types::ListKeysResponse {
+        truncated: page.truncated(),
+        keys: Some(page.items),
+        next_marker: page.marker,
+    }))
+}
+
+/// Switches a key on or off.
+async fn switch<O: ringfence_wire::TypedOperation>(
+    kms: &Kms,
+    call: &Call<O>,
+    key_id: &str,
+    enabled: bool,
+) -> Result<Answer<Empty>, ServiceError> {
+    let allowed = kms.allow(call, key_id, By::Id, |found| found)?;
+    allowed.of_own_account(call.account()?)?;
+    let arn = allowed.arn()?;
+    allowed
+        .change(|_, key| {
+            if key.deletion.is_some() {
+                return Err(errors::invalid_state(&arn, "pending deletion"));
+            }
+            let was = std::mem::replace(&mut key.enabled, enabled);
+            Ok(was != enabled)
+        })
+        .await?;
+    Ok(allowed.permit.answer(Empty::default()))
+}
+
+pub(crate) async fn enable_key(
+    kms: &Kms,
+    call: Call<ops::EnableKey>,
+) -> Result<Answer<Empty>, ServiceError> {
+    switch(kms, &call, &call.input.key_id, true).await
+}
+
+pub(crate) async fn disable_key(
+    kms: &Kms,
+    call: Call<ops::DisableKey>,
+) -> Result<Answer<Empty>, ServiceError> {
+    switch(kms, &call, &call.input.key_id, false).await
+}
+
+pub(crate) async fn update_key_description(
+    kms: &Kms,
+    call: Call<ops::UpdateKeyDescription>,
+) -> Result<Answer<Empty>, ServiceError> {
+    let input = &call.input;
+    let allowed = kms.allow(&call, &input.key_id, By::Id, |found| found)?;
+    allowed.of_own_account(call.account()?)?;
+    let arn = allowed.arn()?;
+    allowed
+        .change(|_, key| {
+            if key.deletion.is_some() {
+                return Err(errors::invalid_state(&arn, "pending deletion"));
+            }
+            key.description = input.description.as_str().into();
+            Ok(true)
+        })
+        .await?;
+    Ok(allowed.permit.answer(Empty::default()))
+}

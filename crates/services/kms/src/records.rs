@@ -1,0 +1,248 @@
+//! What is stored: keys, aliases, grants.
+
+use crate::arn::key_arn;
+use crate::policy::KeyPolicy;
+use ringfence_gateway::{Regional, Tags};
+use ringfence_keyring::material::{Material, Spec};
+use ringfence_keyring::sealed_only;
+use ringfence_model_kms::types::{GrantOperation, KeyState, KeyUsageType, OriginType};
+use ringfence_policy::grant::{Constraint, EncryptionContext};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// One record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Record {
+    Key(Arc<Key>),
+    Alias(Arc<Alias>),
+    Grant(Arc<Grant>),
+}
+
+/// A KMS key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub id: Arc<str>,
+    pub created: i64,
+    #[serde(with = "spec")]
+    pub spec: Spec,
+    #[serde(with = "text")]
+    pub usage: KeyUsageType,
+    #[serde(with = "text")]
+    pub origin: OriginType,
+    #[serde(default)]
+    pub description: Arc<str>,
+    /// Switched on; what a key that waits for its deletion or its material is besides, is told first.
+    pub enabled: bool,
+    #[serde(default)]
+    pub deletion: Option<Deletion>,
+    pub policy: KeyPolicy,
+    /// Its material, the newest last; what decrypts is found by its id.
+    pub versions: Vec<Version>,
+    #[serde(default)]
+    pub tags: Arc<Tags>,
+    /// Of a multi-Region key.
+    #[serde(default)]
+    pub multi_region: Option<MultiRegion>,
+    /// Made and managed by a service: `alias/aws/…`.
+    #[serde(default)]
+    pub of_service: bool,
+}
+
+/// One version of a key's material.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub id: MaterialId,
+    pub created: i64,
+    #[serde(with = "sealed_only")]
+    pub material: Material,
+}
+
+impl Clone for Version {
+    fn clone(&self) -> Self {
+        Self { id: self.id, created: self.created, material: self.material.duplicate() }
+    }
+}
+
+/// What material is recognised by: `KeyMaterialId`, in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MaterialId(#[serde(with = "hex::serde")] pub [u8; 32]);
+
+impl fmt::Display for MaterialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for MaterialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A key that waits for its deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deletion {
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// The window that was asked for, in days.
+    pub days: i32,
+}
+
+/// What the keys of one id in several regions know of each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MultiRegion {
+    /// The primary key's region.
+    pub primary: Arc<str>,
+    /// Those of the replicas.
+    #[serde(default)]
+    pub replicas: Vec<Arc<str>>,
+}
+
+/// Another name of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Alias {
+    /// With its `alias/`.
+    pub name: Arc<str>,
+    /// The key's id; of an AWS managed alias whose key is not made yet, none.
+    pub target: Option<Arc<str>>,
+    pub created: i64,
+    pub updated: i64,
+}
+
+/// A grant on a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    pub id: Arc<str>,
+    /// The key's id.
+    pub key: Arc<str>,
+    #[serde(default)]
+    pub name: Option<Arc<str>>,
+    pub created: i64,
+    /// The ARN of whoever made it.
+    pub issuer: Arc<str>,
+    pub grantee: Party,
+    #[serde(default)]
+    pub retiring: Option<Party>,
+    #[serde(with = "texts")]
+    pub operations: Vec<GrantOperation>,
+    #[serde(default)]
+    pub constraint: Option<Kept>,
+    #[serde(default)]
+    pub source_arn: Option<Arc<str>>,
+}
+
+/// Who is let by a grant, or may retire it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Party {
+    /// The ARN of an account, user, role or session, and the unique id that it had, where it has one.
+    Principal { arn: Arc<str>, id: Option<Arc<str>> },
+    /// `SERVICE.amazonaws.com`
+    Service(Arc<str>),
+}
+
+/// What a grant asks of the encryption context.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kept {
+    Equals(EncryptionContext),
+    Subset(EncryptionContext),
+}
+
+impl Kept {
+    /// As it is decided on.
+    pub fn constraint(&self) -> Constraint {
+        match self {
+            Self::Equals(pairs) => Constraint::Equals(pairs.clone()),
+            Self::Subset(pairs) => Constraint::Subset(pairs.clone()),
+        }
+    }
+}
+
+impl Key {
+    /// Its ARN in the region where it is.
+    pub fn arn(&self, home: &Regional) -> String {
+        key_arn(home, &self.id)
+    }
+
+    /// Its time is over: it is gone, whether or not anybody has taken it away yet.
+    pub fn is_over(&self, now: i64) -> bool {
+        self.deletion.is_some_and(|deletion| deletion.at <= now)
+    }
+
+    /// The material that encrypts and signs.
+    pub fn current(&self) -> Option<&Version> {
+        self.versions.last()
+    }
+
+    /// The material of an id.
+    pub fn version(&self, id: &MaterialId) -> Option<&Version> {
+        self.versions.iter().find(|version| version.id == *id)
+    }
+
+    /// Its state as answers carry it.
+    pub fn state(&self) -> KeyState {
+        match (self.deletion, self.enabled) {
+            (Some(_), _) => KeyState::PendingDeletion,
+            (None, true) => KeyState::Enabled,
+            (None, false) => KeyState::Disabled,
+        }
+    }
+}
+
+/// A spec, kept by its name.
+mod spec {
+    use ringfence_keyring::material::Spec;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(spec: &Spec, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(spec.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Spec, D::Error> {
+        let name = String::deserialize(from)?;
+        Spec::parse(&name).ok_or_else(|| de::Error::custom("no key spec"))
+    }
+}
+
+/// An enumeration of the model, kept as its text.
+mod text {
+    use ringfence_wire::value::TextValue;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<T: TextValue, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(value.text())
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: TextValue + Default,
+        D: Deserializer<'de>,
+    {
+        let mut value = T::default();
+        value.set(String::deserialize(from)?);
+        Ok(value)
+    }
+}
+
+/// A list of them.
+mod texts {
+    use ringfence_wire::value::TextValue;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<T: TextValue, S: Serializer>(all: &[T], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(all.iter().map(TextValue::text))
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+    where
+        T: TextValue + Default,
+        D: Deserializer<'de>,
+    {
+        let all = Vec::<String>::deserialize(from)?.into_iter().map(|text| {
+            let mut value = T::default();
+            value.set(text);
+            value
+        });
+        Ok(all.collect())
+    }
+}

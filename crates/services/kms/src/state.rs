@@ -1,0 +1,192 @@
+//! A region's state: its records, the keys they are stored under, and what is derived from them.
+//!
+//! | key | record |
+//! |---|---|
+//! | `kms/key/ID` | a key with its policy, tags and material |
+//! | `kms/alias/NAME` | an alias |
+//! | `kms/grant/ID` | a grant |
+//!
+//! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
+//! comes in, and never stored.
+
+use crate::records::{Alias, Grant, Key, Party, Record};
+use imbl::{OrdMap, OrdSet};
+use ringfence_gateway::{Regional, State};
+use std::sync::Arc;
+
+/// The keys, aliases and grants of a region. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Region {
+    /// By id.
+    pub keys: OrdMap<Arc<str>, Arc<Key>>,
+    /// By name, `alias/` before it.
+    pub aliases: OrdMap<Arc<str>, Arc<Alias>>,
+    /// By id.
+    pub grants: OrdMap<Arc<str>, Arc<Grant>>,
+    /// A key's id → the names of its aliases.
+    aliases_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+    /// A key's id → the ids of its grants.
+    grants_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+    /// Who may retire grants → their ids.
+    retirable: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+}
+
+impl Region {
+    /// The names of a key's aliases, in their order.
+    pub fn aliases_of(&self, key: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.aliases_of.get(key).into_iter().flat_map(|names| names.iter())
+    }
+
+    /// A key's grants, in the order of their ids.
+    pub fn grants_of(&self, key: &str) -> impl Iterator<Item = &Arc<Grant>> {
+        let ids = self.grants_of.get(key).into_iter().flat_map(|ids| ids.iter());
+        ids.filter_map(|id| self.grants.get(id))
+    }
+
+    /// How many grants a key has.
+    pub fn grants_count(&self, key: &str) -> usize {
+        self.grants_of.get(key).map_or(0, |ids| ids.len())
+    }
+
+    /// The grants that a principal or service may retire, in the order of their ids.
+    pub fn retirable_by(&self, who: &str) -> impl Iterator<Item = &Arc<Grant>> {
+        let ids = self.retirable.get(who).into_iter().flat_map(|ids| ids.iter());
+        ids.filter_map(|id| self.grants.get(id))
+    }
+
+    fn index_alias(&mut self, alias: &Alias, there: bool) {
+        if let Some(target) = &alias.target {
+            note(&mut self.aliases_of, target, &alias.name, there);
+        }
+    }
+
+    fn index_grant(&mut self, grant: &Grant, there: bool) {
+        note(&mut self.grants_of, &grant.key, &grant.id, there);
+        let who = grant.retiring.as_ref().map(|party| match party {
+            Party::Principal { arn, .. } => arn,
+            Party::Service(name) => name,
+        });
+        if let Some(who) = who {
+            note(&mut self.retirable, who, &grant.id, there);
+        }
+    }
+}
+
+/// Puts an entry into a set of an index, or takes it out.
+fn note(
+    index: &mut OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+    of: &Arc<str>,
+    entry: &Arc<str>,
+    there: bool,
+) {
+    let mut set = index.get(of).cloned().unwrap_or_default();
+    if there {
+        set.insert(entry.clone());
+    } else {
+        set.remove(entry);
+    }
+    if set.is_empty() {
+        index.remove(of);
+    } else {
+        index.insert(of.clone(), set);
+    }
+}
+
+/// The store's key of a key.
+pub(crate) fn key_key(id: &str) -> String {
+    format!("kms/key/{id}")
+}
+
+/// The store's key of an alias, given with its `alias/`.
+pub(crate) fn alias_key(name: &str) -> String {
+    format!("kms/{name}")
+}
+
+/// The store's key of a grant.
+pub(crate) fn grant_key(id: &str) -> String {
+    format!("kms/grant/{id}")
+}
+
+impl State for Region {
+    type Area = Regional;
+    type Record = Record;
+    const PREFIX: &'static str = "kms/";
+
+    fn key(record: &Record) -> String {
+        match record {
+            Record::Key(key) => key_key(&key.id),
+            Record::Alias(alias) => alias_key(&alias.name),
+            Record::Grant(grant) => grant_key(&grant.id),
+        }
+    }
+
+    fn put(&mut self, record: Record) {
+        match record {
+            Record::Key(key) => {
+                self.keys.insert(key.id.clone(), key);
+            }
+            Record::Alias(alias) => {
+                if let Some(old) = self.aliases.insert(alias.name.clone(), alias.clone()) {
+                    self.index_alias(&old, false);
+                }
+                self.index_alias(&alias, true);
+            }
+            Record::Grant(grant) => {
+                if let Some(old) = self.grants.insert(grant.id.clone(), grant.clone()) {
+                    self.index_grant(&old, false);
+                }
+                self.index_grant(&grant, true);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &str) {
+        let Some((kind, name)) = key.strip_prefix(Self::PREFIX).and_then(|key| key.split_once('/'))
+        else {
+            return;
+        };
+        match kind {
+            "key" => {
+                self.keys.remove(name);
+            }
+            "alias" => {
+                if let Some(old) = self.aliases.remove(&format!("alias/{name}") as &str) {
+                    self.index_alias(&old, false);
+                }
+            }
+            "grant" => {
+                if let Some(old) = self.grants.remove(name) {
+                    self.index_grant(&old, false);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alias(name: &str, target: &str) -> Record {
+        let target = Some(target.into());
+        Record::Alias(Arc::new(Alias { name: name.into(), target, created: 0, updated: 0 }))
+    }
+
+    fn of<'r>(region: &'r Region, key: &str) -> Vec<&'r str> {
+        region.aliases_of(key).map(|name| &**name).collect()
+    }
+
+    #[test]
+    fn an_alias_is_its_keys_wherever_it_is_moved() {
+        let mut region = Region::default();
+        region.put(alias("alias/b", "1"));
+        region.put(alias("alias/a", "1"));
+        assert_eq!(of(&region, "1"), ["alias/a", "alias/b"]);
+        region.put(alias("alias/a", "2"));
+        assert_eq!((of(&region, "1"), of(&region, "2")), (vec!["alias/b"], vec!["alias/a"]));
+        region.delete(&alias_key("alias/a"));
+        assert!(of(&region, "2").is_empty() && region.aliases_of.get("2").is_none());
+        assert_eq!(region.aliases.len(), 1);
+    }
+}
