@@ -193,6 +193,16 @@ pub(crate) fn over_quota(message: impl Into<String>) -> ServiceError {
     types::LimitExceededException::error(message)
 }
 
+/// A call beyond its request quota.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html>
+pub(crate) fn throttled() -> ServiceError {
+    ServiceError::new(
+        "ThrottlingException",
+        400,
+        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+    )
+}
+
 pub(crate) fn bad_tags(message: impl Into<String>) -> ServiceError {
     types::TagException::error(message)
 }

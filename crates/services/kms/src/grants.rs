@@ -360,7 +360,7 @@ pub(crate) async fn list_retirable_grants(
     let who = input.retiring_principal.as_deref().or(input.retiring_service_principal.as_deref());
     let who = who.ok_or_else(|| errors::validation("You must specify a retiring principal."))?;
     let pager = kms.pager(&call, &[who], input.marker.as_deref(), input.limit, PAGE)?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let page = pager
         .cut(region.retirable_by(who).map(|one| (&*one.id, one)))?
         .map(|one| describe(one, &home));

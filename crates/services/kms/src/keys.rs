@@ -286,7 +286,7 @@ pub(crate) async fn list_keys(
     let permit =
         call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
     let pager = kms.pager(&call, &[], input.marker.as_deref(), input.limit, PAGE)?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let now = call.now().seconds;
     let page = pager.cut(pager.of(&region.keys).filter(|(_, key)| !key.is_over(now)))?.map(|key| {
         types::KeyListEntry { key_id: Some(key.id.to_string()), key_arn: Some(key.arn(&home)) }

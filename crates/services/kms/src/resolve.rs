@@ -4,6 +4,7 @@ use crate::arn::{KeyName, Name, key_arn};
 use crate::context::Pairs;
 use crate::errors;
 use crate::policy::of_account;
+use crate::rates::Kind;
 use crate::records::{Key, Record};
 use crate::state::Region;
 use crate::{Kms, home};
@@ -260,9 +261,48 @@ impl Kms {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
         };
+        self.count_by_key(call, action, ledger.as_deref(), &named)?;
         let permit = call.allow_action(action, resolved)?;
         Ok(Allowed { home, ledger, permit, at: now, named })
     }
+}
+
+impl Kms {
+    /// Counts a cryptographic operation by the kind of its key. Where there is none, it is counted as
+    /// the most frequent kind.
+    fn count_by_key<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &str,
+        ledger: Option<&Ledger<Region>>,
+        named: &KeyName,
+    ) -> Result<(), ServiceError> {
+        // Of an operation that asks twice, the first counts.
+        if !is_by_key(O::OPERATION.name) || main_action::<O>()? != action {
+            return Ok(());
+        }
+        let spec = ledger.and_then(|ledger| Some(find(&ledger.for_deciding(), &named.name)?.spec));
+        self.counted.count(call.facts(), Kind::of_key(spec.unwrap_or(Spec::SymmetricDefault)))
+    }
+}
+
+/// The operations whose request quota hangs on their key.
+fn is_by_key(operation: &str) -> bool {
+    matches!(
+        operation,
+        "Encrypt"
+            | "Decrypt"
+            | "ReEncrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateMac"
+            | "VerifyMac"
+            | "Sign"
+            | "Verify"
+            | "DeriveSharedSecret"
+            | "Encapsulate"
+            | "Decapsulate"
+    )
 }
 
 /// The action of an operation.
