@@ -229,7 +229,8 @@ fn shape_name(error: &ServiceError) -> &str {
 }
 
 /// The status on wires that name errors by their shape: their services answer 400 where awsQuery
-/// answers 403, denials among them ("Service: Kms, Status Code: 400", as SDKs print them).
+/// answers 403, denials included.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html>
 fn shape_status(error: &ServiceError) -> u16 {
     if error.shape.is_none() && error.status == 403 { 400 } else { error.status }
 }
