@@ -396,6 +396,21 @@ def test_fifty_messages_at_ten_a_data_key_ask_for_five(messages, keys, root, cal
     assert len(calls.of("Decrypt")) == messages // 10 + 10
 
 
+def test_uses_of_a_key_are_recorded_as_reads_of_it(keys, root, calls):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/ct-decrypt.html"""
+    provider = strict(root, *keys[:2])
+    decrypt(encrypt(b"text", key_provider=provider), key_provider=provider)
+    for name in ("GenerateDataKey", "Encrypt", "Decrypt"):
+        (event,) = calls.of(name)
+        assert event["readOnly"] is True and event["responseElements"] is None, name
+        (used,) = event["resources"]
+        assert used["accountId"] == root.account and used["type"] == "AWS::KMS::Key"
+        assert used["ARN"] in keys
+        asked = event["requestParameters"]
+        assert asked["encryptionContext"]["tenant"] == "blue"
+        assert "ciphertextBlob" not in asked, name
+
+
 def test_discovery_reads_what_the_accounts_of_its_filter_wrote(keys, root, rings, calls):
     message = encrypt(b"text", key_provider=strict(root, *keys))
     for mine in ((), (root.account,), ("000000000000", root.account)):
