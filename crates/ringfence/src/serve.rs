@@ -28,8 +28,8 @@ use tokio::runtime::Runtime;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// How often the last uses of keys and roles are written down.
-const LAST_USED_EVERY: Duration = Duration::from_secs(60);
+/// How often services do what is due, and write down the last uses of keys and roles.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the server until it is asked to stop.
 pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
@@ -100,15 +100,14 @@ impl Start<'_> {
         let server = self.start(&gateway)?;
         let upkeep = async {
             loop {
-                iam.carry_on_deletions().await;
-                kms.delete_due_keys().await;
-                tokio::time::sleep(LAST_USED_EVERY).await;
-                iam.flush_last_used().await;
+                gateway.carry_on().await;
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                gateway.keep_notes().await;
             }
         };
         self.until_stopped(upkeep)?;
         server.stop();
-        self.runtime.block_on(iam.flush_last_used());
+        self.runtime.block_on(gateway.keep_notes());
         house.store.close();
         tracing::info!("stopped");
         Ok(())

@@ -35,7 +35,7 @@ pub fn kms(
     keyring: &Keyring,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Kms>, StoreError> {
-    Kms::load(store, keyring, clock, ringfence_kms::Quotas::default())
+    Kms::load(store, keyring, clock, Arc::new(SystemRandom), ringfence_kms::Quotas::default())
 }
 
 /// Tells IAM of what is around it. `issuer_url` is where this server is reached from outside: what
@@ -73,7 +73,10 @@ pub fn world(
         authorization_messages: AuthorizationMessages::new(keyring),
         trail,
     };
-    World::new(services, Arc::new(shared)).publishing(ringfence_iam::PUBLISHED_AS, iam.clone())
+    World::new(services, Arc::new(shared))
+        .publishing(ringfence_iam::PUBLISHED_AS, iam.clone())
+        .keeping_up(iam.clone())
+        .keeping_up(kms.clone())
 }
 
 /// IAM's quotas: AWS's, changed as the command line says.

@@ -2,13 +2,13 @@
 
 use crate::ciphertext::Under;
 use crate::context::Pairs;
-use crate::records::{Key, MaterialId, Version};
+use crate::records::{Key, MaterialId};
 use crate::resolve::{Allowed, By};
 use crate::{Kms, arn, errors};
 use bytes::Bytes;
 use ringfence_gateway::{Answer, Call, Regional};
 use ringfence_keyring::SecretBytes;
-use ringfence_keyring::material::{Blob, EncryptionAlgorithm, MaterialError, Spec};
+use ringfence_keyring::material::{Blob, EncryptionAlgorithm, Material, MaterialError, Spec};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, EncryptionAlgorithmSpec, KeyUsageType};
 use ringfence_wire::{ServiceError, TypedOperation};
@@ -36,11 +36,12 @@ pub(crate) fn encrypt_with(
     algorithm: EncryptionAlgorithm,
     context: &Pairs,
     plaintext: &[u8],
+    now: i64,
 ) -> Result<(Vec<u8>, MaterialId), ServiceError> {
-    let Version { id, material, .. } = current(key)?;
+    let (id, material) = current(key, now)?;
     let blob = match algorithm {
         EncryptionAlgorithm::SymmetricDefault => {
-            let under = Under { account: home.account, material: *id, key: key.id.to_string() };
+            let under = Under { account: home.account, material: id, key: key.id.to_string() };
             material.encrypt(&under.written(), &context.bound(), plaintext)
         }
         _ => material.public_key().and_then(|public| public.encrypt(algorithm, plaintext)),
@@ -52,12 +53,13 @@ pub(crate) fn encrypt_with(
         }
         error => errors::failed(error),
     })?;
-    Ok((blob, *id))
+    Ok((blob, id))
 }
 
-/// The newest material of a key.
-pub(crate) fn current(key: &Key) -> Result<&Version, ServiceError> {
-    key.current().ok_or_else(|| errors::failed("a key without material was used"))
+/// The material that encrypts and signs, and its id.
+pub(crate) fn current(key: &Key, now: i64) -> Result<(MaterialId, &Material), ServiceError> {
+    let found = key.current().and_then(|version| Some((version.id, version.material(now)?)));
+    found.ok_or_else(|| errors::failed("a key without material was used"))
 }
 
 /// Most bytes that RSA-OAEP encrypts: those of the modulus but for two hashes and two (RFC 8017,
@@ -86,7 +88,9 @@ pub(crate) async fn encrypt(
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
     let checked = checked(key, &algorithm)?;
     allowed.not_dry(input.dry_run)?;
-    let (blob, _) = encrypt_with(&allowed.home, key, checked, &context, &input.plaintext)?;
+    let (blob, _) =
+        encrypt_with(&allowed.home, key, checked, &context, &input.plaintext, allowed.at)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncryptResponse {
         ciphertext_blob: Some(blob.into()),
         key_id: Some(allowed.arn()?),
@@ -155,12 +159,13 @@ fn open<O: TypedOperation>(
                 return Err(errors::wrong_key());
             }
             allowed.not_dry(sealed.dry_run)?;
-            let version = key.version(&under.material).ok_or_else(errors::bad_ciphertext)?;
-            (version.material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
+            let version = key.version(&under.material).and_then(|one| one.material(allowed.at));
+            let material = version.ok_or_else(errors::bad_ciphertext)?;
+            (material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
         (None, _) => {
             allowed.not_dry(sealed.dry_run)?;
-            (current(key)?.material.decrypt_asymmetric(algorithm, sealed.blob), None)
+            (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None)
         }
     };
     let plaintext = plaintext.map_err(|error| match error {
@@ -195,6 +200,7 @@ pub(crate) async fn decrypt(
             dry_run: input.dry_run,
         },
     )?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecryptResponse {
         key_id: Some(allowed.arn()?),
         plaintext: Some(Bytes::copy_from_slice(plaintext.expose())),
@@ -240,7 +246,9 @@ pub(crate) async fn re_encrypt(
     let checked = checked(key, &algorithm)?;
     allowed.not_dry(input.dry_run)?;
     let (blob, material) =
-        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose())?;
+        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose(), allowed.at)?;
+    kms.note_use(&call, &opened.allowed);
+    kms.note_use(&call, &allowed);
     let symmetric = key.spec == Spec::SymmetricDefault;
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),

@@ -14,6 +14,8 @@ pub struct Quotas {
     pub key_policy_size: usize,
     /// Tags of a key.
     pub tags: usize,
+    /// Rotations of a key that are asked for.
+    pub rotations_on_demand: u32,
 }
 
 impl Default for Quotas {
@@ -24,6 +26,7 @@ impl Default for Quotas {
             grants_per_key: 50_000,
             key_policy_size: 32 * 1024,
             tags: 50,
+            rotations_on_demand: 25,
         }
     }
 }
