@@ -24,13 +24,18 @@ from aws_encryption_sdk.exceptions import (
     MasterKeyProviderError,
 )
 from aws_encryption_sdk.identifiers import Algorithm
-from aws_encryption_sdk.key_providers.kms import DiscoveryFilter
+from aws_encryption_sdk.key_providers.kms import (
+    DiscoveryFilter,
+    MRKAwareDiscoveryAwsKmsMasterKeyProvider,
+    MRKAwareStrictAwsKmsMasterKeyProvider,
+)
 
 from cryptography.hazmat.primitives import serialization
 
 from clients import refusal
 from world import allow, policy
 
+ELSEWHERE = "eu-central-1"
 CONTEXT = {"tenant": "blue", "purpose": "test"}
 # One loader for all: parsing a service's model takes longer than a test.
 LOADER = botocore.session.Session().get_component("data_loader")
@@ -122,7 +127,7 @@ class Keyrings:
     """The material providers library, over the clients of one principal."""
 
     def __init__(self, models, library, principal):
-        self.models, self.library = models, library
+        self.models, self.library, self.principal = models, library, principal
         self.client = principal.client("kms")
 
     def one(self, key):
@@ -145,10 +150,25 @@ class Keyrings:
             )
         )
 
+    def mrk(self, key, region):
+        return self.library.create_aws_kms_mrk_keyring(
+            self.models.CreateAwsKmsMrkKeyringInput(
+                kms_key_id=key, kms_client=self.principal.client("kms", region=region)
+            )
+        )
+
+    def mrk_several(self, generator, *others):
+        """Over clients that the library makes by itself, one a region."""
+        return self.library.create_aws_kms_mrk_multi_keyring(
+            self.models.CreateAwsKmsMrkMultiKeyringInput(
+                generator=generator, kms_key_ids=list(others)
+            )
+        )
+
     def mrk_discovery(self, region, *accounts):
         return self.library.create_aws_kms_mrk_discovery_keyring(
             self.models.CreateAwsKmsMrkDiscoveryKeyringInput(
-                kms_client=self.client, region=region,
+                kms_client=self.principal.client("kms", region=region), region=region,
                 discovery_filter=self.models.DiscoveryFilter(
                     account_ids=list(accounts), partition="aws"
                 ),
@@ -428,6 +448,92 @@ def test_discovery_reads_what_the_accounts_of_its_filter_wrote(keys, root, rings
         encrypt(b"text", key_provider=discovery(root))
     with pytest.raises(AWSEncryptionSDKClientError):
         encrypt(b"text", keyring=rings.discovery())
+
+
+@pytest.fixture(scope="module")
+def replicated(kms):
+    """The ARNs of a primary key and of its replica elsewhere."""
+    primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    kms.replicate_key(KeyId=primary, ReplicaRegion=ELSEWHERE)
+    return primary, primary.replace(kms.meta.region_name, ELSEWHERE)
+
+
+def test_a_replica_reads_what_its_primary_key_wrote(replicated, keys, root, rings, calls):
+    primary, replica = replicated
+    written = [
+        encrypt(b"text", key_provider=strict(root, primary)),
+        encrypt(b"text", keyring=rings.mrk(primary, root.region)),
+    ]
+    aware = MRKAwareStrictAwsKmsMasterKeyProvider(key_ids=[replica], botocore_session=session(root))
+    finder = MRKAwareDiscoveryAwsKmsMasterKeyProvider(
+        botocore_session=session(root), discovery_region=ELSEWHERE,
+        discovery_filter=DiscoveryFilter(account_ids=[root.account], partition="aws"),
+    )
+    for message in written:
+        assert decrypt(message, key_provider=aware) == b"text"
+        assert decrypt(message, key_provider=finder) == b"text"
+        assert decrypt(message, keyring=rings.mrk(replica, ELSEWHERE)) == b"text"
+        assert decrypt(message, keyring=rings.mrk_discovery(ELSEWHERE, root.account)) == b"text"
+        # One that does not know of replicas takes it for another key.
+        with pytest.raises(DecryptKeyError):
+            decrypt(message, key_provider=strict(root, replica))
+    assert [event["awsRegion"] for event in calls.of("Decrypt")] == [ELSEWHERE] * 8
+    # A key of one region is none elsewhere.
+    message = encrypt(b"text", key_provider=strict(root, keys[0]))
+    with pytest.raises(AWSEncryptionSDKClientError):
+        decrypt(message, keyring=rings.mrk_discovery(ELSEWHERE, root.account))
+
+
+def test_a_primary_key_reads_what_its_replica_wrote(replicated, root, rings):
+    primary, replica = replicated
+    message, header = SDK.encrypt(source=b"text", keyring=rings.mrk(replica, ELSEWHERE))
+    assert owners(header) == [replica]
+    assert decrypt(message, keyring=rings.mrk(primary, root.region)) == b"text"
+
+
+def test_a_keyring_of_keys_in_several_regions_makes_its_own_clients(
+    replicated, keys, root, rings, monkeypatch
+):
+    primary, replica = replicated
+    for name, value in root.environment().items():
+        monkeypatch.setenv(name, value)
+    message, header = SDK.encrypt(source=b"text", keyring=rings.mrk_several(replica, keys[0]))
+    assert owners(header) == [replica, keys[0]]
+    for ring in (
+        rings.mrk_several(primary), rings.mrk_several(replica), rings.mrk_several(keys[0]),
+        rings.mrk_several(keys[1], primary),
+    ):
+        assert decrypt(message, keyring=ring) == b"text"
+    with pytest.raises(AWSEncryptionSDKClientError):
+        decrypt(message, keyring=rings.mrk_several(keys[1]))
+
+
+def test_a_disabled_primary_key_leaves_its_replica_usable(kms, root, rings):
+    primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    kms.replicate_key(KeyId=primary, ReplicaRegion=ELSEWHERE)
+    message = encrypt(b"text", keyring=rings.mrk(primary, root.region))
+    kms.disable_key(KeyId=primary)
+    assert f"{primary} is disabled." in reasons(
+        lambda: decrypt(message, keyring=rings.mrk(primary, root.region))
+    )
+    replica = primary.replace(root.region, ELSEWHERE)
+    assert decrypt(message, keyring=rings.mrk(replica, ELSEWHERE)) == b"text"
+
+
+def test_a_message_outlives_the_rotation_of_its_key(kms, root, rings):
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    before = SDK.encrypt(source=b"text", keyring=rings.one(key))
+    kms.rotate_key_on_demand(KeyId=key)
+    after = SDK.encrypt(source=b"text", keyring=rings.one(key))
+    materials = set()
+    for message, header in (before, after):
+        assert decrypt(message, keyring=rings.one(key)) == b"text"
+        (data_key,) = header.encrypted_data_keys
+        opened = kms.decrypt(
+            CiphertextBlob=data_key.encrypted_data_key, EncryptionContext=header.encryption_context
+        )
+        materials.add(opened["KeyMaterialId"])
+    assert len(materials) == 2
 
 
 def test_an_asymmetric_key_wraps_data_keys(kms, root, rings):
