@@ -1,9 +1,11 @@
 """The `openssl` command line: the system's, or Debian's, fetched into .cache/."""
 
+import contextlib
 import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,23 +15,34 @@ FETCHED = Path(__file__).resolve().parents[2] / ".cache/openssl"
 
 def fetch():
     """Debian's command with the library that it is linked to, which bears the one or the other name."""
-    if not (FETCHED / "usr/bin/openssl").exists():
-        FETCHED.mkdir(parents=True, exist_ok=True)
+    if not FETCHED.exists():
+        # Another process of these tests may be fetching it, too.
+        FETCHED.parent.mkdir(exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=FETCHED.parent))
         try:
-            for names in (["openssl"], ["libssl3t64", "libssl3"]):
-                if not any(
-                    subprocess.run(
-                        ["apt-get", "download", name], cwd=FETCHED, capture_output=True
-                    ).returncode == 0
-                    for name in names
-                ):
-                    return None
-            for package in sorted(FETCHED.glob("*.deb")):
-                subprocess.run(["dpkg", "-x", package, FETCHED], check=True, capture_output=True)
-        except OSError:
-            return None
+            downloaded = all(
+                any(quiet("apt-get", "download", name, cwd=place) for name in names)
+                for names in (["openssl"], ["libssl3t64", "libssl3"])
+            )
+            unpacked = downloaded and all(
+                quiet("dpkg", "-x", package, place) for package in place.glob("*.deb")
+            )
+            if not unpacked:
+                return None
+            with contextlib.suppress(OSError):
+                place.rename(FETCHED)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
     libraries = next((FETCHED / "usr/lib").glob("*/libcrypto.so.3")).parent
     return str(FETCHED / "usr/bin/openssl"), {"LD_LIBRARY_PATH": str(libraries)}
+
+
+def quiet(*command, cwd=None):
+    """Whether a command is there and succeeds."""
+    try:
+        return subprocess.run(command, cwd=cwd, capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 @functools.cache

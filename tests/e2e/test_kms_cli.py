@@ -299,6 +299,38 @@ def test_a_key_is_disabled_enabled_and_its_deletion_called_off(terminal, kms):
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
 
 
+def test_a_key_is_rotated_and_the_rotations_are_listed(terminal, kms):
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    seen = terminal.json(
+        'aws kms enable-key-rotation --key-id "$K" --rotation-period-in-days 180\n'
+        'aws kms get-key-rotation-status --key-id "$K"', K=key
+    )
+    assert seen["KeyRotationEnabled"] is True and seen["RotationPeriodInDays"] == 180
+    rotations = terminal.json(
+        'aws kms rotate-key-on-demand --key-id "$K" > rotated\n'
+        'aws kms list-key-rotations --key-id "$K"', K=key
+    )["Rotations"]
+    assert json.loads(terminal.read("rotated"))["KeyId"].endswith(key)
+    assert [one["RotationType"] for one in rotations] == ["ON_DEMAND"]
+
+
+def test_a_key_is_replicated_and_used_in_the_other_region(terminal):
+    key = terminal.text("aws kms create-key --multi-region --query KeyMetadata.KeyId --output text")
+    assert key.startswith("mrk-")
+    replica = terminal.json(
+        'aws kms replicate-key --key-id "$K" --replica-region eu-central-1', K=key
+    )["ReplicaKeyMetadata"]
+    assert replica["Arn"].startswith("arn:aws:kms:eu-central-1:") and replica["KeyId"] == key
+    assert replica["MultiRegionConfiguration"]["MultiRegionKeyType"] == "REPLICA"
+    opened = terminal.text(
+        'aws kms encrypt --key-id "$K" --plaintext text --output text --query CiphertextBlob '
+        "| base64 --decode > sealed\n"
+        "aws kms decrypt --ciphertext-blob fileb://sealed --region eu-central-1 "
+        "--output text --query Plaintext | base64 --decode", K=key
+    )
+    assert opened == "text"
+
+
 def test_listings_are_cut_into_pages(dev, aws_command, tmp_path):
     # An account of its own has these keys alone.
     owner = dev.principal("123412341234", "x")

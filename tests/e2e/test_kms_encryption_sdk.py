@@ -183,6 +183,29 @@ class Keyrings:
             )
         )
 
+    def agreed(self, curve, sender, recipient_public):
+        """One key's secret with another's public key."""
+        scheme = self.models.KmsEcdhStaticConfigurationsKmsPrivateKeyToStaticPublicKey(
+            self.models.KmsPrivateKeyToStaticPublicKeyInput(
+                sender_kms_identifier=sender, recipient_public_key=recipient_public
+            )
+        )
+        return self.ecdh(curve, scheme)
+
+    def agreed_by_recipient(self, curve, recipient):
+        """The same secret, with the public key that the message brings along."""
+        scheme = self.models.KmsEcdhStaticConfigurationsKmsPublicKeyDiscovery(
+            self.models.KmsPublicKeyDiscoveryInput(recipient_kms_identifier=recipient)
+        )
+        return self.ecdh(curve, scheme)
+
+    def ecdh(self, curve, scheme):
+        return self.library.create_aws_kms_ecdh_keyring(
+            self.models.CreateAwsKmsEcdhKeyringInput(
+                key_agreement_scheme=scheme, curve_spec=curve, kms_client=self.client
+            )
+        )
+
 
 @pytest.fixture(scope="module")
 def keyrings():
@@ -548,6 +571,21 @@ def test_an_asymmetric_key_wraps_data_keys(kms, root, rings):
         algorithm=Algorithm.AES_256_GCM_HKDF_SHA512_COMMIT_KEY,
     )[0]
     assert decrypt(message, keyring=rings.rsa(key)) == b"text"
+
+
+@pytest.mark.parametrize("curve", ["ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521"])
+def test_two_keys_agree_on_the_secret_that_wraps_data_keys(curve, kms, rings):
+    sender, recipient, other = (
+        kms.create_key(KeySpec=curve, KeyUsage="KEY_AGREEMENT")["KeyMetadata"]["Arn"]
+        for _ in range(3)
+    )
+    public = kms.get_public_key(KeyId=recipient)["PublicKey"]
+    ring = rings.agreed(curve, sender, public)
+    message = encrypt(b"text", keyring=ring)
+    assert decrypt(message, keyring=ring) == b"text"
+    assert decrypt(message, keyring=rings.agreed_by_recipient(curve, recipient)) == b"text"
+    with pytest.raises(AWSEncryptionSDKClientError):
+        decrypt(message, keyring=rings.agreed_by_recipient(curve, other))
 
 
 def test_keys_of_another_account_are_used_where_both_sides_allow_it(dev, keyrings, monkeypatch):
