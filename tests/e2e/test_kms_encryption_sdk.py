@@ -321,7 +321,7 @@ def test_a_reader_who_expects_another_context_reads_nothing(keys, rings):
             decrypt(message, keyring=rings.one(keys[0]), encryption_context=wrong)
 
 
-def test_a_data_key_of_another_message_does_not_open_this_one(keys, root):
+def test_a_data_key_of_another_message_does_not_open_this_one(keys, root, calls):
     provider = strict(root, keys[0])
     one, two = (
         SDK.encrypt(source=b"text", key_provider=provider, encryption_context=CONTEXT)
@@ -333,6 +333,8 @@ def test_a_data_key_of_another_message_does_not_open_this_one(keys, root):
     # Signed messages carry a public key in their context, so the key itself refuses.
     with pytest.raises(DecryptKeyError):
         decrypt(swapped, key_provider=provider)
+    (event,) = calls.of("Decrypt")
+    assert event["errorCode"] == "InvalidCiphertextException"
 
 
 def test_a_disabled_key_neither_writes_nor_reads(kms, root, rings):

@@ -1,6 +1,8 @@
 """Key material made and wrapped by openssl as AWS's pages say, imported, and then used on both sides.
 
+Every type of key takes imported material.
 https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-encrypt-key-material.html
+https://docs.aws.amazon.com/kms/latest/APIReference/API_GetParametersForImport.html
 """
 
 import datetime
@@ -8,6 +10,8 @@ import hashlib
 import hmac
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem
 
 from clients import refusal
 from test_kms_cli import Terminal
@@ -159,6 +163,60 @@ def test_an_imported_pair_signs_in_each_rsa_scheme(kms, openssl):
         assert kms.verify(Message=MESSAGE, Signature=signature, **asked)["SignatureValid"]
         digest = hashlib.new(f"sha{bits}", MESSAGE).digest()
         assert kms.verify(Message=digest, MessageType="DIGEST", Signature=signature, **asked)
+
+
+def test_an_imported_edwards_pair_signs_for_openssl_and_verifies_it(kms, openssl):
+    key = awaiting(kms, "ECC_NIST_EDWARDS25519", "SIGN_VERIFY")
+    import_into(kms, openssl, key, private(openssl, "-algorithm", "ED25519"), "RSAES_OAEP_SHA_256")
+    openssl.public_key(openssl.read("public.der"))
+    openssl.write("message", MESSAGE)
+    asked = {"KeyId": key, "Message": MESSAGE, "SigningAlgorithm": "ED25519_SHA_512"}
+    openssl.write("signature", kms.sign(**asked)["Signature"])
+    openssl.ok(
+        "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "public.pem", "-in", "message",
+        "-sigfile", "signature",
+    )
+    signature = openssl.ok("pkeyutl", "-sign", "-rawin", "-inkey", "private.pem", "-in", "message")
+    assert signature == openssl.read("signature")
+
+
+def pkcs8(private):
+    return private.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@pytest.mark.parametrize("spec,generate", [
+    ("ML_DSA_44", mldsa.MLDSA44PrivateKey.generate),
+    ("ML_DSA_65", mldsa.MLDSA65PrivateKey.generate),
+    ("ML_DSA_87", mldsa.MLDSA87PrivateKey.generate),
+])
+def test_an_imported_lattice_pair_signs_for_its_maker_and_verifies_it(spec, generate, kms, openssl):
+    """The command in Debian does not know these; the library that has OpenSSL 3.5 or newer inside does."""
+    key, made = awaiting(kms, spec, "SIGN_VERIFY"), generate()
+    openssl.write("private.der", pkcs8(made))
+    import_into(kms, openssl, key, "private.der", "RSA_AES_KEY_WRAP_SHA_256")
+    asked = {"KeyId": key, "Message": MESSAGE, "SigningAlgorithm": "ML_DSA_SHAKE_256"}
+    made.public_key().verify(kms.sign(**asked)["Signature"], MESSAGE)
+    assert kms.verify(Signature=made.sign(MESSAGE), **asked)["SignatureValid"]
+
+
+@pytest.mark.parametrize("spec,generate", [
+    ("ML_KEM_768", mlkem.MLKEM768PrivateKey.generate),
+    ("ML_KEM_1024", mlkem.MLKEM1024PrivateKey.generate),
+])
+def test_an_imported_lattice_pair_shares_secrets_with_its_maker(spec, generate, kms, openssl):
+    key, made = awaiting(kms, spec, "ENCAPSULATE_DECAPSULATE"), generate()
+    openssl.write("private.der", pkcs8(made))
+    import_into(kms, openssl, key, "private.der", "RSA_AES_KEY_WRAP_SHA_256")
+    (algorithm,) = kms.describe_key(KeyId=key)["KeyMetadata"]["EncapsulationAlgorithms"]
+    ours = kms.encapsulate(KeyId=key, EncapsulationAlgorithm=algorithm)
+    assert made.decapsulate(ours["SharedSecretCiphertextBlob"]) == ours["SharedSecret"]
+    secret, sealed = made.public_key().encapsulate()
+    opened = kms.decapsulate(
+        KeyId=key, SharedSecretCiphertextBlob=sealed, EncapsulationAlgorithm=algorithm
+    )
+    assert opened["SharedSecret"] == secret
 
 
 def test_openssl_decrypts_what_an_imported_pair_encrypts(kms, openssl):
