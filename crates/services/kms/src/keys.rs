@@ -227,6 +227,7 @@ pub(crate) async fn describe_key(
     kms: &Kms,
     call: Call<ops::DescribeKey>,
 ) -> Result<Answer<types::DescribeKeyResponse>, ServiceError> {
+    kms.check_tokens(&call, call.input.grant_tokens.as_deref())?;
     let allowed = kms.allow(&call, &call.input.key_id, By::IdOrAlias, |found| found)?;
     let key_metadata = Some(describe(allowed.found()?, &allowed.home));
     Ok(allowed.permit.answer(types::DescribeKeyResponse { key_metadata }))

@@ -67,9 +67,9 @@ pub(crate) async fn sign(
     let allowed = allow(kms, &call, &input.key_id, algorithm, kind, tokens)?;
     let key = allowed.usable(&KeyUsageType::SignVerify, "Sign")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
-    allowed.not_dry(input.dry_run)?;
     let signature = current(key)?.material.sign(known, message);
     let signature = signature.map_err(|error| refused(error, algorithm))?;
+    allowed.not_dry(input.dry_run)?;
     Ok(allowed.permit.answer(types::SignResponse {
         key_id: Some(allowed.arn()?),
         signature: Some(signature.into()),
@@ -87,10 +87,10 @@ pub(crate) async fn verify(
     let allowed = allow(kms, &call, &input.key_id, algorithm, kind, tokens)?;
     let key = allowed.usable(&KeyUsageType::SignVerify, "Verify")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
-    allowed.not_dry(input.dry_run)?;
     let public = current(key)?.material.public_key().map_err(errors::failed)?;
     let verified = public.verify(known, message, &input.signature);
     verified.map_err(|error| refused(error, algorithm))?;
+    allowed.not_dry(input.dry_run)?;
     Ok(allowed.permit.answer(types::VerifyResponse {
         key_id: Some(allowed.arn()?),
         signature_valid: Some(true),
@@ -145,8 +145,8 @@ pub(crate) async fn generate_mac(
     })?;
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "GenerateMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
-    allowed.not_dry(input.dry_run)?;
     let mac = current(key)?.material.mac(algorithm, &input.message).map_err(errors::failed)?;
+    allowed.not_dry(input.dry_run)?;
     Ok(allowed.permit.answer(types::GenerateMacResponse {
         mac: Some(mac.into()),
         mac_algorithm: Some(input.mac_algorithm.clone()),
@@ -165,12 +165,12 @@ pub(crate) async fn verify_mac(
     })?;
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "VerifyMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
-    allowed.not_dry(input.dry_run)?;
     let material = &current(key)?.material;
     material.verify_mac(algorithm, &input.message, &input.mac).map_err(|error| match error {
         MaterialError::Signature => errors::bad_mac(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(input.dry_run)?;
     Ok(allowed.permit.answer(types::VerifyMacResponse {
         key_id: Some(allowed.arn()?),
         mac_valid: Some(true),
