@@ -147,7 +147,7 @@ def in_state(root, kind, state):
     return bench
 
 
-@pytest.mark.parametrize("call,state,answer", state_rows())
+@pytest.mark.parametrize("call,state,answer", list(state_rows()))
 def test_the_state_of_a_key_lets_and_refuses(call, state, answer, root):
     bench = in_state(root, call.kind, state)
     kms = root.client("kms")
