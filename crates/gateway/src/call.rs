@@ -78,6 +78,8 @@ pub struct CallFacts {
     pub now: Timestamp,
     /// The request id that the answer and the audit event carry.
     pub request_id: String,
+    /// The id of its audit event.
+    pub event_id: String,
     /// Where it came from.
     pub source_ip: IpAddr,
     /// The host that it was sent to, in lower case.

@@ -3,13 +3,13 @@
 use crate::arn::KeyName;
 use crate::ciphertext::Under;
 use crate::context::Pairs;
-use crate::records::{Key, MaterialId, Version};
+use crate::records::{Key, MaterialId};
 use crate::resolve::{Allowed, By};
 use crate::{Kms, arn, errors};
 use bytes::Bytes;
 use ringfence_gateway::{Answer, Call, Regional};
 use ringfence_keyring::SecretBytes;
-use ringfence_keyring::material::{Blob, EncryptionAlgorithm, MaterialError, Spec};
+use ringfence_keyring::material::{Blob, EncryptionAlgorithm, Material, MaterialError, Spec};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, EncryptionAlgorithmSpec, KeyUsageType};
 use ringfence_wire::{ServiceError, TypedOperation};
@@ -37,11 +37,12 @@ pub(crate) fn encrypt_with(
     algorithm: EncryptionAlgorithm,
     context: &Pairs,
     plaintext: &[u8],
+    now: i64,
 ) -> Result<(Vec<u8>, MaterialId), ServiceError> {
-    let Version { id, material, .. } = current(key)?;
+    let (id, material) = current(key, now)?;
     let blob = match algorithm {
         EncryptionAlgorithm::SymmetricDefault => {
-            let under = Under { account: home.account, material: *id, key: key.id.to_string() };
+            let under = Under { account: home.account, material: id, key: key.id.to_string() };
             material.encrypt(&under.written(), &context.bound(), plaintext)
         }
         _ => material.public_key().and_then(|public| public.encrypt(algorithm, plaintext)),
@@ -53,12 +54,13 @@ pub(crate) fn encrypt_with(
         }
         error => errors::failed(error),
     })?;
-    Ok((blob, *id))
+    Ok((blob, id))
 }
 
-/// The newest material of a key.
-pub(crate) fn current(key: &Key) -> Result<&Version, ServiceError> {
-    key.current().ok_or_else(|| errors::failed("a key without material was used"))
+/// The material that encrypts and signs, and its id.
+pub(crate) fn current(key: &Key, now: i64) -> Result<(MaterialId, &Material), ServiceError> {
+    let found = key.current().and_then(|version| Some((version.id, version.material(now)?)));
+    found.ok_or_else(|| errors::failed("a key without material was used"))
 }
 
 /// Most bytes that RSA-OAEP encrypts: those of the modulus but for two hashes and two (RFC 8017,
@@ -87,8 +89,10 @@ pub(crate) async fn encrypt(
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
     let checked = checked(key, &algorithm)?;
     context.fits(checked)?;
-    let (blob, _) = encrypt_with(&allowed.home, key, checked, &context, &input.plaintext)?;
+    let (blob, _) =
+        encrypt_with(&allowed.home, key, checked, &context, &input.plaintext, allowed.at)?;
     allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncryptResponse {
         ciphertext_blob: Some(blob.into()),
         key_id: Some(allowed.arn()?),
@@ -169,10 +173,11 @@ fn open<O: TypedOperation>(
     let (plaintext, material) = match (blob, under) {
         (Some(blob), under) => {
             let (blob, under) = (blob?, under.ok_or_else(errors::bad_ciphertext)??);
-            let version = key.version(&under.material).ok_or_else(errors::bad_ciphertext)?;
-            (version.material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
+            let version = key.version(&under.material).and_then(|one| one.material(allowed.at));
+            let material = version.ok_or_else(errors::bad_ciphertext)?;
+            (material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
-        (None, _) => (current(key)?.material.decrypt_asymmetric(algorithm, sealed.blob), None),
+        (None, _) => (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None),
     };
     let plaintext = plaintext.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
@@ -208,6 +213,7 @@ pub(crate) async fn decrypt(
             onto: None,
         },
     )?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecryptResponse {
         key_id: Some(allowed.arn()?),
         plaintext: Some(Bytes::copy_from_slice(plaintext.expose())),
@@ -260,8 +266,10 @@ pub(crate) async fn re_encrypt(
     let checked = checked(key, &algorithm)?;
     to.fits(checked)?;
     let (blob, material) =
-        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose())?;
+        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose(), allowed.at)?;
     allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &opened.allowed);
+    kms.note_use(&call, &allowed);
     let symmetric = key.spec == Spec::SymmetricDefault;
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),

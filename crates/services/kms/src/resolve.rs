@@ -4,6 +4,7 @@ use crate::arn::{KeyName, Name, key_arn};
 use crate::context::Pairs;
 use crate::errors;
 use crate::policy::of_account;
+use crate::rates::Kind;
 use crate::records::{Key, Record};
 use crate::state::Region;
 use crate::{Kms, home};
@@ -28,6 +29,8 @@ pub(crate) struct Allowed {
     /// `None` where nothing was ever made.
     ledger: Option<Arc<Ledger<Region>>>,
     pub permit: Permit<Option<Arc<Key>>>,
+    /// When the call came, in seconds since 1970.
+    pub at: i64,
     /// As the request names it.
     named: KeyName,
 }
@@ -101,10 +104,10 @@ impl Allowed {
     pub fn enabled(&self) -> Result<&Arc<Key>, ServiceError> {
         let key = self.found()?;
         let arn = || key.arn(&self.home);
-        match key.state() {
+        match key.state(self.at) {
             KeyState::Enabled => Ok(key),
             KeyState::Disabled => Err(errors::disabled(&arn())),
-            _ => Err(errors::invalid_state(&arn(), "pending deletion")),
+            state => Err(errors::in_state(&arn(), &state)),
         }
     }
 
@@ -145,6 +148,19 @@ impl Allowed {
         Err(ServiceError::access_denied(
             "Cross-account access is not allowed for this operation on this key.",
         ))
+    }
+}
+
+impl Key {
+    /// A key that does not wait for its deletion.
+    ///
+    /// # Errors
+    /// `KMSInvalidStateException`.
+    pub fn living(&self, home: &Regional) -> Result<(), ServiceError> {
+        match self.deletion {
+            None => Ok(()),
+            Some(_) => Err(errors::in_state(&self.arn(home), &self.state(0))),
+        }
     }
 }
 
@@ -220,6 +236,35 @@ impl Kms {
         keys: impl FnOnce(Found) -> Found,
     ) -> Result<Allowed, ServiceError> {
         let named = KeyName::parse(text, &home(call)?)?;
+        self.ask_for(call, action, text, named, by, context, keys)
+    }
+
+    /// Asks for the operation's action on a key elsewhere.
+    ///
+    /// # Errors
+    /// As [`Kms::allow`].
+    pub(crate) fn allow_at<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        home: &Regional,
+        id: &str,
+        keys: impl FnOnce(Found) -> Found,
+    ) -> Result<Allowed, ServiceError> {
+        let named = KeyName { home: home.clone(), name: Name::Key(id.to_owned()) };
+        self.ask_for(call, main_action::<O>()?, id, named, By::Id, None, keys)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn ask_for<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &'static str,
+        text: &str,
+        named: KeyName,
+        by: By,
+        context: Option<&Pairs>,
+        keys: impl FnOnce(Found) -> Found,
+    ) -> Result<Allowed, ServiceError> {
         if by == By::Id && matches!(named.name, Name::Alias(_)) {
             return Err(errors::invalid_key_id(text));
         }
@@ -233,9 +278,48 @@ impl Kms {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
         };
+        self.count_by_key(call, action, ledger.as_deref(), &named)?;
         let permit = call.allow_action(action, resolved)?;
-        Ok(Allowed { home, ledger, permit, named })
+        Ok(Allowed { home, ledger, permit, at: now, named })
     }
+}
+
+impl Kms {
+    /// Counts a cryptographic operation by the kind of its key. Where there is none, it is counted as
+    /// the most frequent kind.
+    fn count_by_key<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &str,
+        ledger: Option<&Ledger<Region>>,
+        named: &KeyName,
+    ) -> Result<(), ServiceError> {
+        // Of an operation that asks twice, the first counts.
+        if !is_by_key(O::OPERATION.name) || main_action::<O>()? != action {
+            return Ok(());
+        }
+        let spec = ledger.and_then(|ledger| Some(find(&ledger.for_deciding(), &named.name)?.spec));
+        self.counted.count(call.facts(), Kind::of_key(spec.unwrap_or(Spec::SymmetricDefault)))
+    }
+}
+
+/// The operations whose request quota hangs on their key.
+fn is_by_key(operation: &str) -> bool {
+    matches!(
+        operation,
+        "Encrypt"
+            | "Decrypt"
+            | "ReEncrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateMac"
+            | "VerifyMac"
+            | "Sign"
+            | "Verify"
+            | "DeriveSharedSecret"
+            | "Encapsulate"
+            | "Decapsulate"
+    )
 }
 
 /// The action of an operation.
