@@ -117,10 +117,11 @@ class Call:
 
     def but(self, **parameters):
         """The same with other parameters."""
-        return Call(self.operation, lambda kms, at: self.make(kms, at, **parameters), self.kind, self.asks)
 
-    def on(self, kind):
-        return Call(self.operation, self.make, kind, self.asks)
+        def make(kms, at, **more):
+            return self.make(kms, at, **{**parameters, **more})
+
+        return Call(self.operation, make, self.kind, self.asks)
 
 
 def named(method, kind=SYMMETRIC, **given):

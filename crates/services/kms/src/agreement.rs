@@ -23,12 +23,12 @@ pub(crate) async fn derive_shared_secret(
         found.key("kms:KeyAgreementAlgorithm", input.key_agreement_algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::KeyAgreement, "DeriveSharedSecret")?;
-    allowed.not_dry(input.dry_run)?;
     let secret =
         current(key, allowed.at)?.1.agree(&input.public_key).map_err(|error| match error {
             MaterialError::PublicKey => errors::validation("The public key is not valid."),
             error => errors::failed(error),
         })?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DeriveSharedSecretResponse {
         key_id: Some(allowed.arn()?),
@@ -49,9 +49,9 @@ pub(crate) async fn encapsulate(
         found.key("kms:EncapsulationAlgorithm", input.encapsulation_algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Encapsulate")?;
-    allowed.not_dry(input.dry_run)?;
     let public = current(key, allowed.at)?.1.public_key().map_err(errors::failed)?;
     let made = public.encapsulate().map_err(errors::failed)?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncapsulateResponse {
         key_id: Some(allowed.arn()?),
@@ -71,12 +71,12 @@ pub(crate) async fn decapsulate(
         found.key("kms:EncapsulationAlgorithm", input.encapsulation_algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Decapsulate")?;
-    allowed.not_dry(input.dry_run)?;
     let opened = current(key, allowed.at)?.1.decapsulate(&input.shared_secret_ciphertext_blob);
     let secret = opened.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecapsulateResponse {
         key_id: Some(allowed.arn()?),

@@ -26,6 +26,11 @@ fn check_name(name: &str) -> Result<(), ServiceError> {
     if name.starts_with(RESERVED) {
         return Err(errors::reserved_alias());
     }
+    // The model's pattern lets colons through.
+    // https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
+    if name.contains(':') {
+        return Err(errors::bad_alias(name));
+    }
     Ok(())
 }
 
@@ -42,6 +47,9 @@ pub(crate) async fn create_alias(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     check_name(&input.alias_name)?;
+    if input.alias_name == ALIAS {
+        return Err(errors::no_alias_name());
+    }
     call.allow(resolved(&call, &input.alias_name)?)?;
     let allowed = kms.allow(&call, &input.target_key_id, By::Id, |found| found)?;
     let home = home(&call)?;

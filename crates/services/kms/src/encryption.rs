@@ -89,9 +89,10 @@ pub(crate) async fn encrypt(
     })?;
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
     let checked = checked(key, &algorithm)?;
-    allowed.not_dry(input.dry_run)?;
+    context.fits(checked)?;
     let (blob, _) =
         encrypt_with(&allowed.home, key, checked, &context, &input.plaintext, allowed.at)?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncryptResponse {
         ciphertext_blob: Some(blob.into()),
@@ -161,28 +162,29 @@ fn open<O: TypedOperation>(
     if sealed.key_id.is_none() && allowed.found().is_err() {
         return Err(errors::no_key_of_ciphertext());
     }
+    // That the ciphertext is another key's is told before what the key is for. [rec]
+    if let (Ok(key), Some(Ok(under))) = (allowed.found(), &under)
+        && (*under.key != *key.id || under.account != allowed.home.account)
+    {
+        return Err(errors::wrong_key());
+    }
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
     let algorithm = checked(key, sealed.algorithm)?;
+    sealed.context.fits(algorithm)?;
     let (plaintext, material) = match (blob, under) {
         (Some(blob), under) => {
             let (blob, under) = (blob?, under.ok_or_else(errors::bad_ciphertext)??);
-            if *under.key != *key.id || under.account != allowed.home.account {
-                return Err(errors::wrong_key());
-            }
-            allowed.not_dry(sealed.dry_run)?;
             let version = key.version(&under.material).and_then(|one| one.material(allowed.at));
             let material = version.ok_or_else(errors::bad_ciphertext)?;
             (material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
-        (None, _) => {
-            allowed.not_dry(sealed.dry_run)?;
-            (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None)
-        }
+        (None, _) => (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None),
     };
     let plaintext = plaintext.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(sealed.dry_run)?;
     Ok(Opened { allowed, plaintext, material })
 }
 
@@ -263,9 +265,10 @@ pub(crate) async fn re_encrypt(
     )?;
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
     let checked = checked(key, &algorithm)?;
-    allowed.not_dry(input.dry_run)?;
+    to.fits(checked)?;
     let (blob, material) =
         encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose(), allowed.at)?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &opened.allowed);
     kms.note_use(&call, &allowed);
     let symmetric = key.spec == Spec::SymmetricDefault;

@@ -178,6 +178,14 @@ pub(crate) fn bad_alias_prefix() -> ServiceError {
     )
 }
 
+pub(crate) fn no_alias_name() -> ServiceError {
+    types::InvalidAliasNameException::error("Alias name is empty")
+}
+
+pub(crate) fn bad_alias(name: &str) -> ServiceError {
+    validation(format!("{name} contains invalid characters for an alias"))
+}
+
 pub(crate) fn reserved_alias() -> ServiceError {
     ServiceError::new("NotAuthorizedException", 400, "")
 }

@@ -243,6 +243,9 @@ pub(crate) async fn create_grant(
             "A grant for a service principal needs a SourceArn constraint and a retiring principal.",
         ));
     }
+    if input.operations.is_empty() {
+        return Err(errors::validation("A grant is for one operation at least."));
+    }
     if let Some(unfit) = input.operations.iter().find(|one| !fits(&key.usage, one)) {
         return Err(errors::validation(format!(
             "Operation {} is not valid for a key with usage {}.",
@@ -399,12 +402,17 @@ pub(crate) async fn list_retirable_grants(
     }))
 }
 
+/// Whether a key has this grant.
+fn is_on(region: &Region, id: &str, key: &str) -> bool {
+    region.grants.get(id).is_some_and(|grant| *grant.key == *key)
+}
+
 /// Takes a grant away.
 async fn remove(allowed: &Allowed, id: &str) -> Result<(), ServiceError> {
     let key = allowed.found()?.id.clone();
     allowed
         .write(|region, batch| {
-            if region.grants.get(id).is_none_or(|grant| grant.key != key) {
+            if !is_on(region, id, &key) {
                 return Err(errors::no_such_grant(id));
             }
             batch.delete(grant_key(id));
@@ -421,7 +429,10 @@ pub(crate) async fn revoke_grant(
     let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
         found.key(FOR_RESOURCE, call.facts().via.is_some().to_string())
     })?;
-    allowed.found()?;
+    let key = allowed.found()?;
+    if !is_on(&allowed.view(), &input.grant_id, &key.id) {
+        return Err(errors::no_such_grant(&input.grant_id));
+    }
     allowed.not_dry(input.dry_run)?;
     remove(&allowed, &input.grant_id).await?;
     Ok(allowed.permit.answer(Empty::default()))

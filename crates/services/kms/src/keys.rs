@@ -277,6 +277,7 @@ pub(crate) async fn describe_key(
     kms: &Kms,
     call: Call<ops::DescribeKey>,
 ) -> Result<Answer<types::DescribeKeyResponse>, ServiceError> {
+    kms.check_tokens(&call, call.input.grant_tokens.as_deref())?;
     kms.ensure_managed(&call, &call.input.key_id).await?;
     let allowed = kms.allow(&call, &call.input.key_id, By::IdOrAlias, |found| found)?;
     let key_metadata = Some(kms.describe(allowed.found()?, &allowed.home, allowed.at));

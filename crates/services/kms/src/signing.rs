@@ -67,9 +67,9 @@ pub(crate) async fn sign(
     let allowed = allow(kms, &call, &input.key_id, algorithm, kind, tokens)?;
     let key = allowed.usable(&KeyUsageType::SignVerify, "Sign")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
-    allowed.not_dry(input.dry_run)?;
     let signature = current(key, allowed.at)?.1.sign(known, message);
     let signature = signature.map_err(|error| refused(error, algorithm))?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::SignResponse {
         key_id: Some(allowed.arn()?),
@@ -88,10 +88,10 @@ pub(crate) async fn verify(
     let allowed = allow(kms, &call, &input.key_id, algorithm, kind, tokens)?;
     let key = allowed.usable(&KeyUsageType::SignVerify, "Verify")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
-    allowed.not_dry(input.dry_run)?;
     let public = current(key, allowed.at)?.1.public_key().map_err(errors::failed)?;
     let verified = public.verify(known, message, &input.signature);
     verified.map_err(|error| refused(error, algorithm))?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::VerifyResponse {
         key_id: Some(allowed.arn()?),
@@ -147,8 +147,8 @@ pub(crate) async fn generate_mac(
     })?;
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "GenerateMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
-    allowed.not_dry(input.dry_run)?;
     let mac = current(key, allowed.at)?.1.mac(algorithm, &input.message).map_err(errors::failed)?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::GenerateMacResponse {
         mac: Some(mac.into()),
@@ -168,12 +168,12 @@ pub(crate) async fn verify_mac(
     })?;
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "VerifyMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
-    allowed.not_dry(input.dry_run)?;
     let (_, material) = current(key, allowed.at)?;
     material.verify_mac(algorithm, &input.message, &input.mac).map_err(|error| match error {
         MaterialError::Signature => errors::bad_mac(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::VerifyMacResponse {
         key_id: Some(allowed.arn()?),

@@ -18,6 +18,13 @@ pub(crate) fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
     tags.iter().map(|tag| (tag.tag_key.as_str(), tag.tag_value.as_str()))
 }
 
+fn not_reserved(tag_key: &str) -> Result<(), ServiceError> {
+    if tag_key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+        return Err(errors::bad_tags("Tags beginning with aws: are reserved"));
+    }
+    Ok(())
+}
+
 /// The tags that a key has after these are set. Their keys are told apart by case.
 ///
 /// # Errors
@@ -28,9 +35,7 @@ pub(crate) fn with(had: &Tags, given: &[Tag], limit: usize) -> Result<Tags, Serv
         if given[..at].iter().any(|other| other.tag_key == tag.tag_key) {
             return Err(errors::bad_tags("Duplicate tag keys"));
         }
-        if tag.tag_key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
-            return Err(errors::bad_tags("Tags beginning with aws: are reserved"));
-        }
+        not_reserved(&tag.tag_key)?;
         tags.insert(tag.tag_key.clone(), tag.tag_value.clone());
     }
     if tags.len() > limit {
@@ -65,6 +70,7 @@ pub(crate) async fn untag_resource(
     let allowed = kms
         .allow(&call, &input.key_id, By::Id, |found| found.requesting_tag_keys(&input.tag_keys))?;
     allowed.of_own_account(call.account()?)?;
+    input.tag_keys.iter().try_for_each(|key| not_reserved(key))?;
     allowed
         .change(|_, key| {
             key.living(&allowed.home)?;
