@@ -1,6 +1,6 @@
 //! Shared secrets: by Diffie-Hellman on a curve, and by encapsulation.
 
-use crate::encryption::current;
+use crate::encryption::current_material;
 use crate::resolve::By;
 use crate::{Kms, errors};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub(crate) async fn derive_shared_secret(
     })?;
     let key = allowed.usable(&KeyUsageType::KeyAgreement, "DeriveSharedSecret")?;
     allowed.not_dry(input.dry_run)?;
-    let secret = current(key)?.material.agree(&input.public_key).map_err(|error| match error {
+    let secret = current_material(key)?.agree(&input.public_key).map_err(|error| match error {
         MaterialError::PublicKey => errors::validation("The public key is not valid."),
         error => errors::failed(error),
     })?;
@@ -48,7 +48,7 @@ pub(crate) async fn encapsulate(
     })?;
     let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Encapsulate")?;
     allowed.not_dry(input.dry_run)?;
-    let public = current(key)?.material.public_key().map_err(errors::failed)?;
+    let public = current_material(key)?.public_key().map_err(errors::failed)?;
     let made = public.encapsulate().map_err(errors::failed)?;
     Ok(allowed.permit.answer(types::EncapsulateResponse {
         key_id: Some(allowed.arn()?),
@@ -69,7 +69,7 @@ pub(crate) async fn decapsulate(
     })?;
     let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Decapsulate")?;
     allowed.not_dry(input.dry_run)?;
-    let opened = current(key)?.material.decapsulate(&input.shared_secret_ciphertext_blob);
+    let opened = current_material(key)?.decapsulate(&input.shared_secret_ciphertext_blob);
     let secret = opened.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
         error => errors::failed(error),

@@ -3,6 +3,7 @@
 
 use crate::context::Pairs;
 use crate::encryption::encrypt_with;
+use crate::key_stores::in_store;
 use crate::records::MaterialId;
 use crate::resolve::{Allowed, By};
 use crate::{Kms, errors, home};
@@ -44,11 +45,12 @@ struct Asked<'a> {
 struct Made {
     allowed: Allowed,
     blob: Bytes,
-    material: MaterialId,
+    /// Of a key in a custom key store, none.
+    material: Option<MaterialId>,
 }
 
 /// Makes a secret and encrypts it under the key that the request names.
-fn make<O: TypedOperation, T>(
+async fn make<O: TypedOperation, T>(
     kms: &Kms,
     call: &Call<O>,
     asked: &Asked<'_>,
@@ -69,7 +71,8 @@ fn make<O: TypedOperation, T>(
     }
     allowed.not_dry(asked.dry_run)?;
     let (secret, rest) = secret()?;
-    let (blob, material) = encrypt_with(&allowed.home, key, algorithm, &context, secret.expose())?;
+    let (blob, material) =
+        encrypt_with(kms, call, &allowed, algorithm, &context, secret.expose()).await?;
     Ok((Made { allowed, blob: blob.into(), material }, secret, rest))
 }
 
@@ -95,12 +98,13 @@ pub(crate) async fn generate_data_key(
         dry_run: input.dry_run,
         operation: "GenerateDataKey",
     };
-    let (made, secret, ()) = make(kms, &call, &asked, None, || Ok((random(&call, length)?, ())))?;
+    let (made, secret, ()) =
+        make(kms, &call, &asked, None, || Ok((random(&call, length)?, ()))).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyResponse {
         ciphertext_blob: Some(made.blob),
         plaintext: Some(Bytes::copy_from_slice(secret.expose())),
         key_id: Some(made.allowed.arn()?),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
         ..types::GenerateDataKeyResponse::default()
     }))
 }
@@ -118,11 +122,11 @@ pub(crate) async fn generate_data_key_without_plaintext(
         dry_run: input.dry_run,
         operation: "GenerateDataKeyWithoutPlaintext",
     };
-    let (made, _, ()) = make(kms, &call, &asked, None, || Ok((random(&call, length)?, ())))?;
+    let (made, _, ()) = make(kms, &call, &asked, None, || Ok((random(&call, length)?, ()))).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyWithoutPlaintextResponse {
         ciphertext_blob: Some(made.blob),
         key_id: Some(made.allowed.arn()?),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
     }))
 }
 
@@ -156,14 +160,14 @@ pub(crate) async fn generate_data_key_pair(
         operation: "GenerateDataKeyPair",
     };
     let spec = &input.key_pair_spec;
-    let (made, secret, public) = make(kms, &call, &asked, Some(spec), || pair(&call, spec))?;
+    let (made, secret, public) = make(kms, &call, &asked, Some(spec), || pair(&call, spec)).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyPairResponse {
         private_key_ciphertext_blob: Some(made.blob),
         private_key_plaintext: Some(Bytes::copy_from_slice(secret.expose())),
         public_key: Some(public),
         key_id: Some(made.allowed.arn()?),
         key_pair_spec: Some(spec.clone()),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
         ..types::GenerateDataKeyPairResponse::default()
     }))
 }
@@ -181,26 +185,23 @@ pub(crate) async fn generate_data_key_pair_without_plaintext(
         operation: "GenerateDataKeyPairWithoutPlaintext",
     };
     let spec = &input.key_pair_spec;
-    let (made, _, public) = make(kms, &call, &asked, Some(spec), || pair(&call, spec))?;
+    let (made, _, public) = make(kms, &call, &asked, Some(spec), || pair(&call, spec)).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyPairWithoutPlaintextResponse {
         private_key_ciphertext_blob: Some(made.blob),
         public_key: Some(public),
         key_id: Some(made.allowed.arn()?),
         key_pair_spec: Some(spec.clone()),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
     }))
 }
 
 pub(crate) async fn generate_random(
-    _: &Kms,
+    kms: &Kms,
     call: Call<ops::GenerateRandom>,
 ) -> Result<Answer<types::GenerateRandomResponse>, ServiceError> {
     let input = &call.input;
     if input.recipient.is_some() {
         return Err(errors::no_enclaves());
-    }
-    if input.custom_key_store_id.is_some() {
-        return Err(errors::no_custom_key_stores());
     }
     let home = home(&call)?;
     let permit = call.allow(Resolved::any(home.account))?;
@@ -209,7 +210,13 @@ pub(crate) async fn generate_random(
         errors::validation("NumberOfBytes is required.")
     })?;
     let length = usize::try_from(bytes.clamp(1, MOST)).map_err(errors::failed)?;
-    let secret = random(&call, length)?;
+    let secret = match &input.custom_key_store_id {
+        None => random(&call, length)?,
+        Some(store) => {
+            let region = kms.own(&call)?.view(&permit);
+            Box::pin(in_store::random(kms, &home, &region, store, length)).await?
+        }
+    };
     Ok(permit.answer(types::GenerateRandomResponse {
         plaintext: Some(Bytes::copy_from_slice(secret.expose())),
         ..types::GenerateRandomResponse::default()

@@ -1,14 +1,15 @@
 //! Encrypting, decrypting, and encrypting anew under another key.
 
-use crate::ciphertext::Under;
+use crate::ciphertext::{Ciphertext, Under};
 use crate::context::Pairs;
+use crate::key_stores::in_store;
 use crate::records::{Key, MaterialId, Version};
 use crate::resolve::{Allowed, By};
 use crate::{Kms, arn, errors};
 use bytes::Bytes;
 use ringfence_gateway::{Answer, Call, Regional};
 use ringfence_keyring::SecretBytes;
-use ringfence_keyring::material::{Blob, EncryptionAlgorithm, MaterialError, Spec};
+use ringfence_keyring::material::{EncryptionAlgorithm, Material, MaterialError, Spec};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, EncryptionAlgorithmSpec, KeyUsageType};
 use ringfence_wire::{ServiceError, TypedOperation};
@@ -29,15 +30,36 @@ fn checked(
         .ok_or_else(|| errors::wrong_algorithm(algorithm.as_str(), key.spec.as_str()))
 }
 
-/// Encrypts under a key's newest material.
-pub(crate) fn encrypt_with(
+/// Encrypts under a key's newest material, wherever that is. What is held here never waits.
+pub(crate) async fn encrypt_with<O: TypedOperation>(
+    kms: &Kms,
+    call: &Call<O>,
+    allowed: &Allowed,
+    algorithm: EncryptionAlgorithm,
+    context: &Pairs,
+    plaintext: &[u8],
+) -> Result<(Vec<u8>, Option<MaterialId>), ServiceError> {
+    let key = allowed.found()?;
+    match &key.in_store {
+        None => encrypt_here(&allowed.home, key, algorithm, context, plaintext),
+        // Boxed, so that the others' calls are not made larger by what a store needs.
+        Some(of) => {
+            let encrypting =
+                Box::pin(in_store::encrypt(kms, call, allowed, of, context, plaintext));
+            Ok((encrypting.await?, None))
+        }
+    }
+}
+
+fn encrypt_here(
     home: &Regional,
     key: &Key,
     algorithm: EncryptionAlgorithm,
     context: &Pairs,
     plaintext: &[u8],
-) -> Result<(Vec<u8>, MaterialId), ServiceError> {
-    let Version { id, material, .. } = current(key)?;
+) -> Result<(Vec<u8>, Option<MaterialId>), ServiceError> {
+    let version = current(key)?;
+    let (id, material) = (&version.id, held(version)?);
     let blob = match algorithm {
         EncryptionAlgorithm::SymmetricDefault => {
             let under = Under { account: home.account, material: *id, key: key.id.to_string() };
@@ -52,11 +74,20 @@ pub(crate) fn encrypt_with(
         }
         error => errors::failed(error),
     })?;
-    Ok((blob, *id))
+    Ok((blob, Some(*id)))
 }
 
-/// The newest material of a key.
-pub(crate) fn current(key: &Key) -> Result<&Version, ServiceError> {
+/// The newest material of a key, where it is held here.
+pub(crate) fn current_material(key: &Key) -> Result<&Material, ServiceError> {
+    held(current(key)?)
+}
+
+fn held(version: &Version) -> Result<&Material, ServiceError> {
+    version.material.as_ref().ok_or_else(|| errors::failed("material that is not here was used"))
+}
+
+/// The newest version of a key.
+fn current(key: &Key) -> Result<&Version, ServiceError> {
     key.current().ok_or_else(|| errors::failed("a key without material was used"))
 }
 
@@ -86,7 +117,7 @@ pub(crate) async fn encrypt(
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
     let checked = checked(key, &algorithm)?;
     allowed.not_dry(input.dry_run)?;
-    let (blob, _) = encrypt_with(&allowed.home, key, checked, &context, &input.plaintext)?;
+    let (blob, _) = encrypt_with(kms, &call, &allowed, checked, &context, &input.plaintext).await?;
     Ok(allowed.permit.answer(types::EncryptResponse {
         ciphertext_blob: Some(blob.into()),
         key_id: Some(allowed.arn()?),
@@ -112,26 +143,22 @@ struct Sealed<'a> {
 }
 
 /// Finds the key of a ciphertext **before** deciding, so that policies of keys decide; then opens it.
-fn open<O: TypedOperation>(
+async fn open<O: TypedOperation>(
     kms: &Kms,
     call: &Call<O>,
     action: &'static str,
     sealed: &Sealed<'_>,
 ) -> Result<Opened, ServiceError> {
     let symmetric = *sealed.algorithm == EncryptionAlgorithmSpec::SymmetricDefault;
-    let blob = symmetric.then(|| Blob::parse(sealed.blob).map_err(|_| errors::bad_ciphertext()));
-    let under = match blob.clone() {
-        Some(Ok(blob)) => Some(Under::claimed(&blob)),
-        _ => None,
-    };
-    let named = match (sealed.key_id, &under) {
+    let ciphertext = symmetric.then(|| Ciphertext::parse(sealed.blob));
+    let named = match (sealed.key_id, &ciphertext) {
         (Some(text), _) => text.to_owned(),
-        (None, Some(under)) => {
-            let Under { account, key, .. } = under.clone()?;
-            let home = Regional { account, region: call.facts().region.as_str().into() };
-            arn::key_arn(&home, &key)
+        (None, Some(Ok(ciphertext))) => {
+            let Under { account, key, .. } = ciphertext.under();
+            let home = Regional { account: *account, region: call.facts().region.as_str().into() };
+            arn::key_arn(&home, key)
         }
-        (None, None) if symmetric => return Err(errors::bad_ciphertext()),
+        (None, Some(Err(_))) => return Err(errors::bad_ciphertext()),
         (None, None) => {
             return Err(errors::validation(
                 "KeyId is required when decrypting with an asymmetric KMS key.",
@@ -148,20 +175,28 @@ fn open<O: TypedOperation>(
     }
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
     let algorithm = checked(key, sealed.algorithm)?;
-    let (plaintext, material) = match (blob, under) {
-        (Some(blob), under) => {
-            let (blob, under) = (blob?, under.ok_or_else(errors::bad_ciphertext)??);
-            if *under.key != *key.id || under.account != allowed.home.account {
-                return Err(errors::wrong_key());
-            }
-            allowed.not_dry(sealed.dry_run)?;
+    let ciphertext = ciphertext.transpose()?;
+    if let Some(ciphertext) = &ciphertext {
+        let under = ciphertext.under();
+        if *under.key != *key.id || under.account != allowed.home.account {
+            return Err(errors::wrong_key());
+        }
+    }
+    allowed.not_dry(sealed.dry_run)?;
+    let (plaintext, material) = match (ciphertext, &key.in_store) {
+        (Some(Ciphertext::Held(blob, under)), None) => {
             let version = key.version(&under.material).ok_or_else(errors::bad_ciphertext)?;
-            (version.material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
+            (held(version)?.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
-        (None, _) => {
-            allowed.not_dry(sealed.dry_run)?;
-            (current(key)?.material.decrypt_asymmetric(algorithm, sealed.blob), None)
+        (Some(Ciphertext::InStore(blob)), Some(of)) => {
+            let decrypting =
+                Box::pin(in_store::decrypt(kms, call, &allowed, of, sealed.context, blob));
+            (Ok(decrypting.await?), None)
         }
+        // INVARIANT: what our material encrypted of a key that encrypts twice is seen outside, and must
+        // not open without what is outside.
+        (Some(_), _) => return Err(errors::bad_ciphertext()),
+        (None, _) => (current_material(key)?.decrypt_asymmetric(algorithm, sealed.blob), None),
     };
     let plaintext = plaintext.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
@@ -194,7 +229,8 @@ pub(crate) async fn decrypt(
             operation: "Decrypt",
             dry_run: input.dry_run,
         },
-    )?;
+    )
+    .await?;
     Ok(allowed.permit.answer(types::DecryptResponse {
         key_id: Some(allowed.arn()?),
         plaintext: Some(Bytes::copy_from_slice(plaintext.expose())),
@@ -227,7 +263,8 @@ pub(crate) async fn re_encrypt(
             operation: "ReEncrypt",
             dry_run: None,
         },
-    )?;
+    )
+    .await?;
     let allowed = kms.allow_action_in(
         &call,
         "kms:ReEncryptTo",
@@ -239,9 +276,10 @@ pub(crate) async fn re_encrypt(
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
     let checked = checked(key, &algorithm)?;
     allowed.not_dry(input.dry_run)?;
-    let (blob, material) =
-        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose())?;
     let symmetric = key.spec == Spec::SymmetricDefault;
+    let plaintext = opened.plaintext.expose();
+    let (blob, material) = encrypt_with(kms, &call, &allowed, checked, &to, plaintext).await?;
+    let material = material.filter(|_| symmetric);
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),
         source_key_id: Some(opened.allowed.arn()?),
@@ -249,6 +287,6 @@ pub(crate) async fn re_encrypt(
         source_encryption_algorithm: Some(source_algorithm),
         destination_encryption_algorithm: Some(algorithm),
         source_key_material_id: opened.material.map(|id| id.to_string()),
-        destination_key_material_id: symmetric.then(|| material.to_string()),
+        destination_key_material_id: material.map(|id| id.to_string()),
     }))
 }

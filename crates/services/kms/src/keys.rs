@@ -1,5 +1,6 @@
 //! Keys: made, described, listed, switched on and off.
 
+use crate::key_stores::in_store::{self, Wanted};
 use crate::policy::KeyPolicy;
 use crate::records::{Key, MaterialId, MultiRegion, Record, Version};
 use crate::resolve::By;
@@ -55,7 +56,16 @@ pub(crate) async fn create_key(
             policy
         }
     };
-    let version = draw(asked.spec, &home, &id, &call)?;
+    let ledger = kms.own(&call)?;
+    let (version, in_store) = match &asked.store {
+        None => (draw(asked.spec, &home, &id, &call)?, None),
+        Some(wanted) => {
+            let region = ledger.view(&permit);
+            let making = Box::pin(in_store::make(kms, &call, &home, &region, &id, wanted));
+            let (version, in_store) = making.await?;
+            (version, Some(in_store))
+        }
+    };
     let key = Arc::new(Key {
         id: id.into(),
         created: call.now().seconds,
@@ -72,17 +82,31 @@ pub(crate) async fn create_key(
             .multi_region
             .then(|| MultiRegion { primary: home.region.clone(), replicas: Vec::new() }),
         of_service: false,
+        in_store,
     });
-    kms.own(&call)?
+    let written = ledger
         .write(&permit, |region, batch| {
+            if let Some(own) = &key.in_store {
+                in_store::check(region, own, &key.origin, key.created)?;
+            }
             if region.keys.len() >= kms.quotas.keys {
                 return Err(errors::over_quota("You have reached the limit for KMS keys."));
             }
             batch.put(Record::Key(key.clone()));
             Ok(())
         })
-        .await?;
-    let key_metadata = Some(describe(&key, &home));
+        .await;
+    let region = ledger.view(&permit);
+    if let (Err(_), Some(own)) = (&written, &key.in_store) {
+        in_store::unmake(kms, &home, &region, &key.id, own).await;
+    }
+    written?;
+    let mut key_metadata = describe(&key, &home);
+    if let Some(own) = &key.in_store {
+        let store = region.stores.get(&own.store);
+        in_store::describe(&mut key_metadata, own, store.map(|store| &**store));
+    }
+    let key_metadata = Some(key_metadata);
     Ok(permit.answer(types::CreateKeyResponse { key_metadata }))
 }
 
@@ -97,7 +121,7 @@ fn draw(
     let place = [home.account.to_string(), id.to_owned()];
     let place: Vec<&[u8]> = place.iter().map(|part| part.as_bytes()).collect();
     let id = MaterialId(material.fingerprint(&place));
-    Ok(Version { id, created: call.now().seconds, material })
+    Ok(Version { id, created: call.now().seconds, material: Some(material) })
 }
 
 /// What a new key is to be.
@@ -106,6 +130,8 @@ struct Asked {
     usage: KeyUsageType,
     origin: OriginType,
     multi_region: bool,
+    /// The custom key store that it is to be in.
+    store: Option<Wanted>,
 }
 
 impl Asked {
@@ -145,10 +171,12 @@ impl Asked {
             )));
         }
         let origin = input.origin.clone().unwrap_or(OriginType::AwsKms);
-        if origin != OriginType::AwsKms || input.custom_key_store_id.is_some() {
+        let store = Wanted::read(input, spec)?;
+        if store.is_none() && origin != OriginType::AwsKms {
             return Err(errors::not_built("keys whose material comes from elsewhere"));
         }
-        Ok(Self { spec, usage, origin, multi_region: input.multi_region.unwrap_or_default() })
+        let multi_region = input.multi_region.unwrap_or_default();
+        Ok(Self { spec, usage, origin, multi_region, store })
     }
 
     /// A new key's id.
@@ -223,7 +251,14 @@ pub(crate) async fn describe_key(
     call: Call<ops::DescribeKey>,
 ) -> Result<Answer<types::DescribeKeyResponse>, ServiceError> {
     let allowed = kms.allow(&call, &call.input.key_id, By::IdOrAlias, |found| found)?;
-    let key_metadata = Some(describe(allowed.found()?, &allowed.home));
+    let key = allowed.found()?;
+    let mut key_metadata = describe(key, &allowed.home);
+    if let Some(own) = &key.in_store {
+        let store = allowed.view().stores.get(&own.store).cloned();
+        in_store::describe(&mut key_metadata, own, store.as_deref());
+        key_metadata.key_state = Some(allowed.state_of(key));
+    }
+    let key_metadata = Some(key_metadata);
     Ok(allowed.permit.answer(types::DescribeKeyResponse { key_metadata }))
 }
 

@@ -19,6 +19,7 @@ mod encryption;
 mod errors;
 mod grants;
 mod key_policies;
+mod key_stores;
 mod keys;
 mod policy;
 mod quotas;
@@ -29,6 +30,7 @@ mod specs;
 mod state;
 mod tags;
 
+use crate::key_stores::KeyStores;
 use crate::state::Region;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::pages::Pager;
@@ -40,6 +42,7 @@ use ringfence_store::{Store, StoreError};
 use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::Arc;
 
+pub use key_stores::{Backends, Endpoint, Hsm};
 pub use quotas::Quotas;
 
 /// The service.
@@ -49,6 +52,7 @@ pub struct Kms {
     markers: Domain,
     tokens: Domain,
     quotas: Quotas,
+    stores: Arc<KeyStores>,
 }
 
 impl Kms {
@@ -69,7 +73,13 @@ impl Kms {
             markers: keyring.domain("kms-marker"),
             tokens: keyring.domain("kms-grant-token"),
             quotas,
+            stores: Arc::default(),
         }))
+    }
+
+    /// Says what backs custom key stores: once, before the first call.
+    pub fn back_key_stores(&self, backends: Backends) {
+        self.stores.back(backends);
     }
 
     /// Its operations that are built.
@@ -124,6 +134,13 @@ impl Kms {
             .on::<ops::TagResource, _>(tags::tag_resource)
             .on::<ops::UntagResource, _>(tags::untag_resource)
             .on::<ops::ListResourceTags, _>(tags::list_resource_tags)
+            // Custom key stores.
+            .on::<ops::CreateCustomKeyStore, _>(key_stores::create_custom_key_store)
+            .on::<ops::DescribeCustomKeyStores, _>(key_stores::describe_custom_key_stores)
+            .on::<ops::UpdateCustomKeyStore, _>(key_stores::update_custom_key_store)
+            .on::<ops::DeleteCustomKeyStore, _>(key_stores::delete_custom_key_store)
+            .on::<ops::ConnectCustomKeyStore, _>(key_stores::connect_custom_key_store)
+            .on::<ops::DisconnectCustomKeyStore, _>(key_stores::disconnect_custom_key_store)
             .finish()
     }
 

@@ -1,6 +1,7 @@
 //! What is stored: keys, aliases, grants.
 
 use crate::arn::key_arn;
+use crate::key_stores::records::{InStore, KeyStore};
 use crate::policy::KeyPolicy;
 use ringfence_gateway::{Regional, Tags};
 use ringfence_keyring::material::{Material, Spec};
@@ -17,6 +18,7 @@ pub(crate) enum Record {
     Key(Arc<Key>),
     Alias(Arc<Alias>),
     Grant(Arc<Grant>),
+    KeyStore(Arc<KeyStore>),
 }
 
 /// A KMS key.
@@ -47,6 +49,9 @@ pub(crate) struct Key {
     /// Made and managed by a service: `alias/aws/…`.
     #[serde(default)]
     pub of_service: bool,
+    /// Of a key in a custom key store.
+    #[serde(default)]
+    pub in_store: Option<InStore>,
 }
 
 /// One version of a key's material.
@@ -54,13 +59,15 @@ pub(crate) struct Key {
 pub(crate) struct Version {
     pub id: MaterialId,
     pub created: i64,
-    #[serde(with = "sealed_only")]
-    pub material: Material,
+    /// `None` where it is in the token of a custom key store.
+    #[serde(default, with = "sealed_only")]
+    pub material: Option<Material>,
 }
 
 impl Clone for Version {
     fn clone(&self) -> Self {
-        Self { id: self.id, created: self.created, material: self.material.duplicate() }
+        let material = self.material.as_ref().map(Material::duplicate);
+        Self { id: self.id, created: self.created, material }
     }
 }
 
@@ -205,7 +212,7 @@ mod spec {
 }
 
 /// An enumeration of the model, kept as its text.
-mod text {
+pub(crate) mod text {
     use ringfence_wire::value::TextValue;
     use serde::{Deserialize as _, Deserializer, Serializer};
 

@@ -3,13 +3,14 @@
 use crate::arn::{KeyName, Name, key_arn};
 use crate::context::Pairs;
 use crate::errors;
+use crate::key_stores::records::InStore;
 use crate::policy::of_account;
 use crate::records::{Key, Record};
 use crate::state::Region;
 use crate::{Kms, home};
 use ringfence_gateway::{Batch, Call, Ledger, Permit, Regional, Resolved};
 use ringfence_keyring::material::Spec;
-use ringfence_model_kms::types::{KeyState, KeyUsageType};
+use ringfence_model_kms::types::{KeyState, KeyUsageType, OriginType};
 use ringfence_policy::AccountId;
 use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::Arc;
@@ -94,6 +95,25 @@ impl Allowed {
         region.keys.get(id).ok_or_else(|| errors::no_such_key(&key_arn(&self.home, id)))
     }
 
+    /// The key's state, which is also its custom key store's where it has one.
+    pub fn state_of(&self, key: &Key) -> KeyState {
+        let connected = |own: &InStore| {
+            let store = self.ledger.as_ref()?.view(&self.permit).stores.get(&own.store).cloned()?;
+            Some(store.is_connected())
+        };
+        match (key.state(), &key.in_store) {
+            (KeyState::Enabled | KeyState::Disabled, Some(own)) if connected(own) != Some(true) => {
+                KeyState::Unavailable
+            }
+            (state, _) => state,
+        }
+    }
+
+    /// The ledger of its region.
+    pub fn ledger(&self) -> Option<&Arc<Ledger<Region>>> {
+        self.ledger.as_ref()
+    }
+
     /// The key, where it is switched on.
     ///
     /// # Errors
@@ -101,9 +121,13 @@ impl Allowed {
     pub fn enabled(&self) -> Result<&Arc<Key>, ServiceError> {
         let key = self.found()?;
         let arn = || key.arn(&self.home);
-        match key.state() {
+        match self.state_of(key) {
             KeyState::Enabled => Ok(key),
             KeyState::Disabled => Err(errors::disabled(&arn())),
+            KeyState::Unavailable => {
+                let external = key.origin == OriginType::ExternalKeyStore;
+                Err(errors::unavailable(&arn(), external))
+            }
             _ => Err(errors::invalid_state(&arn(), "pending deletion")),
         }
     }

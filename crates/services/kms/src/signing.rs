@@ -1,6 +1,6 @@
 //! Signatures, public keys, message authentication codes and shared secrets.
 
-use crate::encryption::current;
+use crate::encryption::current_material;
 use crate::records::Key;
 use crate::resolve::{Allowed, By};
 use crate::{Kms, errors};
@@ -68,7 +68,7 @@ pub(crate) async fn sign(
     let key = allowed.usable(&KeyUsageType::SignVerify, "Sign")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
     allowed.not_dry(input.dry_run)?;
-    let signature = current(key)?.material.sign(known, message);
+    let signature = current_material(key)?.sign(known, message);
     let signature = signature.map_err(|error| refused(error, algorithm))?;
     Ok(allowed.permit.answer(types::SignResponse {
         key_id: Some(allowed.arn()?),
@@ -88,7 +88,7 @@ pub(crate) async fn verify(
     let key = allowed.usable(&KeyUsageType::SignVerify, "Verify")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
     allowed.not_dry(input.dry_run)?;
-    let public = current(key)?.material.public_key().map_err(errors::failed)?;
+    let public = current_material(key)?.public_key().map_err(errors::failed)?;
     let verified = public.verify(known, message, &input.signature);
     verified.map_err(|error| refused(error, algorithm))?;
     Ok(allowed.permit.answer(types::VerifyResponse {
@@ -106,7 +106,7 @@ pub(crate) async fn get_public_key(
     kms.check_tokens(&call, input.grant_tokens.as_deref())?;
     let allowed = kms.allow(&call, &input.key_id, By::IdOrAlias, |found| found)?;
     let key = allowed.enabled()?;
-    let public = current(key)?.material.public_key().map_err(|error| match error {
+    let public = current_material(key)?.public_key().map_err(|error| match error {
         MaterialError::Unsupported => {
             errors::unsupported(format!("{} is not an asymmetric key.", key.arn(&allowed.home)))
         }
@@ -146,7 +146,7 @@ pub(crate) async fn generate_mac(
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "GenerateMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
     allowed.not_dry(input.dry_run)?;
-    let mac = current(key)?.material.mac(algorithm, &input.message).map_err(errors::failed)?;
+    let mac = current_material(key)?.mac(algorithm, &input.message).map_err(errors::failed)?;
     Ok(allowed.permit.answer(types::GenerateMacResponse {
         mac: Some(mac.into()),
         mac_algorithm: Some(input.mac_algorithm.clone()),
@@ -166,7 +166,7 @@ pub(crate) async fn verify_mac(
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "VerifyMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
     allowed.not_dry(input.dry_run)?;
-    let material = &current(key)?.material;
+    let material = current_material(key)?;
     material.verify_mac(algorithm, &input.message, &input.mac).map_err(|error| match error {
         MaterialError::Signature => errors::bad_mac(),
         error => errors::failed(error),

@@ -5,10 +5,12 @@
 //! | `kms/key/ID` | a key with its policy, tags and material |
 //! | `kms/alias/NAME` | an alias |
 //! | `kms/grant/ID` | a grant |
+//! | `kms/store/ID` | a custom key store |
 //!
 //! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
 //! comes in, and never stored.
 
+use crate::key_stores::records::KeyStore;
 use crate::records::{Alias, Grant, Key, Party, Record};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::{Regional, State};
@@ -23,6 +25,8 @@ pub(crate) struct Region {
     pub aliases: OrdMap<Arc<str>, Arc<Alias>>,
     /// By id.
     pub grants: OrdMap<Arc<str>, Arc<Grant>>,
+    /// Custom key stores, by id.
+    pub stores: OrdMap<Arc<str>, Arc<KeyStore>>,
     /// A key's id → the names of its aliases.
     aliases_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// A key's id → the ids of its grants.
@@ -107,6 +111,11 @@ pub(crate) fn grant_key(id: &str) -> String {
     format!("kms/grant/{id}")
 }
 
+/// The store's key of a custom key store.
+pub(crate) fn store_key(id: &str) -> String {
+    format!("kms/store/{id}")
+}
+
 impl State for Region {
     type Area = Regional;
     type Record = Record;
@@ -117,6 +126,7 @@ impl State for Region {
             Record::Key(key) => key_key(&key.id),
             Record::Alias(alias) => alias_key(&alias.name),
             Record::Grant(grant) => grant_key(&grant.id),
+            Record::KeyStore(store) => store_key(&store.id),
         }
     }
 
@@ -136,6 +146,9 @@ impl State for Region {
                     self.index_grant(&old, false);
                 }
                 self.index_grant(&grant, true);
+            }
+            Record::KeyStore(store) => {
+                self.stores.insert(store.id.clone(), store);
             }
         }
     }
@@ -158,6 +171,9 @@ impl State for Region {
                 if let Some(old) = self.grants.remove(name) {
                     self.index_grant(&old, false);
                 }
+            }
+            "store" => {
+                self.stores.remove(name);
             }
             _ => {}
         }
