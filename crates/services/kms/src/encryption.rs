@@ -156,7 +156,9 @@ async fn open<O: TypedOperation>(
         (None, Some(Ok(ciphertext))) => {
             let Under { account, key, .. } = ciphertext.under();
             let home = Regional { account: *account, region: call.facts().region.as_str().into() };
-            arn::key_arn(&home, key)
+            let named = arn::key_arn(&home, key);
+            arn::KeyName::parse(&named, &home).map_err(|_| errors::bad_ciphertext())?;
+            named
         }
         (None, Some(Err(_))) => return Err(errors::bad_ciphertext()),
         (None, None) => {

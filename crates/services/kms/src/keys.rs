@@ -11,8 +11,8 @@ use ringfence_keyring::material::{Material, Spec};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{
     self, CreateKeyRequest, CustomerMasterKeySpec, EncapsulationAlgorithmSpec,
-    KeyAgreementAlgorithmSpec, KeyManagerType, KeySpec, KeyUsageType, MultiRegionConfiguration,
-    MultiRegionKey, MultiRegionKeyType, OriginType,
+    KeyAgreementAlgorithmSpec, KeyManagerType, KeySpec, KeyState, KeyUsageType,
+    MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, OriginType,
 };
 use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, Timestamp};
@@ -256,7 +256,9 @@ pub(crate) async fn describe_key(
     if let Some(own) = &key.in_store {
         let store = allowed.view().stores.get(&own.store).cloned();
         in_store::describe(&mut key_metadata, own, store.as_deref());
-        key_metadata.key_state = Some(allowed.state_of(key));
+        let state = allowed.state_of(key);
+        key_metadata.enabled = Some(state == KeyState::Enabled);
+        key_metadata.key_state = Some(state);
     }
     let key_metadata = Some(key_metadata);
     Ok(allowed.permit.answer(types::DescribeKeyResponse { key_metadata }))
