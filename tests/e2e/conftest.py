@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from openssl import Openssl
 from ringfence_server import Server
 from world import World
 
@@ -44,6 +45,11 @@ def aws_command():
     if not found:
         pytest.exit("no aws command line: run the tests by `make e2e`", returncode=2)
     return found
+
+
+@pytest.fixture
+def openssl(tmp_path):
+    return Openssl(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +95,8 @@ def start_server(binary, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(start_server):
-    """One durable server for a test module."""
-    running = start_server()
+    """One durable server for a test module. Tests call faster than KMS lets an account."""
+    running = start_server("--quota", "kms:requests=1000000")
     yield running
     running.stop()
 

@@ -58,6 +58,7 @@ def server(start_server, tokens, proxy, tmp_path_factory):
         "--hsm", f"{BROKEN}=module:/etc/passwd,token:second",
         "--xks-endpoint", f"{ENDPOINT}={proxy.url}",
         "--xks-timeout", "5000",
+        "--quota", "kms:requests=1000000",
         env=tokens.env,
     )
     yield running

@@ -78,6 +78,8 @@ pub struct CallFacts {
     pub now: Timestamp,
     /// The request id that the answer and the audit event carry.
     pub request_id: String,
+    /// The id of its audit event.
+    pub event_id: String,
     /// Where it came from.
     pub source_ip: IpAddr,
     /// The host that it was sent to, in lower case.
@@ -256,6 +258,14 @@ impl<T> Resolved<T> {
     ) -> Self {
         if !grants.is_empty() {
             self.granted = Some(Box::new(Granted { grants, encryption_context }));
+        }
+        self
+    }
+
+    /// Leaves out the grants that do not count for this request.
+    pub fn only_grants(mut self, counts: impl Fn(&Grant) -> bool) -> Self {
+        if let Some(granted) = &mut self.granted {
+            granted.grants.retain(counts);
         }
         self
     }

@@ -21,6 +21,7 @@ use crate::pass_role;
 use crate::published::{Publisher, Publishers};
 use crate::route::{NO_SERVICE, Route, Routes};
 use crate::service::Mounted;
+use crate::upkeep::{Upkeep, Upkeeps};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
@@ -48,6 +49,7 @@ pub struct World {
     /// In `--dev`: the default account, and who makes accounts as they are named.
     relaxed: Option<(AccountId, Arc<dyn OpenAccounts>)>,
     pub(crate) publishers: Publishers,
+    upkeep: Upkeeps,
 }
 
 impl World {
@@ -59,7 +61,14 @@ impl World {
             keys: KeyCache::default(),
             relaxed: None,
             publishers: Publishers::default(),
+            upkeep: Upkeeps::default(),
         }
+    }
+
+    /// The same, with a service that does some work of its own accord.
+    pub fn keeping_up(mut self, service: Arc<dyn Upkeep>) -> Self {
+        self.upkeep.add(service);
+        self
     }
 
     /// The same, with what a service publishes under `/_ringfence/NAME/`.
@@ -166,6 +175,16 @@ impl Gateway {
     ) -> Result<Self, prometheus::Error> {
         let world = ArcSwap::from_pointee(world);
         Ok(Self { world, dev, metrics: Metrics::new()?, audit, owner })
+    }
+
+    /// Does what is due by now in every service, and carries on what was cut short.
+    pub async fn carry_on(&self) {
+        self.world.load_full().upkeep.carry_on().await;
+    }
+
+    /// Keeps what services have noted in memory.
+    pub async fn keep_notes(&self) {
+        self.world.load_full().upkeep.keep_notes().await;
     }
 
     /// Answers one call.
@@ -316,6 +335,7 @@ impl Passage<'_> {
             region: event.region.clone(),
             now: event.at,
             request_id: event.request_id.clone(),
+            event_id: event.event_id.clone(),
             source_ip: self.incoming.source_ip,
             host: self.incoming.host(),
             user_agent: event.user_agent.clone(),

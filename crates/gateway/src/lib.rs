@@ -40,9 +40,11 @@ pub mod service;
 mod service_credentials;
 pub mod session;
 pub mod trail;
+pub mod upkeep;
 pub mod web_identity;
 
 pub use audit::{Audit, SyncRule};
+pub use authenticate::is_region;
 pub use authorization_message::AuthorizationMessages;
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{
@@ -60,4 +62,5 @@ pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;
 pub use trail::Trail;
+pub use upkeep::Upkeep;
 pub use web_identity::TokenIssuer;

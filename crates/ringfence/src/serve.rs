@@ -5,12 +5,12 @@ use crate::exports::Exports;
 use crate::house::{House, Seal, draw_account};
 use crate::notify::Topics;
 use crate::process;
-use crate::world::{self, Named};
+use crate::world::{self, AllQuotas, Named};
 use anyhow::{Context as _, anyhow, bail};
 use ringfence_gateway::clock::{MovedClock, SystemClock};
 use ringfence_gateway::server::until_asked_to_stop;
 use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, Trail, World};
-use ringfence_iam::{Iam, Quotas, RootCredentials};
+use ringfence_iam::{Iam, RootCredentials};
 use ringfence_keyring::Keyring;
 use ringfence_kms::Backends;
 use ringfence_policy::AccountId;
@@ -29,12 +29,12 @@ use tokio::runtime::Runtime;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// How often the last uses of keys and roles are written down.
-const LAST_USED_EVERY: Duration = Duration::from_secs(60);
+/// How often services do what is due, and write down the last uses of keys and roles.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the server until it is asked to stop.
 pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
-    let quotas = world::quotas(&options.quota)?;
+    let quotas = world::quotas(&options.quota, options.dev)?;
     let issuers =
         Issuers::by_hand(&options.oidc_keys).map_err(|why| anyhow!(why).context("--oidc-keys"))?;
     if options.dev && !options.listen.ip().is_loopback() {
@@ -62,11 +62,11 @@ struct Start<'o> {
 
 impl Start<'_> {
     /// A server over a data directory.
-    fn durable(self, quotas: Quotas) -> anyhow::Result<()> {
+    fn durable(self, quotas: AllQuotas) -> anyhow::Result<()> {
         let house = House::open_or_make(&self.options.place)?;
         let clock = Arc::new(SystemClock);
-        let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas)?;
-        let kms = world::kms(house.store.clone(), &house.keyring, clock.clone())?;
+        let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
+        let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
         self.topics.serve(&iam)?;
         iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
@@ -102,23 +102,21 @@ impl Start<'_> {
         let server = self.start(&gateway)?;
         let upkeep = async {
             loop {
-                iam.carry_on_deletions().await;
-                kms.carry_on_connections().await;
-                kms.delete_due_keys().await;
-                tokio::time::sleep(LAST_USED_EVERY).await;
-                iam.flush_last_used().await;
+                gateway.carry_on().await;
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                gateway.keep_notes().await;
             }
         };
         self.until_stopped(upkeep)?;
         server.stop();
-        self.runtime.block_on(iam.flush_last_used());
+        self.runtime.block_on(gateway.keep_notes());
         house.store.close();
         tracing::info!("stopped");
         Ok(())
     }
 
     /// A server that keeps nothing: `--dev`.
-    fn relaxed(self, quotas: Quotas) -> anyhow::Result<()> {
+    fn relaxed(self, quotas: AllQuotas) -> anyhow::Result<()> {
         if let Place { data: Some(dir), .. } = &self.options.place {
             bail!("--dev keeps nothing: it takes no --data {}", dir.display());
         }
@@ -232,7 +230,7 @@ const NAME: &str = concat!("ringfence ", env!("CARGO_PKG_VERSION"));
 struct Fresh {
     account: AccountId,
     clock: Arc<MovedClock>,
-    quotas: Quotas,
+    quotas: AllQuotas,
     backends: Backends,
     issuers: Arc<Issuers>,
     topics: Topics,
@@ -242,11 +240,11 @@ struct Fresh {
 
 impl Fresh {
     fn world(&self) -> anyhow::Result<World> {
-        let clock = self.clock.clone();
+        let (clock, quotas) = (self.clock.clone(), self.quotas.clone());
         let keyring = Keyring::ephemeral()?;
         let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
-        let iam = world::iam(store.clone(), &keyring, clock.clone(), self.quotas)?;
-        let kms = world::kms(store, &keyring, clock.clone())?;
+        let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas.iam)?;
+        let kms = world::kms(store, &keyring, clock.clone(), quotas.kms)?;
         kms.back_key_stores(self.backends.clone());
         self.topics.serve(&iam)?;
         world::introduce(&iam, &self.issuer_url);

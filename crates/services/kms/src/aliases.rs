@@ -46,14 +46,11 @@ pub(crate) async fn create_alias(
     let allowed = kms.allow(&call, &input.target_key_id, By::Id, |found| found)?;
     let home = home(&call)?;
     allowed.of_own_account(home.account)?;
-    let arn = allowed.arn()?;
     let at = call.now().seconds;
     allowed
         .write(|region, batch| {
             let key = allowed.now(region)?;
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             if region.aliases.contains_key(input.alias_name.as_str()) {
                 return Err(errors::alias_exists(&alias_arn(&home, &input.alias_name)));
             }
@@ -82,14 +79,11 @@ pub(crate) async fn update_alias(
     let home = home(&call)?;
     allowed.of_own_account(home.account)?;
     before.found()?;
-    let arn = allowed.arn()?;
     let at = call.now().seconds;
     allowed
         .write(|region, batch| {
             let key = allowed.now(region)?;
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             let there = region.aliases.get(input.alias_name.as_str());
             let alias =
                 there.ok_or_else(|| errors::no_such_alias(&alias_arn(&home, &input.alias_name)))?;
@@ -144,7 +138,7 @@ pub(crate) async fn list_aliases(
     let home = home(&call)?;
     let permit =
         call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let of = match &input.key_id {
         None => None,
         Some(text) => {

@@ -32,7 +32,7 @@ impl Pairs {
         Ok(Self(pairs))
     }
 
-    #[cfg(test)]
+    /// Those that a grant's constraint asks for.
     pub fn of(pairs: grant::EncryptionContext) -> Self {
         Self(pairs)
     }

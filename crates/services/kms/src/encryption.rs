@@ -1,9 +1,10 @@
 //! Encrypting, decrypting, and encrypting anew under another key.
 
+use crate::arn::KeyName;
 use crate::ciphertext::{Ciphertext, Under};
 use crate::context::Pairs;
 use crate::key_stores::in_store;
-use crate::records::{Key, MaterialId, Version};
+use crate::records::{Key, MaterialId};
 use crate::resolve::{Allowed, By};
 use crate::{Kms, arn, errors};
 use bytes::Bytes;
@@ -39,9 +40,12 @@ pub(crate) async fn encrypt_with<O: TypedOperation>(
     context: &Pairs,
     plaintext: &[u8],
 ) -> Result<(Vec<u8>, Option<MaterialId>), ServiceError> {
-    let key = allowed.found()?;
+    let (key, home) = (allowed.found()?, &allowed.home);
     match &key.in_store {
-        None => encrypt_here(&allowed.home, key, algorithm, context, plaintext),
+        None => {
+            let (blob, id) = encrypt_here(home, key, algorithm, context, plaintext, allowed.at)?;
+            Ok((blob, Some(id)))
+        }
         // Boxed, so that the others' calls are not made larger by what a store needs.
         Some(of) => {
             let encrypting =
@@ -57,12 +61,12 @@ fn encrypt_here(
     algorithm: EncryptionAlgorithm,
     context: &Pairs,
     plaintext: &[u8],
-) -> Result<(Vec<u8>, Option<MaterialId>), ServiceError> {
-    let version = current(key)?;
-    let (id, material) = (&version.id, held(version)?);
+    now: i64,
+) -> Result<(Vec<u8>, MaterialId), ServiceError> {
+    let (id, material) = current(key, now)?;
     let blob = match algorithm {
         EncryptionAlgorithm::SymmetricDefault => {
-            let under = Under { account: home.account, material: *id, key: key.id.to_string() };
+            let under = Under { account: home.account, material: id, key: key.id.to_string() };
             material.encrypt(&under.written(), &context.bound(), plaintext)
         }
         _ => material.public_key().and_then(|public| public.encrypt(algorithm, plaintext)),
@@ -74,21 +78,13 @@ fn encrypt_here(
         }
         error => errors::failed(error),
     })?;
-    Ok((blob, Some(*id)))
+    Ok((blob, id))
 }
 
-/// The newest material of a key, where it is held here.
-pub(crate) fn current_material(key: &Key) -> Result<&Material, ServiceError> {
-    held(current(key)?)
-}
-
-fn held(version: &Version) -> Result<&Material, ServiceError> {
-    version.material.as_ref().ok_or_else(|| errors::failed("material that is not here was used"))
-}
-
-/// The newest version of a key.
-fn current(key: &Key) -> Result<&Version, ServiceError> {
-    key.current().ok_or_else(|| errors::failed("a key without material was used"))
+/// The material that encrypts and signs, and its id.
+pub(crate) fn current(key: &Key, now: i64) -> Result<(MaterialId, &Material), ServiceError> {
+    let found = key.current().and_then(|version| Some((version.id, version.material(now)?)));
+    found.ok_or_else(|| errors::failed("a key without material was used"))
 }
 
 /// Most bytes that RSA-OAEP encrypts: those of the modulus but for two hashes and two (RFC 8017,
@@ -118,6 +114,7 @@ pub(crate) async fn encrypt(
     let checked = checked(key, &algorithm)?;
     allowed.not_dry(input.dry_run)?;
     let (blob, _) = encrypt_with(kms, &call, &allowed, checked, &context, &input.plaintext).await?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncryptResponse {
         ciphertext_blob: Some(blob.into()),
         key_id: Some(allowed.arn()?),
@@ -140,7 +137,11 @@ struct Sealed<'a> {
     context: &'a Pairs,
     operation: &'static str,
     dry_run: Option<bool>,
+    /// The key that it is encrypted under anew, as the request names it.
+    onto: Option<&'a str>,
 }
+
+const ON_SAME_KEY: &str = "kms:ReEncryptOnSameKey";
 
 /// Finds the key of a ciphertext **before** deciding, so that policies of keys decide; then opens it.
 async fn open<O: TypedOperation>(
@@ -156,9 +157,10 @@ async fn open<O: TypedOperation>(
         (None, Some(Ok(ciphertext))) => {
             let Under { account, key, .. } = ciphertext.under();
             let home = Regional { account: *account, region: call.facts().region.as_str().into() };
-            let named = arn::key_arn(&home, key);
-            arn::KeyName::parse(&named, &home).map_err(|_| errors::bad_ciphertext())?;
-            named
+            let arn = arn::key_arn(&home, key);
+            // Its header claims an id, and may be spoilt.
+            KeyName::parse(&arn, &home).map_err(|_| errors::bad_ciphertext())?;
+            arn
         }
         (None, Some(Err(_))) => return Err(errors::bad_ciphertext()),
         (None, None) => {
@@ -167,13 +169,15 @@ async fn open<O: TypedOperation>(
             ));
         }
     };
+    let same = sealed.onto.map(|onto| kms.same_key(call, &named, onto)).transpose()?;
     let allowed =
         kms.allow_action_in(call, action, &named, By::IdOrAlias, sealed.context, |found| {
-            found.key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+            found
+                .key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+                .key_if(ON_SAME_KEY, same.map(|same| same.to_string()))
         })?;
-    // A ciphertext that names a key which is not there is told as any that does not open.
     if sealed.key_id.is_none() && allowed.found().is_err() {
-        return Err(errors::bad_ciphertext());
+        return Err(errors::no_key_of_ciphertext());
     }
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
     let algorithm = checked(key, sealed.algorithm)?;
@@ -187,8 +191,9 @@ async fn open<O: TypedOperation>(
     allowed.not_dry(sealed.dry_run)?;
     let (plaintext, material) = match (ciphertext, &key.in_store) {
         (Some(Ciphertext::Held(blob, under)), None) => {
-            let version = key.version(&under.material).ok_or_else(errors::bad_ciphertext)?;
-            (held(version)?.decrypt(&blob, &sealed.context.bound()), Some(under.material))
+            let version = key.version(&under.material).and_then(|one| one.material(allowed.at));
+            let material = version.ok_or_else(errors::bad_ciphertext)?;
+            (material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
         (Some(Ciphertext::InStore(blob)), Some(of)) => {
             let decrypting =
@@ -198,7 +203,7 @@ async fn open<O: TypedOperation>(
         // INVARIANT: what our material encrypted of a key that encrypts twice is seen outside, and must
         // not open without what is outside.
         (Some(_), _) => return Err(errors::bad_ciphertext()),
-        (None, _) => (current_material(key)?.decrypt_asymmetric(algorithm, sealed.blob), None),
+        (None, _) => (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None),
     };
     let plaintext = plaintext.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
@@ -230,9 +235,11 @@ pub(crate) async fn decrypt(
             context: &context,
             operation: "Decrypt",
             dry_run: input.dry_run,
+            onto: None,
         },
     )
     .await?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecryptResponse {
         key_id: Some(allowed.arn()?),
         plaintext: Some(Bytes::copy_from_slice(plaintext.expose())),
@@ -264,16 +271,23 @@ pub(crate) async fn re_encrypt(
             context: &from,
             operation: "ReEncrypt",
             dry_run: None,
+            onto: Some(&input.destination_key_id),
         },
     )
     .await?;
+    let source = opened.allowed.arn()?;
+    let same = kms.same_key(&call, &source, &input.destination_key_id)?;
     let allowed = kms.allow_action_in(
         &call,
         "kms:ReEncryptTo",
         &input.destination_key_id,
         By::IdOrAlias,
         &to,
-        |found| found.key("kms:EncryptionAlgorithm", algorithm.as_str()),
+        |found| {
+            found
+                .key("kms:EncryptionAlgorithm", algorithm.as_str())
+                .key(ON_SAME_KEY, same.to_string())
+        },
     )?;
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
     let checked = checked(key, &algorithm)?;
@@ -282,9 +296,11 @@ pub(crate) async fn re_encrypt(
     let plaintext = opened.plaintext.expose();
     let (blob, material) = encrypt_with(kms, &call, &allowed, checked, &to, plaintext).await?;
     let material = material.filter(|_| symmetric);
+    kms.note_use(&call, &opened.allowed);
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),
-        source_key_id: Some(opened.allowed.arn()?),
+        source_key_id: Some(source),
         key_id: Some(allowed.arn()?),
         source_encryption_algorithm: Some(source_algorithm),
         destination_encryption_algorithm: Some(algorithm),

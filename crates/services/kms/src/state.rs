@@ -6,11 +6,13 @@
 //! | `kms/alias/NAME` | an alias |
 //! | `kms/grant/ID` | a grant |
 //! | `kms/store/ID` | a custom key store |
+//! | `kms/used/ID` | how a key was last used |
 //!
 //! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
 //! comes in, and never stored.
 
 use crate::key_stores::records::KeyStore;
+use crate::last_used::Used;
 use crate::records::{Alias, Grant, Key, Party, Record};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::{Regional, State};
@@ -27,6 +29,8 @@ pub(crate) struct Region {
     pub grants: OrdMap<Arc<str>, Arc<Grant>>,
     /// Custom key stores, by id.
     pub stores: OrdMap<Arc<str>, Arc<KeyStore>>,
+    /// By the key's id.
+    pub used: OrdMap<Arc<str>, Arc<Used>>,
     /// A key's id → the names of its aliases.
     aliases_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// A key's id → the ids of its grants.
@@ -116,6 +120,11 @@ pub(crate) fn store_key(id: &str) -> String {
     format!("kms/store/{id}")
 }
 
+/// The store's key of a key's last use.
+pub(crate) fn used_key(id: &str) -> String {
+    format!("kms/used/{id}")
+}
+
 impl State for Region {
     type Area = Regional;
     type Record = Record;
@@ -127,6 +136,7 @@ impl State for Region {
             Record::Alias(alias) => alias_key(&alias.name),
             Record::Grant(grant) => grant_key(&grant.id),
             Record::KeyStore(store) => store_key(&store.id),
+            Record::Used(used) => used_key(&used.key),
         }
     }
 
@@ -150,6 +160,9 @@ impl State for Region {
             Record::KeyStore(store) => {
                 self.stores.insert(store.id.clone(), store);
             }
+            Record::Used(used) => {
+                self.used.insert(used.key.clone(), used);
+            }
         }
     }
 
@@ -162,6 +175,12 @@ impl State for Region {
             "key" => {
                 self.keys.remove(name);
             }
+            "store" => {
+                self.stores.remove(name);
+            }
+            "used" => {
+                self.used.remove(name);
+            }
             "alias" => {
                 if let Some(old) = self.aliases.remove(&format!("alias/{name}") as &str) {
                     self.index_alias(&old, false);
@@ -171,9 +190,6 @@ impl State for Region {
                 if let Some(old) = self.grants.remove(name) {
                     self.index_grant(&old, false);
                 }
-            }
-            "store" => {
-                self.stores.remove(name);
             }
             _ => {}
         }

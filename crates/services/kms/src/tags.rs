@@ -47,12 +47,9 @@ pub(crate) async fn tag_resource(
     let allowed =
         kms.allow(&call, &input.key_id, By::Id, |found| found.requesting_tags(pairs(&input.tags)))?;
     allowed.of_own_account(call.account()?)?;
-    let arn = allowed.arn()?;
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             key.tags = Arc::new(with(&key.tags, &input.tags, kms.quotas.tags)?);
             Ok(true)
         })
@@ -68,12 +65,9 @@ pub(crate) async fn untag_resource(
     let allowed = kms
         .allow(&call, &input.key_id, By::Id, |found| found.requesting_tag_keys(&input.tag_keys))?;
     allowed.of_own_account(call.account()?)?;
-    let arn = allowed.arn()?;
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             let mut tags = Tags::clone(&key.tags);
             tags.retain(|name, _| !input.tag_keys.contains(name));
             let changed = tags.len() != key.tags.len();

@@ -79,20 +79,16 @@ pub(crate) async fn disconnect_custom_key_store(
 }
 
 impl Kms {
-    /// Carries connections on that were begun and not ended when the server stopped.
-    pub async fn carry_on_connections(&self) {
-        for home in self.ledgers.areas() {
-            let Some(ledger) = self.ledgers.get(&home) else { continue };
-            let begun: Vec<_> = ledger
-                .for_deciding()
-                .stores
-                .values()
-                .filter(|store| store.connection == Connection::Connecting)
-                .cloned()
-                .collect();
-            for store in begun {
-                self.stores.connect(&home, &ledger, &store, own_request_id()).await;
-            }
+    /// Carries a region's connections on that were begun and not ended when the server stopped.
+    pub(crate) async fn carry_on_connections(&self, home: &Regional) {
+        let Some(ledger) = self.ledgers.get(home) else { return };
+        let begun: Vec<_> = {
+            let region = ledger.for_deciding();
+            let stores = region.stores.values();
+            stores.filter(|store| store.connection == Connection::Connecting).cloned().collect()
+        };
+        for store in begun {
+            self.stores.connect(home, &ledger, &store, own_request_id()).await;
         }
     }
 }

@@ -16,10 +16,6 @@ use ringfence_wire::{ServiceError, TypedOperation};
 use ringfence_xks::{Health, RequestMetadata};
 use std::sync::Arc;
 
-/// Stores of an account in a region.
-/// <https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html>
-const MOST: usize = 10;
-
 pub(crate) async fn create_custom_key_store(
     kms: &Kms,
     call: Call<ops::CreateCustomKeyStore>,
@@ -51,7 +47,7 @@ pub(crate) async fn create_custom_key_store(
     ledger
         .write(&permit, |region, batch| {
             check(region, None, &store.name, &store.backing)?;
-            if region.stores.len() >= MOST {
+            if region.stores.len() >= kms.quotas.custom_key_stores {
                 return Err(errors::over_quota(
                     "You have reached the limit for custom key stores.",
                 ));

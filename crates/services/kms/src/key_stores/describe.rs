@@ -20,7 +20,7 @@ pub(crate) async fn describe_custom_key_stores(
     let account = home(&call)?.account;
     let permit =
         call.allow(Resolved::any(account).key("kms:CallerAccount", account.to_string()))?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let one = match (&input.custom_key_store_id, &input.custom_key_store_name) {
         (Some(_), Some(_)) => {
             return Err(errors::validation(

@@ -12,6 +12,7 @@ use super::external::{self, At};
 use super::records::{Backing, Connection, InStore, KeyStore};
 use crate::ciphertext::Under;
 use crate::context::Pairs;
+use crate::import::material_id;
 use crate::records::{Key, MaterialId, Version};
 use crate::resolve::Allowed;
 use crate::state::Region;
@@ -19,7 +20,7 @@ use crate::{Kms, errors};
 use ringfence_gateway::{Call, Ledger, Regional};
 use ringfence_keyring::SecretBytes;
 use ringfence_keyring::material::{Blob, Material, Spec};
-use ringfence_model_kms::types::{self, OriginType};
+use ringfence_model_kms::types::{self, KeyState, OriginType};
 use ringfence_pkcs11::Error;
 use ringfence_wire::{ServiceError, TypedOperation};
 use ringfence_xks::RequestMetadata;
@@ -120,9 +121,9 @@ pub(crate) async fn make(
     wanted: &Wanted,
 ) -> Result<(Version, InStore), ServiceError> {
     let origin = call.input.origin.clone().unwrap_or(OriginType::AwsKms);
-    let created = call.now().seconds;
+    let since = call.now().seconds;
     let in_store = InStore { store: wanted.store.clone(), xks_key: wanted.xks_key.clone() };
-    let store = check(region, &in_store, &origin, created)?;
+    let store = check(region, &in_store, &origin, since)?;
     let random = &*call.shared().random;
     let version = match (&*store.backing, &wanted.xks_key) {
         (Backing::Cluster(cluster), None) => {
@@ -135,7 +136,7 @@ pub(crate) async fn make(
             // Its material is seen by nobody: an id is drawn for it.
             let mut id = [0; 32];
             random.fill(&mut id).map_err(errors::failed)?;
-            Version { id: MaterialId(id), created, material: None }
+            Version { id: MaterialId(id), since, by: None, material: None, import: None }
         }
         (Backing::Proxy(proxy), Some(key)) => {
             let of = metadata(call, None);
@@ -144,10 +145,8 @@ pub(crate) async fn make(
             external::check_key(&found)?;
             let material =
                 Material::generate(Spec::SymmetricDefault, random).map_err(errors::failed)?;
-            let place = [home.account.to_string(), id.to_owned()];
-            let place: Vec<&[u8]> = place.iter().map(|part| part.as_bytes()).collect();
-            let id = MaterialId(material.fingerprint(&place));
-            Version { id, created, material: Some(material) }
+            let id = material_id(home, id, &material);
+            Version { id, since, by: None, material: Some(material), import: None }
         }
         _ => return Err(errors::failed("a key and its store do not fit")),
     };
@@ -341,14 +340,49 @@ async fn failed_in_token<T>(
     Err(cluster::refused(&error))
 }
 
-/// Adds to a key's description what its store knows.
-pub(crate) fn describe(metadata: &mut types::KeyMetadata, of: &InStore, store: Option<&KeyStore>) {
-    metadata.custom_key_store_id = Some(of.store.to_string());
-    // Theirs cannot be rotated, and has no id.
-    metadata.current_key_material_id = None;
-    if let Some(Backing::Cluster(cluster)) = store.map(|store| &*store.backing) {
-        metadata.cloud_hsm_cluster_id = Some(cluster.id.to_string());
+impl InStore {
+    /// The state of a key that is in this one without its store: a store that is not connected is told
+    /// before whether the key is switched on.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>
+    pub fn state(&self, alone: KeyState, region: &Region) -> KeyState {
+        let connected = region.stores.get(&self.store).is_some_and(|store| store.is_connected());
+        match alone {
+            KeyState::Enabled | KeyState::Disabled if !connected => KeyState::Unavailable,
+            state => state,
+        }
     }
-    metadata.xks_key_configuration =
-        of.xks_key.as_ref().map(|id| types::XksKeyConfigurationType { id: Some(id.to_string()) });
+
+    /// What a key's description says of its store.
+    pub fn with_store(&self, kms: &Kms, home: &Regional) -> WithStore<'_> {
+        let region = kms.ledgers.get(home).map(|ledger| Region::clone(&ledger.for_deciding()));
+        WithStore { own: self, region: region.unwrap_or_default() }
+    }
+}
+
+/// A key's place in a store, as a caller is told of it who may see the key.
+pub(crate) struct WithStore<'k> {
+    own: &'k InStore,
+    region: Region,
+}
+
+impl WithStore<'_> {
+    pub fn state(&self, alone: KeyState) -> KeyState {
+        self.own.state(alone, &self.region)
+    }
+
+    pub fn id(&self) -> String {
+        self.own.store.to_string()
+    }
+
+    pub fn cluster(&self) -> Option<String> {
+        match &*self.region.stores.get(&self.own.store)?.backing {
+            Backing::Cluster(cluster) => Some(cluster.id.to_string()),
+            Backing::Proxy(_) => None,
+        }
+    }
+
+    pub fn xks_key(&self) -> Option<types::XksKeyConfigurationType> {
+        let id = self.own.xks_key.as_ref()?.to_string();
+        Some(types::XksKeyConfigurationType { id: Some(id) })
+    }
 }
