@@ -68,15 +68,15 @@ impl Sealed {
 
     /// Reads a ciphertext; `None` where it is of another form. What it says is a claim.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let (format, rest) = bytes.split_first()?;
+        let (&format @ (IN_TOKEN | OUTSIDE), rest) = bytes.split_first()? else { return None };
         let (under, rest) = prefixed(rest)?;
         let under = Under::read(under)?;
-        let by = match *format {
+        let by = match format {
             IN_TOKEN => {
                 let (iv, ciphertext) = rest.split_first_chunk::<IV>()?;
                 By::Token(ringfence_pkcs11::Sealed { iv: *iv, ciphertext: ciphertext.to_vec() })
             }
-            OUTSIDE => {
+            _ => {
                 let (metadata, rest) = prefixed(rest)?;
                 let (iv, rest) = prefixed(rest)?;
                 let (tag, ciphertext) = rest.split_first_chunk::<TAG>()?;
@@ -90,7 +90,6 @@ impl Sealed {
                     tag: *tag,
                 })
             }
-            _ => return None,
         };
         Some(Self { under, by })
     }
@@ -124,9 +123,10 @@ mod tests {
     use super::*;
     use crate::records::MaterialId;
 
-    fn under(key: &str) -> Under {
+    fn under(last: &str) -> Under {
         let account = "123456789012".parse().unwrap();
-        Under { account, material: MaterialId([7; 32]), key: key.into() }
+        let key = format!("mrk-1234abcd12ab34cd56ef1234567890a{last}");
+        Under { account, material: MaterialId([7; 32]), key }
     }
 
     #[test]
