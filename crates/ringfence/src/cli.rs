@@ -3,6 +3,7 @@
 use crate::notify::Endpoint;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringfence_gateway::SyncRule;
+use ringfence_kms::{Endpoint as XksEndpoint, Hsm};
 use ringfence_policy::AccountId;
 use ringfence_sts::KeysByHand;
 use std::net::SocketAddr;
@@ -88,6 +89,22 @@ pub struct Serve {
     /// file, where the URL is a secret
     #[arg(long, value_name = "TOPIC=URL", value_parser = Endpoint::parse)]
     pub notify: Vec<Endpoint>,
+
+    /// A cluster for CloudHSM key stores of KMS: a token of a PKCS#11 module, for example
+    /// cluster-abcdefg2345=module:/usr/lib/softhsm/libsofthsm2.so,token:kms. It may go on with
+    /// ,user:NAME where PINs are NAME:PASSWORD, with ,anchor:FILE, the certificate that the cluster is
+    /// known by, and with ,account:ID, whose it is [default: the management account's]
+    #[arg(long, value_name = "CLUSTER=PARTS", value_parser = Hsm::parse)]
+    pub hsm: Vec<Hsm>,
+
+    /// Where an endpoint of external key store proxies is reached, if not under its own name:
+    /// https://xks.example.com=http://127.0.0.1:8000
+    #[arg(long, value_name = "ENDPOINT=URL", value_parser = XksEndpoint::parse)]
+    pub xks_endpoint: Vec<XksEndpoint>,
+
+    /// Milliseconds that an external key store proxy may take to answer
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub xks_timeout: u32,
 
     /// Where this server is reached by those who check its tokens: accounts' issuers are
     /// URL/_ringfence/oidc/UUID [default: the endpoint that it listens on]

@@ -12,6 +12,7 @@ use ringfence_gateway::server::until_asked_to_stop;
 use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, Trail, World};
 use ringfence_iam::{Iam, RootCredentials};
 use ringfence_keyring::Keyring;
+use ringfence_kms::Backends;
 use ringfence_policy::AccountId;
 use ringfence_store::Store;
 use ringfence_store::model::Model;
@@ -69,6 +70,7 @@ impl Start<'_> {
         self.topics.serve(&iam)?;
         iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
+        kms.back_key_stores(world::backends(self.options, management));
         let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
             .with_context(|| format!("{}", house.audit_dir().display()))?;
         let endpoint = self.endpoint()?;
@@ -120,23 +122,18 @@ impl Start<'_> {
         }
         let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
         let clock = Arc::new(MovedClock::default());
-        let (its, issuers, topics) = (clock.clone(), self.issuers.clone(), self.topics.clone());
         let endpoint = self.endpoint()?;
-        let issuer_url = self.issuer_url(&endpoint);
-        let party = self.party.clone();
-        let make = move || {
-            let issuers = issuers.clone();
-            new_world(
-                account,
-                its.clone(),
-                quotas.clone(),
-                issuers,
-                &topics,
-                &issuer_url,
-                party.clone(),
-            )
-            .map_err(|e| format!("{e:#}"))
+        let fresh = Fresh {
+            account,
+            clock: clock.clone(),
+            quotas,
+            backends: world::backends(self.options, account),
+            issuers: self.issuers.clone(),
+            topics: self.topics.clone(),
+            issuer_url: self.issuer_url(&endpoint),
+            party: self.party.clone(),
         };
+        let make = move || fresh.world().map_err(|e| format!("{e:#}"));
         let world = make().map_err(|error| anyhow!(error))?;
         let dev = Dev { account, clock, make: Box::new(make) };
         let gateway = Arc::new(Gateway::new(world, Audit::nothing(), account, Some(dev))?);
@@ -229,25 +226,33 @@ impl Start<'_> {
 
 const NAME: &str = concat!("ringfence ", env!("CARGO_PKG_VERSION"));
 
-/// A world with nothing in it.
-fn new_world(
+/// What makes a world with nothing in it, again and again.
+struct Fresh {
     account: AccountId,
     clock: Arc<MovedClock>,
     quotas: AllQuotas,
+    backends: Backends,
     issuers: Arc<Issuers>,
-    topics: &Topics,
-    issuer_url: &str,
+    topics: Topics,
+    issuer_url: String,
     party: RelyingParty,
-) -> anyhow::Result<World> {
-    let keyring = Keyring::ephemeral()?;
-    let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
-    let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas.iam)?;
-    let kms = world::kms(store, &keyring, clock.clone(), quotas.kms)?;
-    topics.serve(&iam)?;
-    world::introduce(&iam, issuer_url);
-    iam.accept_security_keys(party);
-    let world = world::world(&iam, &kms, &keyring, clock, issuers, Trail::in_memory());
-    Ok(world.relaxed(account, Arc::new(Named(iam))))
+}
+
+impl Fresh {
+    fn world(&self) -> anyhow::Result<World> {
+        let (clock, quotas) = (self.clock.clone(), self.quotas.clone());
+        let keyring = Keyring::ephemeral()?;
+        let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
+        let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas.iam)?;
+        let kms = world::kms(store, &keyring, clock.clone(), quotas.kms)?;
+        kms.back_key_stores(self.backends.clone());
+        self.topics.serve(&iam)?;
+        world::introduce(&iam, &self.issuer_url);
+        iam.accept_security_keys(self.party.clone());
+        let issuers = self.issuers.clone();
+        let world = world::world(&iam, &kms, &keyring, clock, issuers, Trail::in_memory());
+        Ok(world.relaxed(self.account, Arc::new(Named(iam))))
+    }
 }
 
 /// Whom security keys are made for. Browsers take none for an address, and trust no page without TLS

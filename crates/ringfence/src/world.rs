@@ -1,6 +1,6 @@
 //! Which services there are, and what they share.
 
-use crate::cli::Quota;
+use crate::cli::{Quota, Serve};
 use anyhow::bail;
 use ringfence_accessanalyzer::AccessAnalyzer;
 use ringfence_gateway::clock::Clock;
@@ -10,7 +10,7 @@ use ringfence_gateway::{
 };
 use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
-use ringfence_kms::Kms;
+use ringfence_kms::{Backends, Kms};
 use ringfence_policy::AccountId;
 use ringfence_store::{Store, StoreError};
 use ringfence_sts::{Issuers, Sts};
@@ -18,6 +18,7 @@ use ringfence_wire::ServiceError;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// IAM over a store.
 pub fn iam(
@@ -37,6 +38,17 @@ pub fn kms(
     quotas: ringfence_kms::Quotas,
 ) -> Result<Arc<Kms>, StoreError> {
     Kms::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
+}
+
+/// What backs the custom key stores of KMS, as the command line says. Clusters that name no account are
+/// `owner`'s.
+pub fn backends(options: &Serve, owner: AccountId) -> Backends {
+    Backends {
+        hsms: options.hsm.clone(),
+        endpoints: options.xks_endpoint.clone(),
+        xks_patience: Duration::from_millis(options.xks_timeout.into()),
+        owner: Some(owner),
+    }
 }
 
 /// Tells IAM of what is around it. `issuer_url` is where this server is reached from outside: what

@@ -9,6 +9,7 @@
 
 use crate::arn::is_key_id;
 use crate::errors;
+use crate::key_stores::ciphertext::Sealed;
 use crate::records::MaterialId;
 use ringfence_keyring::material::Blob;
 use ringfence_policy::AccountId;
@@ -16,6 +17,37 @@ use ringfence_wire::ServiceError;
 
 const ACCOUNT: usize = 8;
 const MATERIAL: usize = 32;
+
+/// A ciphertext of a symmetric key.
+#[derive(Debug, Clone)]
+pub(crate) enum Ciphertext<'a> {
+    /// Of material that is held here.
+    Held(Blob<'a>, Under),
+    /// Of a key in a custom key store.
+    InStore(Sealed),
+}
+
+impl<'a> Ciphertext<'a> {
+    /// Reads a ciphertext.
+    ///
+    /// # Errors
+    /// `InvalidCiphertextException`.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ServiceError> {
+        if let Some(sealed) = Sealed::read(bytes) {
+            return Ok(Self::InStore(sealed));
+        }
+        let blob = Blob::parse(bytes).map_err(|_| errors::bad_ciphertext())?;
+        let under = Under::claimed(&blob)?;
+        Ok(Self::Held(blob, under))
+    }
+
+    /// The key that it claims.
+    pub fn under(&self) -> &Under {
+        match self {
+            Self::Held(_, under) | Self::InStore(Sealed { under, .. }) => under,
+        }
+    }
+}
 
 /// The key of a ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +75,8 @@ impl Under {
         Self::read(blob.key_id()).ok_or_else(errors::bad_ciphertext)
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads what [`Under::written`] wrote.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let (account, rest) = bytes.split_first_chunk::<ACCOUNT>()?;
         let (material, key) = rest.split_first_chunk::<MATERIAL>()?;
         Some(Self {

@@ -4,6 +4,7 @@
 use crate::apart::apart;
 use crate::context::Pairs;
 use crate::encryption::encrypt_with;
+use crate::key_stores::in_store;
 use crate::rates::Kind;
 use crate::records::MaterialId;
 use crate::resolve::{Allowed, By};
@@ -46,7 +47,8 @@ struct Asked<'a> {
 struct Made {
     allowed: Allowed,
     blob: Bytes,
-    material: MaterialId,
+    /// Of a key in a custom key store, none.
+    material: Option<MaterialId>,
 }
 
 /// Makes a secret and encrypts it under the key that the request names.
@@ -76,7 +78,7 @@ async fn make<O: TypedOperation, T>(
     allowed.not_dry(asked.dry_run)?;
     let (secret, rest) = secret.await?;
     let (blob, material) =
-        encrypt_with(&allowed.home, key, algorithm, &context, secret.expose(), allowed.at)?;
+        encrypt_with(kms, call, &allowed, algorithm, &context, secret.expose()).await?;
     kms.note_use(call, &allowed);
     Ok((Made { allowed, blob: blob.into(), material }, secret, rest))
 }
@@ -115,7 +117,7 @@ pub(crate) async fn generate_data_key(
         ciphertext_blob: Some(made.blob),
         plaintext: Some(Bytes::copy_from_slice(secret.expose())),
         key_id: Some(made.allowed.arn()?),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
         ..types::GenerateDataKeyResponse::default()
     }))
 }
@@ -137,7 +139,7 @@ pub(crate) async fn generate_data_key_without_plaintext(
     Ok(made.allowed.permit.answer(types::GenerateDataKeyWithoutPlaintextResponse {
         ciphertext_blob: Some(made.blob),
         key_id: Some(made.allowed.arn()?),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
     }))
 }
 
@@ -185,7 +187,7 @@ pub(crate) async fn generate_data_key_pair(
         public_key: Some(public),
         key_id: Some(made.allowed.arn()?),
         key_pair_spec: Some(spec.clone()),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
         ..types::GenerateDataKeyPairResponse::default()
     }))
 }
@@ -209,20 +211,17 @@ pub(crate) async fn generate_data_key_pair_without_plaintext(
         public_key: Some(public),
         key_id: Some(made.allowed.arn()?),
         key_pair_spec: Some(spec.clone()),
-        key_material_id: Some(made.material.to_string()),
+        key_material_id: made.material.map(|id| id.to_string()),
     }))
 }
 
 pub(crate) async fn generate_random(
-    _: &Kms,
+    kms: &Kms,
     call: Call<ops::GenerateRandom>,
 ) -> Result<Answer<types::GenerateRandomResponse>, ServiceError> {
     let input = &call.input;
     if input.recipient.is_some() {
         return Err(errors::no_enclaves());
-    }
-    if input.custom_key_store_id.is_some() {
-        return Err(errors::no_custom_key_stores());
     }
     let home = home(&call)?;
     let permit = call.allow(Resolved::any(home.account))?;
@@ -231,7 +230,13 @@ pub(crate) async fn generate_random(
         errors::validation("NumberOfBytes is required.")
     })?;
     let length = usize::try_from(bytes.clamp(1, MOST)).map_err(errors::failed)?;
-    let secret = random(&call, length)?;
+    let secret = match &input.custom_key_store_id {
+        None => random(&call, length)?,
+        Some(store) => {
+            let region = kms.view(&call, &permit)?;
+            Box::pin(in_store::random(kms, &home, &region, store, length)).await?
+        }
+    };
     Ok(permit.answer(types::GenerateRandomResponse {
         plaintext: Some(Bytes::copy_from_slice(secret.expose())),
         ..types::GenerateRandomResponse::default()

@@ -1,6 +1,7 @@
 //! The end of keys: scheduled, called off, and carried out when its time has come.
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html>
 
+use crate::key_stores::in_store;
 use crate::records::{Deletion, Key};
 use crate::resolve::By;
 use crate::state::{Region, alias_key, grant_key, key_key, used_key};
@@ -9,6 +10,7 @@ use ringfence_gateway::{Answer, Batch, Call, Regional};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyState};
 use ringfence_wire::{ServiceError, Timestamp};
+use std::collections::HashSet;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -82,21 +84,40 @@ fn has_replicas(kms: &Kms, home: &Regional, key: &Key) -> bool {
 
 impl Kms {
     /// Deletes a region's keys whose time has come, with their aliases and grants: their only material
-    /// is gone with them. What cannot be deleted is tried again the next time.
+    /// is gone with them, and that of a key in a token is destroyed there first. What cannot be deleted
+    /// is tried again the next time.
     pub(crate) async fn delete_due_keys(&self, home: &Regional, now: i64) {
         let Some(ledger) = self.ledgers.get(home) else { return };
-        if due(&ledger.for_deciding(), now).next().is_none() {
+        let region = Region::clone(&ledger.for_deciding());
+        if due(&region, now).next().is_none() {
             return;
         }
+        let left = self.destroy_due(home, &region, now).await;
         let written = ledger
             .write_unasked(|region, batch| {
-                due(region, now).for_each(|id| delete(region, &id, batch));
+                let gone = due(region, now).filter(|id| !left.contains(id));
+                gone.for_each(|id| delete(region, &id, batch));
                 Ok(())
             })
             .await;
         if let Err(error) = written {
             tracing::warn!(%error, %home, "keys whose time has come are still there");
         }
+    }
+
+    /// Destroys what keys whose time has come have in tokens; those that still have it then. Nobody can
+    /// use one of those, whatever becomes of its token.
+    async fn destroy_due(&self, home: &Regional, region: &Region, now: i64) -> HashSet<String> {
+        let mut left = HashSet::new();
+        for id in due(region, now) {
+            let own = region.keys.get(id.as_str()).and_then(|key| key.in_store.as_ref());
+            let Some(own) = own else { continue };
+            if let Err(error) = in_store::destroy(self, home, region, &id, own).await {
+                tracing::warn!(%error, key = id, "a deleted key is still in its token");
+                left.insert(id);
+            }
+        }
+        left
     }
 
     /// Begins the window of primary keys whose last replica has gone.

@@ -1,15 +1,16 @@
 //! Encrypting, decrypting, and encrypting anew under another key.
 
 use crate::arn::KeyName;
-use crate::ciphertext::Under;
+use crate::ciphertext::{Ciphertext, Under};
 use crate::context::Pairs;
+use crate::key_stores::in_store;
 use crate::records::{Key, MaterialId};
 use crate::resolve::{Allowed, By};
 use crate::{Kms, arn, errors};
 use bytes::Bytes;
 use ringfence_gateway::{Answer, Call, Regional};
 use ringfence_keyring::SecretBytes;
-use ringfence_keyring::material::{Blob, EncryptionAlgorithm, Material, MaterialError, Spec};
+use ringfence_keyring::material::{EncryptionAlgorithm, Material, MaterialError, Spec};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, EncryptionAlgorithmSpec, KeyUsageType};
 use ringfence_wire::{ServiceError, TypedOperation};
@@ -30,8 +31,31 @@ fn checked(
         .ok_or_else(|| errors::wrong_algorithm(algorithm.as_str(), key.spec.as_str()))
 }
 
-/// Encrypts under a key's newest material.
-pub(crate) fn encrypt_with(
+/// Encrypts under a key's newest material, wherever that is. What is held here never waits.
+pub(crate) async fn encrypt_with<O: TypedOperation>(
+    kms: &Kms,
+    call: &Call<O>,
+    allowed: &Allowed,
+    algorithm: EncryptionAlgorithm,
+    context: &Pairs,
+    plaintext: &[u8],
+) -> Result<(Vec<u8>, Option<MaterialId>), ServiceError> {
+    let (key, home) = (allowed.found()?, &allowed.home);
+    match &key.in_store {
+        None => {
+            let (blob, id) = encrypt_here(home, key, algorithm, context, plaintext, allowed.at)?;
+            Ok((blob, Some(id)))
+        }
+        // Boxed, so that the others' calls are not made larger by what a store needs.
+        Some(of) => {
+            let encrypting =
+                Box::pin(in_store::encrypt(kms, call, allowed, of, context, plaintext));
+            Ok((encrypting.await?, None))
+        }
+    }
+}
+
+fn encrypt_here(
     home: &Regional,
     key: &Key,
     algorithm: EncryptionAlgorithm,
@@ -90,8 +114,8 @@ pub(crate) async fn encrypt(
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
     let checked = checked(key, &algorithm)?;
     context.fits(checked)?;
-    let (blob, _) =
-        encrypt_with(&allowed.home, key, checked, &context, &input.plaintext, allowed.at)?;
+    allowed.not_dry_in_store(input.dry_run)?;
+    let (blob, _) = encrypt_with(kms, &call, &allowed, checked, &context, &input.plaintext).await?;
     allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncryptResponse {
@@ -123,29 +147,25 @@ struct Sealed<'a> {
 const ON_SAME_KEY: &str = "kms:ReEncryptOnSameKey";
 
 /// Finds the key of a ciphertext **before** deciding, so that policies of keys decide; then opens it.
-fn open<O: TypedOperation>(
+async fn open<O: TypedOperation>(
     kms: &Kms,
     call: &Call<O>,
     action: &'static str,
     sealed: &Sealed<'_>,
 ) -> Result<Opened, ServiceError> {
     let symmetric = *sealed.algorithm == EncryptionAlgorithmSpec::SymmetricDefault;
-    let blob = symmetric.then(|| Blob::parse(sealed.blob).map_err(|_| errors::bad_ciphertext()));
-    let under = match blob.clone() {
-        Some(Ok(blob)) => Some(Under::claimed(&blob)),
-        _ => None,
-    };
-    let named = match (sealed.key_id, &under) {
+    let ciphertext = symmetric.then(|| Ciphertext::parse(sealed.blob));
+    let named = match (sealed.key_id, &ciphertext) {
         (Some(text), _) => text.to_owned(),
-        (None, Some(under)) => {
-            let Under { account, key, .. } = under.clone()?;
-            let home = Regional { account, region: call.facts().region.as_str().into() };
-            let arn = arn::key_arn(&home, &key);
+        (None, Some(Ok(ciphertext))) => {
+            let Under { account, key, .. } = ciphertext.under();
+            let home = Regional { account: *account, region: call.facts().region.as_str().into() };
+            let arn = arn::key_arn(&home, key);
             // Its header claims an id, and may be spoilt.
             KeyName::parse(&arn, &home).map_err(|_| errors::bad_ciphertext())?;
             arn
         }
-        (None, None) if symmetric => return Err(errors::bad_ciphertext()),
+        (None, Some(Err(_))) => return Err(errors::bad_ciphertext()),
         (None, None) => {
             return Err(errors::validation(
                 "KeyId is required when decrypting with an asymmetric KMS key.",
@@ -163,21 +183,31 @@ fn open<O: TypedOperation>(
         return Err(errors::no_key_of_ciphertext());
     }
     // That the ciphertext is another key's is told before what the key is for. [rec]
-    if let (Ok(key), Some(Ok(under))) = (allowed.found(), &under)
-        && (*under.key != *key.id || under.account != allowed.home.account)
-    {
-        return Err(errors::wrong_key());
+    if let (Ok(key), Some(Ok(ciphertext))) = (allowed.found(), &ciphertext) {
+        let under = ciphertext.under();
+        if *under.key != *key.id || under.account != allowed.home.account {
+            return Err(errors::wrong_key());
+        }
     }
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
     let algorithm = checked(key, sealed.algorithm)?;
     sealed.context.fits(algorithm)?;
-    let (plaintext, material) = match (blob, under) {
-        (Some(blob), under) => {
-            let (blob, under) = (blob?, under.ok_or_else(errors::bad_ciphertext)??);
+    allowed.not_dry_in_store(sealed.dry_run)?;
+    let ciphertext = ciphertext.transpose()?;
+    let (plaintext, material) = match (ciphertext, &key.in_store) {
+        (Some(Ciphertext::Held(blob, under)), None) => {
             let version = key.version(&under.material).and_then(|one| one.material(allowed.at));
             let material = version.ok_or_else(errors::bad_ciphertext)?;
             (material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
+        (Some(Ciphertext::InStore(blob)), Some(of)) => {
+            let decrypting =
+                Box::pin(in_store::decrypt(kms, call, &allowed, of, sealed.context, blob));
+            (Ok(decrypting.await?), None)
+        }
+        // INVARIANT: what our material encrypted of a key that encrypts twice is seen outside, and must
+        // not open without what is outside.
+        (Some(_), _) => return Err(errors::bad_ciphertext()),
         (None, _) => (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None),
     };
     let plaintext = plaintext.map_err(|error| match error {
@@ -213,7 +243,8 @@ pub(crate) async fn decrypt(
             dry_run: input.dry_run,
             onto: None,
         },
-    )?;
+    )
+    .await?;
     kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecryptResponse {
         key_id: Some(allowed.arn()?),
@@ -248,7 +279,8 @@ pub(crate) async fn re_encrypt(
             dry_run: None,
             onto: Some(&input.destination_key_id),
         },
-    )?;
+    )
+    .await?;
     let source = opened.allowed.arn()?;
     let same = kms.same_key(&call, &source, &input.destination_key_id)?;
     let allowed = kms.allow_action_in(
@@ -266,12 +298,14 @@ pub(crate) async fn re_encrypt(
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
     let checked = checked(key, &algorithm)?;
     to.fits(checked)?;
-    let (blob, material) =
-        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose(), allowed.at)?;
+    allowed.not_dry_in_store(input.dry_run)?;
+    let symmetric = key.spec == Spec::SymmetricDefault;
+    let plaintext = opened.plaintext.expose();
+    let (blob, material) = encrypt_with(kms, &call, &allowed, checked, &to, plaintext).await?;
+    let material = material.filter(|_| symmetric);
     allowed.not_dry(input.dry_run)?;
     kms.note_use(&call, &opened.allowed);
     kms.note_use(&call, &allowed);
-    let symmetric = key.spec == Spec::SymmetricDefault;
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),
         source_key_id: Some(source),
@@ -279,6 +313,6 @@ pub(crate) async fn re_encrypt(
         source_encryption_algorithm: Some(source_algorithm),
         destination_encryption_algorithm: Some(algorithm),
         source_key_material_id: opened.material.map(|id| id.to_string()),
-        destination_key_material_id: symmetric.then(|| material.to_string()),
+        destination_key_material_id: material.map(|id| id.to_string()),
     }))
 }

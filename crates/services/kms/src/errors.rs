@@ -1,6 +1,7 @@
 //! KMS's errors, worded as AWS words them. [rec] marks texts recorded from AWS, kept by LocalStack in
 //! tests/aws/services/kms/test_kms.snapshot.json (2023-2024); for the others no recording was found.
 
+use crate::key_stores::records::Connection;
 use ringfence_model_kms::types::{self, KeyState};
 use ringfence_wire::ServiceError;
 use std::fmt::Display;
@@ -48,6 +49,27 @@ pub(crate) fn disabled(arn: &str) -> ServiceError {
 /// `is pending deletion`, `is pending import` [rec].
 pub(crate) fn invalid_state(arn: &str, is: &str) -> ServiceError {
     types::KMSInvalidStateException::error(format!("{arn} is {is}."))
+}
+
+pub(crate) fn no_such_store(named: &str) -> ServiceError {
+    types::CustomKeyStoreNotFoundException::error(format!("Custom key store {named} is not found."))
+}
+
+/// A custom key store whose connection is in another state than an operation needs.
+pub(crate) fn store_state(id: &str, connection: &Connection) -> ServiceError {
+    types::CustomKeyStoreInvalidStateException::error(format!(
+        "The connection state of the custom key store {id} is {}, which is not valid for this operation.",
+        connection.state().as_str()
+    ))
+}
+
+/// A key whose external key store is not connected, in the specification's words.
+/// <https://github.com/aws/aws-kms-xksproxy-api-spec/blob/main/xks_proxy_api_spec.md#error-codes>
+pub(crate) fn no_proxy() -> ServiceError {
+    types::KMSInvalidStateException::error(
+        "This KMS key is in a custom key store that is not connected to its external key store \
+         proxy. Connect the external key store and try the request again.",
+    )
 }
 
 /// The key is in a state in which this cannot be done.
@@ -279,8 +301,4 @@ pub(crate) fn bad_mac() -> ServiceError {
 /// Attestation documents of enclaves are not checked here, so that nothing is encrypted for them.
 pub(crate) fn no_enclaves() -> ServiceError {
     ServiceError::new("InvalidAction", 501, "The parameter Recipient is not implemented.")
-}
-
-pub(crate) fn no_custom_key_stores() -> ServiceError {
-    ServiceError::new("InvalidAction", 501, "Custom key stores are not implemented.")
 }

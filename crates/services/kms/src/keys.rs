@@ -2,6 +2,7 @@
 
 use crate::apart::apart;
 use crate::import::material_id;
+use crate::key_stores::in_store::{self, Wanted};
 use crate::multi_region::there;
 use crate::policy::KeyPolicy;
 use crate::records::{Key, MultiRegion, Record, Version};
@@ -59,9 +60,16 @@ pub(crate) async fn create_key(
             policy
         }
     };
-    let version = match asked.origin {
-        OriginType::External => None,
-        _ => Some(draw(asked.spec, &home, &id, &call).await?),
+    let ledger = kms.own(&call)?;
+    let (version, in_store) = match (&asked.store, &asked.origin) {
+        (Some(wanted), _) => {
+            let region = ledger.view(&permit);
+            let making = Box::pin(in_store::make(kms, &call, &home, &region, &id, wanted));
+            let (version, in_store) = making.await?;
+            (Some(version), Some(in_store))
+        }
+        (None, OriginType::External) => (None, None),
+        (None, _) => (Some(draw(asked.spec, &home, &id, &call).await?), None),
     };
     let key = Arc::new(Key {
         id: id.into(),
@@ -85,17 +93,25 @@ pub(crate) async fn create_key(
             regions: BTreeSet::from([home.region.clone()]),
         }),
         of_service: false,
+        in_store,
         last_used: Arc::default(),
     });
-    kms.own(&call)?
+    let written = ledger
         .write(&permit, |region, batch| {
+            if let Some(own) = &key.in_store {
+                in_store::check(region, own, &key.origin, key.created)?;
+            }
             if region.keys.len() >= kms.quotas.keys {
                 return Err(errors::over_quota("You have reached the limit for KMS keys."));
             }
             batch.put(Record::Key(key.clone()));
             Ok(())
         })
-        .await?;
+        .await;
+    if let (Err(_), Some(own)) = (&written, &key.in_store) {
+        in_store::unmake(kms, &home, &ledger.view(&permit), &key.id, own).await;
+    }
+    written?;
     let key_metadata = Some(kms.describe(&key, &home, key.created));
     Ok(permit.answer(types::CreateKeyResponse { key_metadata }))
 }
@@ -134,6 +150,8 @@ struct Asked {
     usage: KeyUsageType,
     origin: OriginType,
     multi_region: bool,
+    /// The custom key store that it is to be in.
+    store: Option<Wanted>,
 }
 
 impl Asked {
@@ -173,12 +191,9 @@ impl Asked {
             )));
         }
         let origin = input.origin.clone().unwrap_or(OriginType::AwsKms);
-        if !matches!(origin, OriginType::AwsKms | OriginType::External)
-            || input.custom_key_store_id.is_some()
-        {
-            return Err(errors::no_custom_key_stores());
-        }
-        Ok(Self { spec, usage, origin, multi_region: input.multi_region.unwrap_or_default() })
+        let store = Wanted::read(input, spec)?;
+        let multi_region = input.multi_region.unwrap_or_default();
+        Ok(Self { spec, usage, origin, multi_region, store })
     }
 
     /// Sets the condition keys of it.
@@ -205,7 +220,11 @@ fn names<'n, T: From<&'n str>>(all: impl Iterator<Item = &'n str>) -> Vec<T> {
 impl Kms {
     /// A key as answers carry it.
     pub(crate) fn describe(&self, key: &Key, home: &Regional, now: i64) -> types::KeyMetadata {
-        let state = key.state(now);
+        let in_store = key.in_store.as_ref().map(|own| own.with_store(self, home));
+        let state = match &in_store {
+            None => key.state(now),
+            Some(own) => own.state(key.state(now)),
+        };
         let import =
             key.current().filter(|version| key.is_imported() && version.material(now).is_some());
         let expires = import.and_then(|version| version.import.as_ref()?.expires);
@@ -234,7 +253,11 @@ impl Kms {
                 None => ExpirationModelType::KeyMaterialDoesNotExpire,
             }),
             origin: Some(key.origin.clone()),
-            current_key_material_id: (key.spec == Spec::SymmetricDefault)
+            custom_key_store_id: in_store.as_ref().map(|own| own.id()),
+            cloud_hsm_cluster_id: in_store.as_ref().and_then(|own| own.cluster()),
+            xks_key_configuration: in_store.as_ref().and_then(|own| own.xks_key()),
+            // A key in a custom key store has no material that it could change.
+            current_key_material_id: (key.spec == Spec::SymmetricDefault && in_store.is_none())
                 .then(|| key.current().map(|version| version.id.to_string()))
                 .flatten(),
             key_manager: Some(match key.of_service {
@@ -268,7 +291,6 @@ impl Kms {
                     replica_keys: Some(family.replicas().map(|(region, _)| at(region)).collect()),
                 }
             }),
-            ..types::KeyMetadata::default()
         }
     }
 }

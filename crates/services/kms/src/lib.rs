@@ -21,6 +21,7 @@ mod errors;
 mod grants;
 mod import;
 mod key_policies;
+mod key_stores;
 mod keys;
 mod last_used;
 mod managed;
@@ -36,6 +37,7 @@ mod specs;
 mod state;
 mod tags;
 
+use crate::key_stores::KeyStores;
 use crate::rates::Counted;
 use crate::state::Region;
 use ringfence_gateway::clock::Clock;
@@ -50,6 +52,7 @@ use ringfence_store::{Store, StoreError};
 use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::{Arc, Mutex};
 
+pub use key_stores::{Backends, Endpoint, Hsm};
 pub use quotas::Quotas;
 pub use rates::Rates;
 
@@ -65,6 +68,7 @@ pub struct Kms {
     counted: Counted,
     /// Keys whose last use is to be kept.
     used: Mutex<Vec<(Regional, Arc<str>)>>,
+    stores: Arc<KeyStores>,
 }
 
 impl Kms {
@@ -90,7 +94,13 @@ impl Kms {
             counted: Counted::new(quotas.rates.clone()),
             quotas,
             used: Mutex::default(),
+            stores: Arc::default(),
         }))
+    }
+
+    /// Says what backs custom key stores: once, before the first call.
+    pub fn back_key_stores(&self, backends: Backends) {
+        self.stores.back(backends);
     }
 
     /// Its operations that are built.
@@ -158,6 +168,13 @@ impl Kms {
             .on::<ops::TagResource, _>(tags::tag_resource)
             .on::<ops::UntagResource, _>(tags::untag_resource)
             .on::<ops::ListResourceTags, _>(tags::list_resource_tags)
+            // Custom key stores.
+            .on::<ops::CreateCustomKeyStore, _>(key_stores::create_custom_key_store)
+            .on::<ops::DescribeCustomKeyStores, _>(key_stores::describe_custom_key_stores)
+            .on::<ops::UpdateCustomKeyStore, _>(key_stores::update_custom_key_store)
+            .on::<ops::DeleteCustomKeyStore, _>(key_stores::delete_custom_key_store)
+            .on::<ops::ConnectCustomKeyStore, _>(key_stores::connect_custom_key_store)
+            .on::<ops::DisconnectCustomKeyStore, _>(key_stores::disconnect_custom_key_store)
             .finish()
     }
 
@@ -198,12 +215,13 @@ fn home<O: TypedOperation>(call: &Call<O>) -> Result<Regional, ServiceError> {
 }
 
 /// Keys and material whose time has come go, others are rotated, and what was cut short between two
-/// regions is carried on.
+/// regions is carried on, as are connections of custom key stores.
 impl Upkeep for Kms {
     fn carry_on(&self) -> Work<'_> {
         Box::pin(async {
             let now = self.clock.now().seconds;
             for home in self.ledgers.areas() {
+                self.carry_on_connections(&home).await;
                 self.delete_due_keys(&home, now).await;
                 self.begin_windows(&home, now).await;
                 self.drop_expired_material(&home, now).await;

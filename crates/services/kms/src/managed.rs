@@ -59,6 +59,7 @@ impl Kms {
             tags: Arc::default(),
             multi_region: None,
             of_service: true,
+            in_store: None,
             last_used: Arc::default(),
         });
         ledger

@@ -18,6 +18,8 @@ pub struct Quotas {
     pub tags: usize,
     /// Rotations of a key that are asked for.
     pub rotations_on_demand: usize,
+    /// Custom key stores, of both kinds.
+    pub custom_key_stores: usize,
     /// Calls in a second.
     pub rates: Rates,
 }
@@ -31,6 +33,7 @@ impl Default for Quotas {
             key_policy_size: 32 * 1024,
             tags: 50,
             rotations_on_demand: 25,
+            custom_key_stores: 10,
             rates: Rates::of_aws(),
         }
     }
@@ -53,6 +56,7 @@ impl Quotas {
             "key-policy-size" => &mut self.key_policy_size,
             "tags" => &mut self.tags,
             "rotations-on-demand" => &mut self.rotations_on_demand,
+            "custom-key-stores" => &mut self.custom_key_stores,
             _ => return self.rates.set(name, value),
         };
         *quota = value;

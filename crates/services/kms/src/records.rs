@@ -1,6 +1,7 @@
 //! What is stored: keys, aliases, grants.
 
 use crate::arn::key_arn;
+use crate::key_stores::records::{InStore, KeyStore};
 use crate::last_used::{LastUsed, Used};
 use crate::policy::KeyPolicy;
 use ringfence_gateway::{Regional, Tags};
@@ -20,6 +21,7 @@ pub(crate) enum Record {
     Alias(Arc<Alias>),
     Grant(Arc<Grant>),
     Used(Arc<Used>),
+    KeyStore(Arc<KeyStore>),
 }
 
 /// A KMS key.
@@ -64,6 +66,9 @@ pub(crate) struct Key {
     /// Made and managed by a service: `alias/aws/…`.
     #[serde(default)]
     pub of_service: bool,
+    /// Of a key in a custom key store.
+    #[serde(default)]
+    pub in_store: Option<InStore>,
     /// How it was last used; kept by records of their own (`last_used.rs`).
     #[serde(skip)]
     pub last_used: Arc<LastUsed>,
@@ -79,7 +84,8 @@ pub(crate) struct Version {
     #[serde(default)]
     pub by: Option<RotationKind>,
     /// `None` where it was imported and has been deleted or has expired, or where a replica waits for
-    /// it: only the same material may come again.
+    /// it: only the same material may come again. `None` too where it is in the token of a custom key
+    /// store.
     #[serde(default, with = "sealed_only")]
     pub material: Option<Material>,
     #[serde(default)]
@@ -319,7 +325,7 @@ mod spec {
 }
 
 /// An enumeration of the model, kept as its text.
-mod text {
+pub(crate) mod text {
     use ringfence_wire::value::TextValue;
     use serde::{Deserialize as _, Deserializer, Serializer};
 

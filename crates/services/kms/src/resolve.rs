@@ -97,6 +97,19 @@ impl Allowed {
         region.keys.get(id).ok_or_else(|| errors::no_such_key(&key_arn(&self.home, id)))
     }
 
+    /// The key's state: of one in a custom key store, its store's too.
+    pub fn state_of(&self, key: &Key) -> KeyState {
+        match &key.in_store {
+            None => key.state(self.at),
+            Some(own) => own.state(key.state(self.at), &self.view()),
+        }
+    }
+
+    /// The ledger of its region.
+    pub fn ledger(&self) -> Option<&Arc<Ledger<Region>>> {
+        self.ledger.as_ref()
+    }
+
     /// The key, where it is switched on.
     ///
     /// # Errors
@@ -104,9 +117,12 @@ impl Allowed {
     pub fn enabled(&self) -> Result<&Arc<Key>, ServiceError> {
         let key = self.found()?;
         let arn = || key.arn(&self.home);
-        match key.state(self.at) {
+        match self.state_of(key) {
             KeyState::Enabled => Ok(key),
             KeyState::Disabled => Err(errors::disabled(&arn())),
+            KeyState::Unavailable if key.origin == OriginType::ExternalKeyStore => {
+                Err(errors::no_proxy())
+            }
             state => Err(errors::in_state(&arn(), &state)),
         }
     }
@@ -130,6 +146,17 @@ impl Allowed {
     /// `DryRunOperationException`.
     pub fn not_dry(&self, dry_run: Option<bool>) -> Result<(), ServiceError> {
         if dry_run == Some(true) { Err(errors::would_succeed()) } else { Ok(()) }
+    }
+
+    /// As [`Allowed::not_dry`], before a key store is troubled.
+    ///
+    /// # Errors
+    /// `DryRunOperationException`.
+    pub fn not_dry_in_store(&self, dry_run: Option<bool>) -> Result<(), ServiceError> {
+        match self.found()?.in_store {
+            Some(_) => self.not_dry(dry_run),
+            None => Ok(()),
+        }
     }
 
     /// The key's ARN.

@@ -5,11 +5,13 @@
 //! | `kms/key/ID` | a key with its policy, tags and material |
 //! | `kms/alias/NAME` | an alias |
 //! | `kms/grant/ID` | a grant |
+//! | `kms/store/ID` | a custom key store |
 //! | `kms/used/ID` | how a key was last used |
 //!
 //! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
 //! comes in, and never stored.
 
+use crate::key_stores::records::KeyStore;
 use crate::last_used::Used;
 use crate::records::{Alias, Grant, Key, Party, Record};
 use imbl::{OrdMap, OrdSet};
@@ -25,6 +27,8 @@ pub(crate) struct Region {
     pub aliases: OrdMap<Arc<str>, Arc<Alias>>,
     /// By id.
     pub grants: OrdMap<Arc<str>, Arc<Grant>>,
+    /// Custom key stores, by id.
+    pub stores: OrdMap<Arc<str>, Arc<KeyStore>>,
     /// By the key's id.
     pub used: OrdMap<Arc<str>, Arc<Used>>,
     /// A key's id → the names of its aliases.
@@ -111,6 +115,11 @@ pub(crate) fn grant_key(id: &str) -> String {
     format!("kms/grant/{id}")
 }
 
+/// The store's key of a custom key store.
+pub(crate) fn store_key(id: &str) -> String {
+    format!("kms/store/{id}")
+}
+
 /// The store's key of a key's last use.
 pub(crate) fn used_key(id: &str) -> String {
     format!("kms/used/{id}")
@@ -126,6 +135,7 @@ impl State for Region {
             Record::Key(key) => key_key(&key.id),
             Record::Alias(alias) => alias_key(&alias.name),
             Record::Grant(grant) => grant_key(&grant.id),
+            Record::KeyStore(store) => store_key(&store.id),
             Record::Used(used) => used_key(&used.key),
         }
     }
@@ -147,6 +157,9 @@ impl State for Region {
                 }
                 self.index_grant(&grant, true);
             }
+            Record::KeyStore(store) => {
+                self.stores.insert(store.id.clone(), store);
+            }
             Record::Used(used) => {
                 self.used.insert(used.key.clone(), used);
             }
@@ -161,6 +174,9 @@ impl State for Region {
         match kind {
             "key" => {
                 self.keys.remove(name);
+            }
+            "store" => {
+                self.stores.remove(name);
             }
             "used" => {
                 self.used.remove(name);
