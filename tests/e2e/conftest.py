@@ -95,8 +95,8 @@ def start_server(binary, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(start_server):
-    """One durable server for a test module."""
-    running = start_server()
+    """One durable server for a test module. Tests call faster than KMS lets an account."""
+    running = start_server("--quota", "kms:requests=1000000")
     yield running
     running.stop()
 

@@ -262,6 +262,14 @@ impl<T> Resolved<T> {
         self
     }
 
+    /// Leaves out the grants that do not count for this request.
+    pub fn only_grants(mut self, counts: impl Fn(&Grant) -> bool) -> Self {
+        if let Some(granted) = &mut self.granted {
+            granted.grants.retain(counts);
+        }
+        self
+    }
+
     /// The role's trust policy.
     pub fn trust(mut self, policy: Arc<Document>) -> Self {
         self.policy = Some((policy, PolicyForm::Trust));

@@ -112,6 +112,7 @@ impl Event {
         event.text("requestID", &self.request_id);
         event.text("eventID", &self.event_id);
         event.flag("readOnly", self.is_read_only());
+        self.resources(&mut event);
         event.text("eventType", "AwsApiCall");
         event.flag("managementEvent", true);
         let account = match &self.proved {
@@ -166,6 +167,32 @@ impl Event {
                     delegate.text("accountId", &delegation.requestor.to_string());
                 });
             }
+        }
+    }
+
+    /// The KMS keys that the call was about.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html>
+    fn resources(&self, event: &mut Object<'_>) {
+        let mut list = String::from("[");
+        let mut before: Vec<&str> = Vec::new();
+        for decided in self.decisions.iter().take(MOST_DECISIONS) {
+            let Some(account) = account_of_key(&decided.resource) else { continue };
+            if before.contains(&&*decided.resource) {
+                continue;
+            }
+            if !before.is_empty() {
+                list.push(',');
+            }
+            before.push(&decided.resource);
+            let mut entry = Object::open(&mut list);
+            entry.text("accountId", account);
+            entry.text("type", "AWS::KMS::Key");
+            entry.text("ARN", cut(&decided.resource));
+            entry.close();
+        }
+        list.push(']');
+        if !before.is_empty() {
+            event.json("resources", &list);
         }
     }
 
@@ -345,6 +372,13 @@ impl<'o> Object<'o> {
         fill(&mut inner);
         inner.close();
     }
+}
+
+/// The account of a KMS key's ARN.
+fn account_of_key(arn: &str) -> Option<&str> {
+    let (_, rest) = arn.strip_prefix("arn:aws:kms:")?.split_once(':')?;
+    let (account, resource) = rest.split_once(':')?;
+    resource.starts_with("key/").then_some(account)
 }
 
 #[cfg(test)]

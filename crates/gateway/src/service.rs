@@ -42,8 +42,12 @@ impl<T> Answering<T> for Passing<T> {
     }
 }
 
+/// What is asked before any handler of a service runs.
+type Admit<S> = fn(&S, &CallFacts) -> Result<(), ServiceError>;
+
 struct Typed<S, O, F, A> {
     state: Arc<S>,
+    admit: Admit<S>,
     handler: F,
     operation: std::marker::PhantomData<fn() -> (O, A)>,
 }
@@ -51,6 +55,7 @@ struct Typed<S, O, F, A> {
 struct TypedInput<S, O: TypedOperation, F, A> {
     input: O::Input,
     state: Arc<S>,
+    admit: Admit<S>,
     handler: F,
     answer: std::marker::PhantomData<fn() -> A>,
 }
@@ -66,6 +71,7 @@ where
         Box::new(TypedInput::<S, O, F, A> {
             input: O::Input::default(),
             state: self.state.clone(),
+            admit: self.admit,
             handler: self.handler,
             answer: std::marker::PhantomData,
         })
@@ -84,8 +90,9 @@ where
     }
 
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static> {
-        let Self { input, state, handler, .. } = *self;
+        let Self { input, state, admit, handler, .. } = *self;
         Box::pin(async move {
+            admit(&state, &facts)?;
             let answer = handler(&state, Call::new(input, facts)).await?;
             Ok(Outcome { output: Box::new(answer.into_output()) })
         })
@@ -96,13 +103,21 @@ where
 pub struct Handlers<S> {
     service: &'static Service,
     state: Arc<S>,
+    admit: Admit<S>,
     table: HashMap<&'static str, Box<dyn Handler>>,
 }
 
 impl<S: Send + Sync + 'static> Handlers<S> {
     /// No operations yet, over the service's state.
     pub fn new(service: &'static Service, state: Arc<S>) -> Self {
-        Self { service, state, table: HashMap::new() }
+        Self { service, state, admit: |_, _| Ok(()), table: HashMap::new() }
+    }
+
+    /// Asks this before any handler that is built from here on: whether the call is one too many, for
+    /// one. It decides nothing about what the caller may.
+    pub fn admitting(mut self, admit: fn(&S, &CallFacts) -> Result<(), ServiceError>) -> Self {
+        self.admit = admit;
+        self
     }
 
     /// Builds one operation: `.on::<op::CreateUser, _>(users::create_user)`. One that is passed roles
@@ -141,6 +156,7 @@ impl<S: Send + Sync + 'static> Handlers<S> {
     {
         let typed = Typed::<S, O, F, A> {
             state: self.state.clone(),
+            admit: self.admit,
             handler,
             operation: std::marker::PhantomData,
         };

@@ -70,7 +70,7 @@ impl House {
         });
         iam.ask_organizations(Arc::new(MadeUp));
         iam.issue_tokens_at("https://id.example.com");
-        let kms = kms(store, &keyring, clock.clone()).unwrap();
+        let kms = kms(store, &keyring, clock.clone(), Default::default()).unwrap();
         let world = world(&iam, &kms, &keyring, clock, Arc::default(), Trail::in_memory());
         let audit = tempfile::tempdir().unwrap();
         let log = Audit::open(&audit.path().join("audit"), SyncRule::Every).unwrap();

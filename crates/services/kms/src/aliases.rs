@@ -138,7 +138,7 @@ pub(crate) async fn list_aliases(
     let home = home(&call)?;
     let permit =
         call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let of = match &input.key_id {
         None => None,
         Some(text) => {

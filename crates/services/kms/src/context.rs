@@ -32,6 +32,11 @@ impl Pairs {
         Ok(Self(pairs))
     }
 
+    /// Those that a grant's constraint asks for.
+    pub fn of(pairs: grant::EncryptionContext) -> Self {
+        Self(pairs)
+    }
+
     /// As it is bound to a ciphertext.
     pub fn bound(&self) -> EncryptionContext {
         EncryptionContext::new(self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))

@@ -4,6 +4,7 @@
 use crate::apart::apart;
 use crate::context::Pairs;
 use crate::encryption::encrypt_with;
+use crate::rates::Kind;
 use crate::records::MaterialId;
 use crate::resolve::{Allowed, By};
 use crate::{Kms, errors, home};
@@ -56,6 +57,9 @@ async fn make<O: TypedOperation, T>(
     pair: Option<&DataKeyPairSpec>,
     secret: impl Future<Output = Result<(SecretBytes, T), ServiceError>>,
 ) -> Result<(Made, SecretBytes, T), ServiceError> {
+    if let Some(kind) = pair.and_then(|pair| Kind::of_pair(pair.as_str())) {
+        kms.counted.count(call.facts(), kind)?;
+    }
     let context = Pairs::read(asked.context)?;
     kms.check_tokens(call, asked.tokens)?;
     let algorithm = EncryptionAlgorithm::SymmetricDefault;

@@ -1,5 +1,6 @@
 //! Encrypting, decrypting, and encrypting anew under another key.
 
+use crate::arn::KeyName;
 use crate::ciphertext::Under;
 use crate::context::Pairs;
 use crate::records::{Key, MaterialId};
@@ -113,7 +114,11 @@ struct Sealed<'a> {
     context: &'a Pairs,
     operation: &'static str,
     dry_run: Option<bool>,
+    /// The key that it is encrypted under anew, as the request names it.
+    onto: Option<&'a str>,
 }
+
+const ON_SAME_KEY: &str = "kms:ReEncryptOnSameKey";
 
 /// Finds the key of a ciphertext **before** deciding, so that policies of keys decide; then opens it.
 fn open<O: TypedOperation>(
@@ -133,7 +138,10 @@ fn open<O: TypedOperation>(
         (None, Some(under)) => {
             let Under { account, key, .. } = under.clone()?;
             let home = Regional { account, region: call.facts().region.as_str().into() };
-            arn::key_arn(&home, &key)
+            let arn = arn::key_arn(&home, &key);
+            // Its header claims an id, and may be spoilt.
+            KeyName::parse(&arn, &home).map_err(|_| errors::bad_ciphertext())?;
+            arn
         }
         (None, None) if symmetric => return Err(errors::bad_ciphertext()),
         (None, None) => {
@@ -142,13 +150,15 @@ fn open<O: TypedOperation>(
             ));
         }
     };
+    let same = sealed.onto.map(|onto| kms.same_key(call, &named, onto)).transpose()?;
     let allowed =
         kms.allow_action_in(call, action, &named, By::IdOrAlias, sealed.context, |found| {
-            found.key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+            found
+                .key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+                .key_if(ON_SAME_KEY, same.map(|same| same.to_string()))
         })?;
-    // A ciphertext that names a key which is not there is told as any that does not open.
     if sealed.key_id.is_none() && allowed.found().is_err() {
-        return Err(errors::bad_ciphertext());
+        return Err(errors::no_key_of_ciphertext());
     }
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
     let algorithm = checked(key, sealed.algorithm)?;
@@ -198,6 +208,7 @@ pub(crate) async fn decrypt(
             context: &context,
             operation: "Decrypt",
             dry_run: input.dry_run,
+            onto: None,
         },
     )?;
     kms.note_use(&call, &allowed);
@@ -232,15 +243,22 @@ pub(crate) async fn re_encrypt(
             context: &from,
             operation: "ReEncrypt",
             dry_run: None,
+            onto: Some(&input.destination_key_id),
         },
     )?;
+    let source = opened.allowed.arn()?;
+    let same = kms.same_key(&call, &source, &input.destination_key_id)?;
     let allowed = kms.allow_action_in(
         &call,
         "kms:ReEncryptTo",
         &input.destination_key_id,
         By::IdOrAlias,
         &to,
-        |found| found.key("kms:EncryptionAlgorithm", algorithm.as_str()),
+        |found| {
+            found
+                .key("kms:EncryptionAlgorithm", algorithm.as_str())
+                .key(ON_SAME_KEY, same.to_string())
+        },
     )?;
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
     let checked = checked(key, &algorithm)?;
@@ -252,7 +270,7 @@ pub(crate) async fn re_encrypt(
     let symmetric = key.spec == Spec::SymmetricDefault;
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),
-        source_key_id: Some(opened.allowed.arn()?),
+        source_key_id: Some(source),
         key_id: Some(allowed.arn()?),
         source_encryption_algorithm: Some(source_algorithm),
         destination_encryption_algorithm: Some(algorithm),

@@ -154,6 +154,15 @@ pub(crate) fn bad_ciphertext() -> ServiceError {
     types::InvalidCiphertextException::error("")
 }
 
+/// The key of a ciphertext is not there. Recorded:
+/// <https://github.com/aws/aws-encryption-sdk-javascript/issues/1005>
+pub(crate) fn no_key_of_ciphertext() -> ServiceError {
+    ServiceError::access_denied(
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this \
+         region, or you are not allowed to access.",
+    )
+}
+
 /// The key that is named is another than the ciphertext's. [rec]
 pub(crate) fn wrong_key() -> ServiceError {
     types::IncorrectKeyException::error(
@@ -181,6 +190,12 @@ pub(crate) fn malformed_policy(why: impl Display) -> ServiceError {
     types::MalformedPolicyDocumentException::error(why.to_string())
 }
 
+/// A key policy names somebody who is not there. Recorded:
+/// <https://github.com/hashicorp/terraform-provider-aws/issues/21225>
+pub(crate) fn invalid_principals() -> ServiceError {
+    malformed_policy("Policy contains a statement with one or more invalid principals.")
+}
+
 /// The lockout safety check.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html>
 pub(crate) fn locked_out() -> ServiceError {
@@ -191,6 +206,16 @@ pub(crate) fn locked_out() -> ServiceError {
 
 pub(crate) fn over_quota(message: impl Into<String>) -> ServiceError {
     types::LimitExceededException::error(message)
+}
+
+/// A call beyond its request quota.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html>
+pub(crate) fn throttled() -> ServiceError {
+    ServiceError::new(
+        "ThrottlingException",
+        400,
+        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+    )
 }
 
 pub(crate) fn bad_tags(message: impl Into<String>) -> ServiceError {

@@ -5,7 +5,7 @@ use crate::import::material_id;
 use crate::multi_region::there;
 use crate::policy::KeyPolicy;
 use crate::records::{Key, MultiRegion, Record, Version};
-use crate::resolve::By;
+use crate::resolve::{self, By};
 use crate::{Kms, errors, home, key_policies, specs, tags};
 use ringfence_gateway::ids::uuid;
 use ringfence_gateway::{Answer, Call, Regional, Resolved};
@@ -35,11 +35,8 @@ pub(crate) async fn create_key(
     let given = input.tags.as_deref().unwrap_or_default();
     let bypass = input.bypass_policy_lockout_safety_check.unwrap_or_default();
     let permit = call.allow(
-        Resolved::any(home.account)
-            .key("kms:KeySpec", asked.spec.as_str())
-            .key("kms:KeyUsage", asked.usage.as_str())
-            .key("kms:KeyOrigin", asked.origin.as_str())
-            .key("kms:MultiRegion", asked.multi_region.to_string())
+        asked
+            .told(Resolved::any(home.account))
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
             .key("kms:CallerAccount", home.account.to_string())
             .requesting_tags(tags::pairs(given)),
@@ -54,9 +51,11 @@ pub(crate) async fn create_key(
     let policy = match &input.policy {
         None => KeyPolicy::standard(home.account),
         Some(text) => {
-            let policy = KeyPolicy::parse(text)?;
-            let arn = crate::arn::key_arn(&home, &id);
-            key_policies::check(kms, &call, &policy, &arn, home.account, bypass)?;
+            let policy = KeyPolicy::parse(text, &*call.shared().directory)?;
+            let key = Resolved::new(crate::arn::key_arn(&home, &id), home.account, ());
+            let tags = tags::with(&Default::default(), given, kms.quotas.tags)?;
+            let key = asked.told(key.tagged(&tags, None));
+            key_policies::check(kms, &call, &policy, key, bypass)?;
             policy
         }
     };
@@ -182,6 +181,12 @@ impl Asked {
         Ok(Self { spec, usage, origin, multi_region: input.multi_region.unwrap_or_default() })
     }
 
+    /// Sets the condition keys of it.
+    fn told<T>(&self, resolved: Resolved<T>) -> Resolved<T> {
+        let in_regions = self.multi_region.then_some("PRIMARY");
+        resolve::kind(resolved, self.spec, &self.usage, &self.origin, in_regions)
+    }
+
     /// A new key's id.
     fn draw_id(&self, call: &Call<ops::CreateKey>) -> Result<String, ServiceError> {
         let id = uuid(&*call.shared().random).map_err(errors::failed)?;
@@ -286,7 +291,7 @@ pub(crate) async fn list_keys(
     let permit =
         call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
     let pager = kms.pager(&call, &[], input.marker.as_deref(), input.limit, PAGE)?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let now = call.now().seconds;
     let page = pager.cut(pager.of(&region.keys).filter(|(_, key)| !key.is_over(now)))?.map(|key| {
         types::KeyListEntry { key_id: Some(key.id.to_string()), key_arn: Some(key.arn(&home)) }

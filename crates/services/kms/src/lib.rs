@@ -26,6 +26,7 @@ mod last_used;
 mod multi_region;
 mod policy;
 mod quotas;
+mod rates;
 mod records;
 mod resolve;
 mod rotation;
@@ -34,11 +35,12 @@ mod specs;
 mod state;
 mod tags;
 
+use crate::rates::Counted;
 use crate::state::Region;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::pages::Pager;
 use ringfence_gateway::upkeep::Work;
-use ringfence_gateway::{Call, Handlers, Ledger, Ledgers, Mounted, Regional, Upkeep};
+use ringfence_gateway::{Call, Handlers, Ledger, Ledgers, Mounted, Permit, Regional, Upkeep};
 use ringfence_keyring::random::Random;
 use ringfence_keyring::{Domain, Keyring};
 use ringfence_model_kms::SERVICE;
@@ -48,6 +50,7 @@ use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::{Arc, Mutex};
 
 pub use quotas::Quotas;
+pub use rates::Rates;
 
 /// The service.
 pub struct Kms {
@@ -58,6 +61,7 @@ pub struct Kms {
     tokens: Domain,
     imports: Domain,
     quotas: Quotas,
+    counted: Counted,
     /// Keys whose last use is to be kept.
     used: Mutex<Vec<(Regional, Arc<str>)>>,
 }
@@ -82,6 +86,7 @@ impl Kms {
             markers: keyring.domain("kms-marker"),
             tokens: keyring.domain("kms-grant-token"),
             imports: keyring.domain("kms-import-token"),
+            counted: Counted::new(quotas.rates.clone()),
             quotas,
             used: Mutex::default(),
         }))
@@ -90,6 +95,7 @@ impl Kms {
     /// Its operations that are built.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
+            .admitting(|kms, facts| kms.counted.admit(facts))
             // Keys.
             .on::<ops::CreateKey, _>(keys::create_key)
             .on::<ops::DescribeKey, _>(keys::describe_key)
@@ -154,9 +160,18 @@ impl Kms {
             .finish()
     }
 
-    /// The state of the caller's account in the call's region.
+    /// The state of the caller's account in the call's region, to write into it.
     fn own<O: TypedOperation>(&self, call: &Call<O>) -> Result<Arc<Ledger<Region>>, ServiceError> {
         self.ledgers.get_or_make(&home(call)?).map_err(errors::failed)
+    }
+
+    /// What the caller's account has in the call's region.
+    fn view<O: TypedOperation, T>(
+        &self,
+        call: &Call<O>,
+        permit: &Permit<T>,
+    ) -> Result<Region, ServiceError> {
+        Ok(self.ledgers.get(&home(call)?).map(|ledger| ledger.view(permit)).unwrap_or_default())
     }
 
     /// Reads a call's `Marker` and `Limit`; `narrowed` is what else says which list it is.

@@ -15,7 +15,7 @@ use crate::arn::key_arn;
 use crate::key_policies;
 use crate::policy::KeyPolicy;
 use crate::records::{Key, MaterialId, MultiRegion, Record, Version};
-use crate::resolve::By;
+use crate::resolve::{self, By};
 use crate::{Kms, errors, home, tags};
 use ringfence_gateway::{Answer, Call, Regional, Resolved};
 use ringfence_model_kms::operations as ops;
@@ -185,6 +185,11 @@ fn copied(key: &Key) -> (Vec<Version>, Option<Version>) {
     (key.versions.iter().map(copy).collect(), next)
 }
 
+/// The condition keys of a replica that is to be made.
+fn as_replica<T>(key: &Key, resolved: Resolved<T>) -> Resolved<T> {
+    resolve::kind(resolved, key.spec, &key.usage, &key.origin, Some("REPLICA"))
+}
+
 pub(crate) async fn replicate_key(
     kms: &Kms,
     call: Call<ops::ReplicateKey>,
@@ -204,12 +209,7 @@ pub(crate) async fn replicate_key(
     // https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-auth.html
     call.allow_action(
         "kms:CreateKey",
-        Resolved::any(here.account)
-            .key("kms:KeySpec", key.spec.as_str())
-            .key("kms:KeyUsage", key.usage.as_str())
-            .key("kms:KeyOrigin", key.origin.as_str())
-            .key("kms:MultiRegion", "true")
-            .key("kms:MultiRegionKeyType", "REPLICA")
+        as_replica(&key, Resolved::any(here.account))
             .key("kms:PrimaryRegion", here.region.to_string())
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
             .key("kms:CallerAccount", here.account.to_string())
@@ -241,9 +241,11 @@ pub(crate) async fn replicate_key(
     let policy = match &input.policy {
         None => KeyPolicy::standard(here.account),
         Some(text) => {
-            let policy = KeyPolicy::parse(text)?;
-            let arn = key_arn(&target, &key.id);
-            key_policies::check(kms, &call, &policy, &arn, here.account, bypass)?;
+            let policy = KeyPolicy::parse(text, &*call.shared().directory)?;
+            let tags = tags::with(&Default::default(), given, kms.quotas.tags)?;
+            let replica = Resolved::new(key_arn(&target, &key.id), here.account, ());
+            let replica = as_replica(&key, replica.tagged(&tags, None));
+            key_policies::check(kms, &call, &policy, replica, bypass)?;
             policy
         }
     };
@@ -294,7 +296,7 @@ pub(crate) async fn replicate_key(
     Ok(allowed.permit.answer(types::ReplicateKeyResponse {
         // It is there and can be used; AWS says `Creating` for some seconds.
         replica_key_metadata: Some(shown),
-        replica_policy: Some(replica.policy.text().to_string()),
+        replica_policy: Some(replica.policy.text(&*call.shared().directory).to_string()),
         replica_tags: Some(
             replica
                 .tags

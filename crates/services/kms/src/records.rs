@@ -230,6 +230,12 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
+    /// What it asks for.
+    pub fn pairs(&self) -> &EncryptionContext {
+        let (Self::Equals(pairs) | Self::Subset(pairs)) = self;
+        pairs
+    }
+
     /// As it is decided on.
     pub fn constraint(&self) -> Constraint {
         match self {
@@ -248,6 +254,12 @@ impl Key {
     /// Its time is over: it is gone, whether or not anybody has taken it away yet.
     pub fn is_over(&self, now: i64) -> bool {
         self.deletion.and_then(|deletion| deletion.at).is_some_and(|at| at <= now)
+    }
+
+    /// What a multi-Region key is in a region, as condition keys have it.
+    pub fn in_regions(&self, region: &str) -> Option<&'static str> {
+        let own = self.multi_region.as_ref()?;
+        Some(if *own.primary == *region { "PRIMARY" } else { "REPLICA" })
     }
 
     /// The version that encrypts and signs.

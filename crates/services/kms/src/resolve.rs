@@ -4,12 +4,13 @@ use crate::arn::{KeyName, Name, key_arn};
 use crate::context::Pairs;
 use crate::errors;
 use crate::policy::of_account;
+use crate::rates::Kind;
 use crate::records::{Key, Record};
 use crate::state::Region;
 use crate::{Kms, home};
-use ringfence_gateway::{Batch, Call, Ledger, Permit, Regional, Resolved};
+use ringfence_gateway::{Batch, Call, Directory, Ledger, Permit, Regional, Resolved};
 use ringfence_keyring::material::Spec;
-use ringfence_model_kms::types::{KeyState, KeyUsageType};
+use ringfence_model_kms::types::{KeyState, KeyUsageType, OriginType};
 use ringfence_policy::AccountId;
 use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::Arc;
@@ -209,6 +210,22 @@ impl Kms {
         self.ask(call, action, text, by, Some(context), |found| keys(context.told(found)))
     }
 
+    /// Whether two names that a request has are those of one key, for a condition alone.
+    pub(crate) fn same_key<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        one: &str,
+        other: &str,
+    ) -> Result<bool, ServiceError> {
+        let arn = |text| {
+            let named = KeyName::parse(text, &home(call)?)?;
+            let ledger = self.ledgers.get(&named.home);
+            let key = ledger.and_then(|ledger| find(&ledger.for_deciding(), &named.name));
+            Ok::<_, ServiceError>(key.map_or_else(|| named.arn(), |key| key.arn(&named.home)))
+        };
+        Ok(arn(one)? == arn(other)?)
+    }
+
     fn ask<O: TypedOperation>(
         &self,
         call: &Call<O>,
@@ -255,14 +272,54 @@ impl Kms {
         let ledger = self.ledgers.get(&home);
         let caller = call.account()?;
         let now = call.now().seconds;
-        let of = |region: &Region| keys(describe(region, &named, caller, context, now));
+        let directory = &*call.shared().directory;
+        let of = |region: &Region| keys(describe(region, &named, caller, context, now, directory));
         let resolved = match &ledger {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
         };
+        self.count_by_key(call, action, ledger.as_deref(), &named)?;
         let permit = call.allow_action(action, resolved)?;
         Ok(Allowed { home, ledger, permit, at: now, named })
     }
+}
+
+impl Kms {
+    /// Counts a cryptographic operation by the kind of its key. Where there is none, it is counted as
+    /// the most frequent kind.
+    fn count_by_key<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &str,
+        ledger: Option<&Ledger<Region>>,
+        named: &KeyName,
+    ) -> Result<(), ServiceError> {
+        // Of an operation that asks twice, the first counts.
+        if !is_by_key(O::OPERATION.name) || main_action::<O>()? != action {
+            return Ok(());
+        }
+        let spec = ledger.and_then(|ledger| Some(find(&ledger.for_deciding(), &named.name)?.spec));
+        self.counted.count(call.facts(), Kind::of_key(spec.unwrap_or(Spec::SymmetricDefault)))
+    }
+}
+
+/// The operations whose request quota hangs on their key.
+fn is_by_key(operation: &str) -> bool {
+    matches!(
+        operation,
+        "Encrypt"
+            | "Decrypt"
+            | "ReEncrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateMac"
+            | "VerifyMac"
+            | "Sign"
+            | "Verify"
+            | "DeriveSharedSecret"
+            | "Encapsulate"
+            | "Decapsulate"
+    )
 }
 
 /// The action of an operation.
@@ -280,37 +337,48 @@ fn find(region: &Region, name: &Name) -> Option<Arc<Key>> {
     region.keys.get(id).cloned()
 }
 
-/// A key as a decision sees it.
+/// The condition keys of what a key is, by their present names and by those that are deprecated.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+pub(crate) fn kind<T>(
+    resolved: Resolved<T>,
+    spec: Spec,
+    usage: &KeyUsageType,
+    origin: &OriginType,
+    multi_region: Option<&str>,
+) -> Resolved<T> {
+    resolved
+        .key("kms:KeySpec", spec.as_str())
+        .key("kms:CustomerMasterKeySpec", spec.as_str())
+        .key("kms:KeyUsage", usage.as_str())
+        .key("kms:CustomerMasterKeyUsage", usage.as_str())
+        .key("kms:KeyOrigin", origin.as_str())
+        .key("kms:MultiRegion", multi_region.is_some().to_string())
+        .key_if("kms:MultiRegionKeyType", multi_region)
+}
+
+/// A key as a decision sees it.
 fn describe(
     region: &Region,
     named: &KeyName,
     caller: AccountId,
     context: Option<&Pairs>,
     now: i64,
+    directory: &dyn Directory,
 ) -> Found {
     let home = &named.home;
     let resolved = match find(region, &named.name).filter(|key| !key.is_over(now)) {
         Some(key) => {
             let aliases = region.aliases_of(&key.id).map(ToString::to_string).collect();
-            let kind = key.multi_region.as_ref().map(|own| match own.primary == home.region {
-                true => "PRIMARY",
-                false => "REPLICA",
-            });
             let grants = region.grants_of(&key.id).map(|grant| grant.decided()).collect();
             // Constraints bind the operations that take an encryption context, on keys that do.
             let context =
                 context.filter(|_| key.spec == Spec::SymmetricDefault).map(Pairs::pairs).cloned();
-            Resolved::new(key.arn(home), home.account, Some(key.clone()))
+            let resolved = Resolved::new(key.arn(home), home.account, Some(key.clone()))
                 .grants(grants, context)
-                .key_policy(key.policy.document().clone())
-                .key("kms:KeySpec", key.spec.as_str())
-                .key("kms:KeyUsage", key.usage.as_str())
-                .key("kms:KeyOrigin", key.origin.as_str())
-                .key("kms:MultiRegion", key.multi_region.is_some().to_string())
-                .key_if("kms:MultiRegionKeyType", kind)
+                .key_policy(key.policy.document(directory))
                 .keys("kms:ResourceAliases", aliases)
-                .tagged(&key.tags, None)
+                .tagged(&key.tags, None);
+            kind(resolved, key.spec, &key.usage, &key.origin, key.in_regions(&home.region))
         }
         None => Resolved::new(named.arn(), home.account, None)
             .key_policy(Arc::new(of_account(home.account))),

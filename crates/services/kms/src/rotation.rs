@@ -165,7 +165,7 @@ pub(crate) async fn rotate_key_on_demand(
             if key.rotating.is_some() {
                 return Err(errors::conflict(&arn));
             }
-            if key.rotations_on_demand >= kms.quotas.rotations_on_demand {
+            if key.rotations_on_demand as usize >= kms.quotas.rotations_on_demand {
                 return Err(errors::over_rotations(&arn));
             }
             key.rotations_on_demand += 1;
