@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/encryption-sdk/latest/developer-guide/message-format
 """
 
 import io
+import sys
 
 import aws_encryption_sdk
 import boto3
@@ -30,7 +31,6 @@ from aws_encryption_sdk.key_providers.kms import (
     MRKAwareDiscoveryAwsKmsMasterKeyProvider,
     MRKAwareStrictAwsKmsMasterKeyProvider,
 )
-
 from cryptography.hazmat.primitives import serialization
 
 from clients import refusal
@@ -210,8 +210,9 @@ class Keyrings:
 
 @pytest.fixture(scope="module")
 def keyrings():
-    reason = "the material providers library runs on Python 3.11 and newer"
-    mpl = pytest.importorskip("aws_cryptographic_material_providers.mpl", reason=reason)
+    if sys.version_info < (3, 11):
+        pytest.skip("the material providers library runs on Python 3.11 and newer")
+    from aws_cryptographic_material_providers import mpl
     from aws_cryptographic_material_providers.mpl import models
     from aws_cryptographic_material_providers.mpl.config import MaterialProvidersConfig
 
@@ -225,7 +226,7 @@ def rings(keyrings, root):
 
 
 def owners(header):
-    """The keys that a message can be read with, in its own order."""
+    """The keys that a message can be read with, in no order."""
     return [one.key_provider.key_info.decode() for one in header.encrypted_data_keys]
 
 
@@ -461,7 +462,7 @@ def test_discovery_reads_what_the_accounts_of_its_filter_wrote(keys, root, rings
     message = encrypt(b"text", key_provider=strict(root, *keys))
     for mine in ((), (root.account,), ("000000000000", root.account)):
         assert decrypt(message, key_provider=discovery(root, *mine)) == b"text"
-        # The plain keyring of this version takes a filter of several accounts for one that nothing passes.
+        # The plain keyring of this version lets no key pass a filter of several accounts.
         ring = rings.mrk_discovery(root.region, *mine) if len(mine) > 1 else rings.discovery(*mine)
         assert decrypt(message, keyring=ring) == b"text"
     assert len(calls.of("Decrypt")) == 6
