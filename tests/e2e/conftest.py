@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from openssl import Openssl
-from ringfence_server import Server
+from ringfence_server import UNTHROTTLED, Server
 from world import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -95,8 +95,8 @@ def start_server(binary, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(start_server):
-    """One durable server for a test module. Tests call faster than KMS lets an account."""
-    running = start_server("--quota", "kms:requests=1000000")
+    """One durable server for a test module."""
+    running = start_server(*UNTHROTTLED)
     yield running
     running.stop()
 

@@ -22,7 +22,7 @@ from clients import (
     refusal_of,
 )
 from kms_calls import CONTEXT, SYMMETRIC, Bench
-from ringfence_server import parse_exports
+from ringfence_server import UNTHROTTLED, parse_exports
 from world import World, allow, deny, policy, trust, unique
 
 KEY_SILENT = "because no resource-based policy allows the {action} action"
@@ -34,7 +34,7 @@ NAMES = ("ACCOUNT", "OTHER", "CALLER", "ROLE", "KEYARN", "KEYID", "SECOND", "ALI
 
 @pytest.fixture(scope="module")
 def accounts(start_server, ringfence):
-    server = start_server()
+    server = start_server(*UNTHROTTLED)
     server.stop()
     made = parse_exports(
         ringfence("account", "create", "--data", server.data, "--name", "second").stdout
