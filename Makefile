@@ -1,7 +1,7 @@
 # The chores of the house. `make test` is the one command that says whether the tree is good.
 #
-# It needs cargo, a C compiler, python3 (3.10 or newer, with venv) and make. What else the tests
-# need is installed into .cache/, which git ignores.
+# It needs cargo, a C compiler, python3 (3.10 or newer, with venv), make and openssl, which it fetches on
+# Debian where there is none. What else the tests need is installed into .cache/, which git ignores.
 
 CARGO  ?= cargo
 PYTHON ?= python3

@@ -5,8 +5,10 @@ https://docs.aws.amazon.com/encryption-sdk/latest/developer-guide/message-format
 """
 
 import io
+import sys
 
 import aws_encryption_sdk
+import boto3
 import botocore.session
 import pytest
 from aws_encryption_sdk import (
@@ -29,7 +31,6 @@ from aws_encryption_sdk.key_providers.kms import (
     MRKAwareDiscoveryAwsKmsMasterKeyProvider,
     MRKAwareStrictAwsKmsMasterKeyProvider,
 )
-
 from cryptography.hazmat.primitives import serialization
 
 from clients import refusal
@@ -209,8 +210,9 @@ class Keyrings:
 
 @pytest.fixture(scope="module")
 def keyrings():
-    reason = "the material providers library runs on Python 3.11 and newer"
-    mpl = pytest.importorskip("aws_cryptographic_material_providers.mpl", reason=reason)
+    if sys.version_info < (3, 11):
+        pytest.skip("the material providers library runs on Python 3.11 and newer")
+    from aws_cryptographic_material_providers import mpl
     from aws_cryptographic_material_providers.mpl import models
     from aws_cryptographic_material_providers.mpl.config import MaterialProvidersConfig
 
@@ -224,7 +226,7 @@ def rings(keyrings, root):
 
 
 def owners(header):
-    """The keys that a message can be read with, in its own order."""
+    """The keys that a message can be read with, in no order."""
     return [one.key_provider.key_info.decode() for one in header.encrypted_data_keys]
 
 
@@ -460,7 +462,7 @@ def test_discovery_reads_what_the_accounts_of_its_filter_wrote(keys, root, rings
     message = encrypt(b"text", key_provider=strict(root, *keys))
     for mine in ((), (root.account,), ("000000000000", root.account)):
         assert decrypt(message, key_provider=discovery(root, *mine)) == b"text"
-        # The plain keyring of this version takes a filter of several accounts for one that nothing passes.
+        # The plain keyring of this version lets no key pass a filter of several accounts.
         ring = rings.mrk_discovery(root.region, *mine) if len(mine) > 1 else rings.discovery(*mine)
         assert decrypt(message, keyring=ring) == b"text"
     assert len(calls.of("Decrypt")) == 6
@@ -522,8 +524,9 @@ def test_a_keyring_of_keys_in_several_regions_makes_its_own_clients(
     primary, replica = replicated
     for name, value in root.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     message, header = SDK.encrypt(source=b"text", keyring=rings.mrk_several(replica, keys[0]))
-    assert owners(header) == [replica, keys[0]]
+    assert sorted(owners(header)) == sorted([replica, keys[0]])
     for ring in (
         rings.mrk_several(primary), rings.mrk_several(replica), rings.mrk_several(keys[0]),
         rings.mrk_several(keys[1], primary),

@@ -282,8 +282,9 @@ def test_material_that_is_not_what_the_key_takes_is_refused(kms, openssl):
             ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
         )
         assert refused.code == "InvalidCiphertextException", str(refused)
+    token = one["ImportToken"]
     refused = refusal(
-        kms.import_key_material, KeyId=symmetric, ImportToken=one["ImportToken"][:-1] + b"x",
+        kms.import_key_material, KeyId=symmetric, ImportToken=token[:-1] + bytes([token[-1] ^ 1]),
         EncryptedKeyMaterial=oaep(openssl, "one", "256", "right", "sealed"),
         ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
     )
@@ -291,7 +292,7 @@ def test_material_that_is_not_what_the_key_takes_is_refused(kms, openssl):
 
 
 def test_the_commands_of_the_guide_import_a_key(aws_command, root, openssl, kms):
-    """Steps 1 to 4 of https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys.html, in a shell."""
+    """Its four steps: https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys.html"""
     terminal = Terminal(aws_command, openssl.folder, root)
     until = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(days=30)
     key = terminal.text(

@@ -171,4 +171,5 @@ def test_kms_errors_have_their_variant(rust, root, world):
     refused(seen["context"], "InvalidCiphertextException", 400)
     nobody = world.user()
     seen = rust("kms-denied", nobody.environment(), sealed=list(sealed))
-    refused(seen, "AccessDeniedException", 400, f"{nobody.user_arn} is not authorized to perform: kms:Decrypt")
+    said = f"User: {nobody.user_arn} is not authorized to perform: kms:Decrypt"
+    refused(seen, "AccessDeniedException", 400, said)
