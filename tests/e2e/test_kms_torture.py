@@ -14,6 +14,8 @@ import time
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ringfence_server import UNTHROTTLED
+
 ROUNDS = int(os.environ.get("RINGFENCE_KMS_TORTURE_ROUNDS", "20"))
 SEED = int(os.environ.get("RINGFENCE_TORTURE_SEED", str(random.randrange(1 << 32))))
 WRITERS = 6
@@ -235,7 +237,7 @@ def assert_opens(kms, key):
 @pytest.mark.timeout(600)
 def test_nothing_acknowledged_of_kms_is_lost_by_kill_9_and_nothing_taken_back_is_back(start_server, capsys):
     source = random.Random(SEED)
-    server = start_server()
+    server = start_server(*UNTHROTTLED)
     account = server.root().account
     keys, known = [], set()
     acknowledged, busy_rounds, opened = 0, 0, 0
