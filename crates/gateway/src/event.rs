@@ -7,6 +7,7 @@
 
 use crate::call::Decided;
 use crate::caller::{Caller, Federated, FederatedKind, Identity, Session};
+use crate::inside::Via;
 use ringfence_policy::{AccountId, Decision, message};
 use ringfence_wire::protocol::record;
 use ringfence_wire::service::{Operation, Service};
@@ -45,6 +46,8 @@ pub(crate) struct Event {
     pub caller: Option<Caller>,
     /// The outside identity that a token or assertion proved.
     pub proved: Option<Federated>,
+    /// The service that makes the call for its caller.
+    pub via: Option<Via>,
     /// The access key that a caller claimed and did not prove to have.
     pub claimed_key: Option<String>,
     pub secure: bool,
@@ -98,8 +101,16 @@ impl Event {
         }
         event.text("eventName", &self.name);
         event.text("awsRegion", &self.region);
-        event.text("sourceIPAddress", &self.source_ip.to_string());
-        event.text("userAgent", cut(&self.user_agent));
+        match self.via {
+            None => {
+                event.text("sourceIPAddress", &self.source_ip.to_string());
+                event.text("userAgent", cut(&self.user_agent));
+            }
+            Some(via) => {
+                event.text("sourceIPAddress", &format!("{via}.amazonaws.com"));
+                event.text("userAgent", &format!("{via}.amazonaws.com"));
+            }
+        }
         if let Some((code, message)) = &self.error {
             event.text("errorCode", cut(code));
             event.text("errorMessage", cut(message));
@@ -158,6 +169,9 @@ impl Event {
         }
         if let Identity::User { name, .. } = identity {
             who.text("userName", name);
+        }
+        if let Some(via) = self.via {
+            who.text("invokedBy", &format!("{via}.amazonaws.com"));
         }
         if let Some(session) = &caller.session {
             who.object("sessionContext", |context| session_context(session, context));
@@ -400,6 +414,7 @@ mod tests {
             region: "us-east-1".into(),
             caller: None,
             proved: None,
+            via: None,
             claimed_key: None,
             secure: false,
             parameters: None,

@@ -25,6 +25,7 @@ mod event;
 mod gateway;
 mod idle;
 pub mod ids;
+mod inside;
 pub mod ledger;
 mod metrics;
 pub mod notify;
@@ -53,6 +54,7 @@ pub use caller::{
 pub use dev::{Dev, OpenAccounts};
 pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
 pub use gateway::{Gateway, World};
+pub use inside::Via;
 pub use ledger::{Area, Batch, Ledger, Ledgers, NoRegional, Regional, State};
 pub use notify::Notify;
 pub use organizations::{NoOrganizations, Organization, Organizations};

@@ -3,6 +3,7 @@
 use crate::call::{Answer, Call, CallFacts, Outcome};
 use crate::pass_role::Passing;
 use ringfence_wire::{Operation, Service, ServiceError, Structure, TypedOperation};
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ pub(crate) trait Handler: Send + Sync {
 pub(crate) trait Input {
     /// The input as the protocol sees it.
     fn as_structure(&mut self) -> &mut dyn Structure;
+    /// Takes an input that another service made; `false` where it is one of another operation.
+    fn put(&mut self, input: Box<dyn Any>) -> bool;
     /// Runs the handler.
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static>;
 }
@@ -87,6 +90,16 @@ where
 {
     fn as_structure(&mut self) -> &mut dyn Structure {
         &mut self.input
+    }
+
+    fn put(&mut self, input: Box<dyn Any>) -> bool {
+        match input.downcast::<O::Input>() {
+            Ok(input) => {
+                self.input = *input;
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static> {

@@ -123,6 +123,10 @@ impl OpenAccounts for Named {
 
 #[cfg(test)]
 mod root_access;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod via_service;
 
 #[cfg(test)]
 mod tests {

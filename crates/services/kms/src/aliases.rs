@@ -3,7 +3,7 @@
 
 use crate::arn::{ALIAS, alias_arn};
 use crate::records::{Alias, Record};
-use crate::resolve::By;
+use crate::resolve::{self, By};
 use crate::state::alias_key;
 use crate::{Kms, errors, home};
 use ringfence_gateway::{Answer, Call, Resolved};
@@ -38,7 +38,7 @@ fn check_name(name: &str) -> Result<(), ServiceError> {
 fn resolved<O: TypedOperation>(call: &Call<O>, name: &str) -> Result<Resolved<()>, ServiceError> {
     let home = home(call)?;
     let resolved = Resolved::new(alias_arn(&home, name), home.account, ());
-    Ok(resolved.key("kms:CallerAccount", home.account.to_string()))
+    Ok(resolve::asking(resolved, home.account, call.facts()))
 }
 
 pub(crate) async fn create_alias(
@@ -145,7 +145,7 @@ pub(crate) async fn list_aliases(
     let input = &call.input;
     let home = home(&call)?;
     let permit =
-        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
+        call.allow(resolve::asking(Resolved::any(home.account), home.account, call.facts()))?;
     let region = kms.view(&call, &permit)?;
     let of = match &input.key_id {
         None => None,

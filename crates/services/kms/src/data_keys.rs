@@ -62,6 +62,7 @@ async fn make<O: TypedOperation, T>(
     }
     let context = Pairs::read(asked.context)?;
     kms.check_tokens(call, asked.tokens)?;
+    kms.ensure_managed(call, asked.key_id).await?;
     let algorithm = EncryptionAlgorithm::SymmetricDefault;
     let allowed = kms.allow_in(call, asked.key_id, By::IdOrAlias, &context, |found| {
         found

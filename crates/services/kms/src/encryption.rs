@@ -83,6 +83,7 @@ pub(crate) async fn encrypt(
     let context = Pairs::read(input.encryption_context.as_ref())?;
     let algorithm = named(input.encryption_algorithm.as_ref());
     kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    kms.ensure_managed(&call, &input.key_id).await?;
     let allowed = kms.allow_in(&call, &input.key_id, By::IdOrAlias, &context, |found| {
         found.key("kms:EncryptionAlgorithm", algorithm.as_str())
     })?;

@@ -7,7 +7,7 @@
 use crate::arn::{KeyName, Name};
 use crate::context::Pairs;
 use crate::records::{Grant, Kept, Party, Record};
-use crate::resolve::{Allowed, By};
+use crate::resolve::{self, Allowed, By};
 use crate::state::{Region, grant_key};
 use crate::{Kms, errors, home, policy};
 use ringfence_gateway::ids::uuid;
@@ -222,7 +222,7 @@ pub(crate) async fn create_grant(
             .key_if("kms:GranteePrincipal", input.grantee_principal.as_deref())
             .key_if("kms:RetiringPrincipal", input.retiring_principal.as_deref())
             .key_if("kms:GrantConstraintType", kind)
-            .key(FOR_RESOURCE, "false")
+            .key(FOR_RESOURCE, call.facts().via.is_some().to_string())
     })?;
     let key = allowed.enabled()?;
     let grantee = Kms::party(
@@ -347,8 +347,9 @@ pub(crate) async fn list_grants(
     call: Call<ops::ListGrants>,
 ) -> Result<Answer<types::ListGrantsResponse>, ServiceError> {
     let input = &call.input;
-    let allowed =
-        kms.allow(&call, &input.key_id, By::Id, |found| found.key(FOR_RESOURCE, "false"))?;
+    let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
+        found.key(FOR_RESOURCE, call.facts().via.is_some().to_string())
+    })?;
     let key = allowed.found()?;
     let principal =
         input.grantee_principal.as_deref().or(input.grantee_service_principal.as_deref());
@@ -376,7 +377,7 @@ pub(crate) async fn list_retirable_grants(
     let input = &call.input;
     let home = home(&call)?;
     let permit =
-        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
+        call.allow(resolve::asking(Resolved::any(home.account), home.account, call.facts()))?;
     let who = input.retiring_principal.as_deref().or(input.retiring_service_principal.as_deref());
     let who = who.ok_or_else(|| errors::validation("You must specify a retiring principal."))?;
     let pager = kms.pager(&call, &[who], input.marker.as_deref(), input.limit, PAGE)?;
@@ -425,8 +426,9 @@ pub(crate) async fn revoke_grant(
     call: Call<ops::RevokeGrant>,
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
-    let allowed =
-        kms.allow(&call, &input.key_id, By::Id, |found| found.key(FOR_RESOURCE, "false"))?;
+    let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
+        found.key(FOR_RESOURCE, call.facts().via.is_some().to_string())
+    })?;
     let key = allowed.found()?;
     if !is_on(&allowed.view(), &input.grant_id, &key.id) {
         return Err(errors::no_such_grant(&input.grant_id));

@@ -25,9 +25,8 @@ pub(crate) fn check<O: TypedOperation>(
     if policy.length() > kms.quotas.key_policy_size {
         return Err(errors::over_quota("Key policy is too long."));
     }
-    let again = key
+    let again = resolve::asking(key, call.account()?, call.facts())
         .key_policy(policy.document(&*call.shared().directory))
-        .key("kms:CallerAccount", call.account()?.to_string())
         .key("kms:BypassPolicyLockoutSafetyCheck", "false");
     if !bypass && !call.might("kms:PutKeyPolicy", &again) {
         return Err(errors::locked_out());

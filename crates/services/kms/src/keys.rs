@@ -34,11 +34,11 @@ pub(crate) async fn create_key(
     let asked = Asked::read(input)?;
     let given = input.tags.as_deref().unwrap_or_default();
     let bypass = input.bypass_policy_lockout_safety_check.unwrap_or_default();
+    let any = resolve::asking(Resolved::any(home.account), home.account, call.facts());
     let permit = call.allow(
         asked
-            .told(Resolved::any(home.account))
+            .told(any)
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
-            .key("kms:CallerAccount", home.account.to_string())
             .requesting_tags(tags::pairs(given)),
     )?;
     if !given.is_empty() {
@@ -278,6 +278,7 @@ pub(crate) async fn describe_key(
     call: Call<ops::DescribeKey>,
 ) -> Result<Answer<types::DescribeKeyResponse>, ServiceError> {
     kms.check_tokens(&call, call.input.grant_tokens.as_deref())?;
+    kms.ensure_managed(&call, &call.input.key_id).await?;
     let allowed = kms.allow(&call, &call.input.key_id, By::IdOrAlias, |found| found)?;
     let key_metadata = Some(kms.describe(allowed.found()?, &allowed.home, allowed.at));
     Ok(allowed.permit.answer(types::DescribeKeyResponse { key_metadata }))
@@ -290,7 +291,7 @@ pub(crate) async fn list_keys(
     let input = &call.input;
     let home = home(&call)?;
     let permit =
-        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
+        call.allow(resolve::asking(Resolved::any(home.account), home.account, call.facts()))?;
     let pager = kms.pager(&call, &[], input.marker.as_deref(), input.limit, PAGE)?;
     let region = kms.view(&call, &permit)?;
     let now = call.now().seconds;

@@ -23,6 +23,7 @@ mod import;
 mod key_policies;
 mod keys;
 mod last_used;
+mod managed;
 mod multi_region;
 mod policy;
 mod quotas;

@@ -209,10 +209,9 @@ pub(crate) async fn replicate_key(
     // https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-auth.html
     call.allow_action(
         "kms:CreateKey",
-        as_replica(&key, Resolved::any(here.account))
+        resolve::asking(as_replica(&key, Resolved::any(here.account)), here.account, call.facts())
             .key("kms:PrimaryRegion", here.region.to_string())
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
-            .key("kms:CallerAccount", here.account.to_string())
             .key("aws:RequestedRegion", &*region)
             .requesting_tags(tags::pairs(given)),
     )?;

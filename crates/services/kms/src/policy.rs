@@ -88,6 +88,42 @@ impl KeyPolicy {
         Self { text: text.into(), pins: Arc::default(), document }
     }
 
+    /// The policy of a key that a service manages: whoever may use the service, through the service
+    /// alone; what the key is may be seen by the account.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#aws-managed-key>
+    pub fn managed(account: AccountId, service: &str, region: &str) -> Self {
+        let text = format!(
+            r#"{{
+  "Version" : "2012-10-17",
+  "Id" : "auto-{service}-1",
+  "Statement" : [ {{
+    "Sid" : "Use by all principals of the account through {service}",
+    "Effect" : "Allow",
+    "Principal" : {{
+      "AWS" : "*"
+    }},
+    "Action" : [ "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey" ],
+    "Resource" : "*",
+    "Condition" : {{
+      "StringEquals" : {{
+        "kms:CallerAccount" : "{account}",
+        "kms:ViaService" : "{service}.{region}.amazonaws.com"
+      }}
+    }}
+  }}, {{
+    "Sid" : "Metadata to the account",
+    "Effect" : "Allow",
+    "Principal" : {{
+      "AWS" : "arn:aws:iam::{account}:root"
+    }},
+    "Action" : [ "kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant" ],
+    "Resource" : "*"
+  }} ]
+}}"#
+        );
+        Kept::Text(text.into()).into()
+    }
+
     /// How long it is, in bytes.
     pub fn length(&self) -> usize {
         self.text.len()

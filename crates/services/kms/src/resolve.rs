@@ -8,7 +8,7 @@ use crate::rates::Kind;
 use crate::records::{Key, Record};
 use crate::state::Region;
 use crate::{Kms, home};
-use ringfence_gateway::{Batch, Call, Directory, Ledger, Permit, Regional, Resolved};
+use ringfence_gateway::{Batch, Call, CallFacts, Ledger, Permit, Regional, Resolved};
 use ringfence_keyring::material::Spec;
 use ringfence_model_kms::types::{KeyState, KeyUsageType, OriginType};
 use ringfence_policy::AccountId;
@@ -272,8 +272,8 @@ impl Kms {
         let ledger = self.ledgers.get(&home);
         let caller = call.account()?;
         let now = call.now().seconds;
-        let directory = &*call.shared().directory;
-        let of = |region: &Region| keys(describe(region, &named, caller, context, now, directory));
+        let facts = call.facts();
+        let of = |region: &Region| keys(describe(region, &named, caller, context, facts));
         let resolved = match &ledger {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
@@ -356,16 +356,27 @@ pub(crate) fn kind<T>(
         .key_if("kms:MultiRegionKeyType", multi_region)
 }
 
+/// The condition keys of who asks: the caller's account, and the service that calls for it.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service>
+pub(crate) fn asking<T>(
+    resolved: Resolved<T>,
+    account: AccountId,
+    facts: &CallFacts,
+) -> Resolved<T> {
+    let via = facts.via.map(|via| format!("{via}.{}.amazonaws.com", facts.region));
+    resolved.key("kms:CallerAccount", account.to_string()).key_if("kms:ViaService", via)
+}
+
 /// A key as a decision sees it.
 fn describe(
     region: &Region,
     named: &KeyName,
     caller: AccountId,
     context: Option<&Pairs>,
-    now: i64,
-    directory: &dyn Directory,
+    facts: &CallFacts,
 ) -> Found {
     let home = &named.home;
+    let (now, directory) = (facts.now.seconds, &*facts.shared.directory);
     let resolved = match find(region, &named.name).filter(|key| !key.is_over(now)) {
         Some(key) => {
             let aliases = region.aliases_of(&key.id).map(ToString::to_string).collect();
@@ -387,5 +398,5 @@ fn describe(
         Name::Alias(alias) => Some(alias.as_str()),
         Name::Key(_) => None,
     };
-    resolved.key("kms:CallerAccount", caller.to_string()).key_if("kms:RequestAlias", alias)
+    asking(resolved, caller, facts).key_if("kms:RequestAlias", alias)
 }
