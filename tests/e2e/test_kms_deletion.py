@@ -3,13 +3,10 @@
 https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html
 """
 
-import os
 import sqlite3
 import time
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
 
 import faketime
 import kms_calls as calls
@@ -170,22 +167,8 @@ def test_imported_material_that_is_deleted_lies_in_no_file_of_the_store(start_se
     server = start_server()
     kms = server.root().client("kms")
     bench = Bench(server.root(), Origin="EXTERNAL")
-    secret = os.urandom(32)
-
-    def load():
-        asked = kms.get_parameters_for_import(
-            KeyId=bench.id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
-        )
-        public = serialization.load_der_public_key(asked["PublicKey"])
-        scheme = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-        kms.import_key_material(
-            KeyId=bench.id, ImportToken=asked["ImportToken"],
-            EncryptedKeyMaterial=public.encrypt(secret, scheme),
-            ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
-        )
-
-    load()
-    bench.ready()
+    calls.IMPORT.make(kms, bench)
+    assert bench.blob
     before = sealed_values(server.data)
     kms.tag_resource(KeyId=bench.id, Tags=[{"TagKey": "a", "TagValue": "b"}])
     before |= sealed_values(server.data)
@@ -198,7 +181,7 @@ def test_imported_material_that_is_deleted_lies_in_no_file_of_the_store(start_se
     server.start()
     kms = server.root().client("kms")
     assert refusal(calls.DECRYPT_BY_BLOB.make, kms, bench).code == "KMSInvalidStateException"
-    load()
+    calls.IMPORT.make(kms, bench)
     assert calls.DECRYPT_BY_BLOB.make(kms, bench)
 
 
