@@ -6,8 +6,8 @@ set up by an account's root user, and then asked for by anyone (`Call.make`).
 
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from world import unique
 
@@ -37,6 +37,7 @@ class Bench:
         # How calls name the key.
         self.named = self.arn
         self.account = made["AWSAccountId"]
+        self.external = made["Origin"] == "EXTERNAL"
         self._kept = {}
 
     def _once(self, name, make):
@@ -80,6 +81,8 @@ class Bench:
 
     def ready(self):
         """Makes all that calls need, while the key can still be used."""
+        if self.external:
+            return self
         if self.kind in (SYMMETRIC, RSA):
             self.blob
         elif self.kind == SIGNING:
@@ -237,6 +240,37 @@ LIST_ALIASES = unnamed("list_aliases")
 TAG = named("tag_resource", Tags=[{"TagKey": "colour", "TagValue": "red"}])
 UNTAG = named("untag_resource", TagKeys=["colour"])
 LIST_TAGS = named("list_resource_tags")
+
+ENABLE_ROTATION = named("enable_key_rotation")
+DISABLE_ROTATION = named("disable_key_rotation")
+ROTATION_STATUS = named("get_key_rotation_status")
+ROTATE = named("rotate_key_on_demand")
+ROTATIONS = named("list_key_rotations")
+LAST_USAGE = named("get_key_last_usage")
+IMPORT_PARAMETERS = named(
+    "get_parameters_for_import", WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+)
+
+
+def _wrapped(at):
+    """An import token of the bench's key, and material under the wrapping key that it came with."""
+    def wrap():
+        asked = IMPORT_PARAMETERS.make(at.kms, at)
+        public = serialization.load_der_public_key(asked["PublicKey"])
+        scheme = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+        return asked["ImportToken"], public.encrypt(bytes(range(32)), scheme)
+
+    # A key that is not for it is refused for that.
+    return at._once("wrapped", wrap) if at.external else (b"token", b"material")
+
+
+IMPORT = named(
+    "import_key_material", ImportToken=lambda at: _wrapped(at)[0],
+    EncryptedKeyMaterial=lambda at: _wrapped(at)[1], ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
+)
+DELETE_MATERIAL = named("delete_imported_key_material")
+REPLICATE = named("replicate_key", ReplicaRegion="eu-west-1")
+UPDATE_PRIMARY = named("update_primary_region", PrimaryRegion="eu-west-1")
 
 # What a grant can be for.
 # https://docs.aws.amazon.com/kms/latest/developerguide/grants.html#terms-grant-operations

@@ -73,6 +73,8 @@ class Check:
     by_alias: bool = False
     # Parameters of CreateKey.
     made: dict = field(default_factory=dict)
+    # The key has a replica.
+    replicated: bool = False
     # Parameters of grants for the caller.
     grants: tuple = ()
     # user, role, root; of the other account with `other-` before it.
@@ -176,6 +178,8 @@ class Scene:
             made = unique(name)
             self.names.setdefault("ALIAS", made)
             bench.kms.create_alias(AliasName=made, TargetKeyId=bench.id)
+        if check.replicated:
+            calls.REPLICATE.make(bench.kms, bench)
         if check.by_alias:
             bench.named = f"arn:aws:kms:us-east-1:{bench.account}:{self.names['ALIAS']}"
         for parameters in check.grants:
@@ -404,6 +408,13 @@ FOR_SERVICE = {
 }
 RETIRING = calls.CREATE_GRANT.but(RetiringPrincipal=lambda at: f"arn:aws:iam::{at.account}:root")
 
+EXPIRING = calls.IMPORT.but(ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo="2095-01-01T00:00:00Z")
+
+# Rows that change their key, or need one of a kind of its own.
+OWN = {"made": {"Description": "own"}}
+IMPORTED = {"made": {"Origin": "EXTERNAL"}}
+PRIMARY = {"made": {"MultiRegion": True}}
+
 # Call, operator, key, a value that holds, a value that does not, parameters of the row.
 CONDITIONS = [
     *[(call, "StringEquals", "kms:CallerAccount", "ACCOUNT", "OTHER") for call in USES],
@@ -490,6 +501,18 @@ CONDITIONS = [
     (calls.RANDOM, "Null", "kms:RecipientAttestation:ImageSha384", "true", "false"),
     (calls.DECRYPT, "StringEqualsIgnoreCase", "kms:RecipientAttestation:ImageSha384", None, "a" * 96),
     (calls.DECRYPT, "StringEqualsIgnoreCase", "kms:RecipientAttestation:PCR0", None, "a" * 96),
+    (calls.ENABLE_ROTATION, "NumericEquals", "kms:RotationPeriodInDays", "365", "90", OWN),
+    (calls.ENABLE_ROTATION.but(RotationPeriodInDays=180), "NumericLessThanEquals", "kms:RotationPeriodInDays", "180", "179", OWN),
+    *[(call, "NumericLessThan", "kms:TrailingDaysWithoutKeyUsage", "1", "0", OWN) for call in (calls.DISABLE, calls.SCHEDULE_DELETION)],
+    (calls.IMPORT_PARAMETERS, "StringEquals", "kms:WrappingAlgorithm", "RSAES_OAEP_SHA_256", "RSAES_OAEP_SHA_1", IMPORTED),
+    (calls.IMPORT_PARAMETERS, "StringEquals", "kms:WrappingKeySpec", "RSA_2048", "RSA_4096", IMPORTED),
+    (calls.IMPORT_PARAMETERS, "StringEquals", "kms:KeyOrigin", "EXTERNAL", "AWS_KMS", IMPORTED),
+    (calls.IMPORT, "StringEquals", "kms:ExpirationModel", "KEY_MATERIAL_DOES_NOT_EXPIRE", "KEY_MATERIAL_EXPIRES", IMPORTED),
+    (calls.IMPORT, "Null", "kms:ValidTo", "true", "false", IMPORTED),
+    (EXPIRING, "StringEquals", "kms:ExpirationModel", "KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE", IMPORTED),
+    (EXPIRING, "DateLessThan", "kms:ValidTo", "2100-01-01T00:00:00Z", "2090-01-01T00:00:00Z", IMPORTED),
+    (calls.REPLICATE, "StringEquals", "kms:ReplicaRegion", "eu-west-1", "eu-west-2", PRIMARY),
+    (calls.UPDATE_PRIMARY, "StringEquals", "kms:PrimaryRegion", "eu-west-1", "eu-west-2", {**PRIMARY, "replicated": True}),
 ]
 
 
@@ -540,11 +563,14 @@ ABROAD = [
     calls.DATA_KEY_PAIR, calls.BARE_DATA_KEY_PAIR, calls.RE_ENCRYPT, calls.ENCRYPT_RSA, calls.DECRYPT_RSA,
     calls.SIGN, calls.VERIFY, calls.PUBLIC_KEY, calls.GENERATE_MAC, calls.VERIFY_MAC, calls.DERIVE,
     calls.ENCAPSULATE, calls.DECAPSULATE, calls.DESCRIBE, calls.CREATE_GRANT, calls.LIST_GRANTS, calls.REVOKE,
+    calls.ROTATION_STATUS,
 ]
 AT_HOME = [
     calls.ENABLE, calls.DISABLE, calls.UPDATE_DESCRIPTION, calls.SCHEDULE_DELETION, calls.CANCEL_DELETION,
     calls.GET_POLICY, calls.PUT_POLICY, calls.LIST_POLICIES, calls.TAG, calls.UNTAG, calls.LIST_TAGS,
     calls.CREATE_ALIAS, calls.UPDATE_ALIAS, calls.LIST_ALIASES.but(KeyId=lambda at: at.arn),
+    calls.ENABLE_ROTATION, calls.DISABLE_ROTATION, calls.ROTATE, calls.ROTATIONS, calls.IMPORT_PARAMETERS,
+    calls.IMPORT, calls.DELETE_MATERIAL, calls.REPLICATE, calls.UPDATE_PRIMARY,
 ]
 
 ACROSS = [
@@ -606,7 +632,9 @@ def test_what_is_not_for_other_accounts_is_refused_to_them(call, accounts):
 NAMING = [
     *USES, calls.BARE_DATA_KEY, calls.DATA_KEY_PAIR, calls.BARE_DATA_KEY_PAIR, calls.SIGN,
     calls.PUBLIC_KEY, calls.GENERATE_MAC, calls.DERIVE, calls.ENCAPSULATE, calls.DISABLE,
-    calls.SCHEDULE_DELETION, calls.CANCEL_DELETION,
+    calls.SCHEDULE_DELETION, calls.CANCEL_DELETION, calls.ENABLE_ROTATION, calls.ROTATION_STATUS, calls.ROTATE,
+    calls.ROTATIONS, calls.IMPORT_PARAMETERS, calls.IMPORT, calls.DELETE_MATERIAL, calls.REPLICATE,
+    calls.UPDATE_PRIMARY, calls.LAST_USAGE,
 ]
 
 

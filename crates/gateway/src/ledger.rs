@@ -84,6 +84,13 @@ pub trait State: Default + Clone + Send + Sync + 'static {
 
     /// Removes the record of a key.
     fn delete(&mut self, key: &str);
+
+    /// Whether a record in the place of this key's, or none, destroys a secret: then nothing of it stays
+    /// in the store's files.
+    fn destroys(&self, key: &str, now: Option<&Self::Record>) -> bool {
+        let _ = (key, now);
+        false
+    }
 }
 
 /// The changes of one write.
@@ -222,10 +229,17 @@ impl<S: State> Ledger<S> {
         for edit in batch.changes {
             match edit {
                 Edit::Put(record) => {
-                    commit = commit.put(self.stored_key(&S::key(&record)), encode(&record)?);
+                    let key = S::key(&record);
+                    if state.destroys(&key, Some(&record)) {
+                        commit = commit.forgetting();
+                    }
+                    commit = commit.put(self.stored_key(&key), encode(&record)?);
                     state.put(record);
                 }
                 Edit::Delete(key) => {
+                    if state.destroys(&key, None) {
+                        commit = commit.forgetting();
+                    }
                     state.delete(&key);
                     commit = commit.delete(self.stored_key(&key));
                 }

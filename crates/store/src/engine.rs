@@ -9,6 +9,12 @@ pub trait Engine: Send + 'static {
 
     /// A handle for reading from other threads.
     fn reader(&self) -> Box<dyn Reader>;
+
+    /// Leaves in its files only what is there now, and no value that was overwritten or removed. What the
+    /// file system and the disk keep of freed blocks is not the engine's.
+    fn forget(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A transaction: it sees its own writes.

@@ -83,12 +83,13 @@ pub struct Commit {
     pub(crate) partition: Partition,
     pub(crate) expect: Vec<Expect>,
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) forgets: bool,
 }
 
 impl Commit {
     /// An empty commit to a partition.
     pub fn to(partition: Partition) -> Self {
-        Self { partition, expect: Vec::new(), changes: Vec::new() }
+        Self { partition, expect: Vec::new(), changes: Vec::new(), forgets: false }
     }
 
     /// Adds an expectation.
@@ -106,6 +107,13 @@ impl Commit {
     /// Removes a key, if it is there.
     pub fn delete(mut self, key: impl Into<Vec<u8>>) -> Self {
         self.changes.push((key.into(), None));
+        self
+    }
+
+    /// Leaves no former value of anything in the engine's files once it is durable: for secrets that are
+    /// destroyed. It costs as much as a group of commits.
+    pub fn forgetting(mut self) -> Self {
+        self.forgets = true;
         self
     }
 }

@@ -76,6 +76,9 @@ impl Sqlite {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        // What is overwritten or removed is zeroed in the pages that held it.
+        // https://www.sqlite.org/pragma.html#pragma_secure_delete
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.pragma_update(None, "cache_size", -4096)?;
         connection.set_prepared_statement_cache_capacity(32);
         prepare(&connection)?;
@@ -176,6 +179,18 @@ impl Engine for Sqlite {
 
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(self.readers.clone())
+    }
+
+    /// Pages that were freed are zeroed already; the log that holds their former states is brought into
+    /// the database and cut to nothing.
+    /// <https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>
+    fn forget(&mut self) -> Result<(), StoreError> {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
+        match busy {
+            0 => Ok(()),
+            _ => Err(StoreError::Engine("readers keep the log from being cut".into())),
+        }
     }
 }
 

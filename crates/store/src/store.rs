@@ -230,6 +230,15 @@ impl<E: Engine> Committer<E> {
         }
         if changed {
             transaction.commit()?;
+        } else {
+            drop(transaction);
+        }
+        let forgets = |(commit, result): (&Commit, &Result<_, _>)| commit.forgets && result.is_ok();
+        if commits.iter().zip(&results).any(forgets)
+            && let Err(error) = self.engine.forget()
+        {
+            // What was written stands.
+            tracing::error!(%error, "former values may still lie in the store's files");
         }
         Ok(results)
     }

@@ -188,6 +188,27 @@ fn sqlite_reopens_with_everything_acknowledged() {
 }
 
 #[test]
+fn a_commit_that_forgets_leaves_no_former_value_in_any_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(Sqlite::open(dir.path()).unwrap());
+    let holds = |text: &str| {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut contents = files.map(|path| std::fs::read(path).unwrap());
+        contents.any(|content| content.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    // One value lies in its page, one in pages of its own.
+    let long = "a long former value ".repeat(1000);
+    for (at, former) in [("a", "a former value"), ("b", &long)] {
+        store.commit_blocking(Commit::to(account()).put(at, former)).unwrap();
+        store.commit_blocking(Commit::to(account()).put(at, "new")).unwrap();
+    }
+    assert!(holds("a former value") && holds("a long former value"));
+    store.commit_blocking(Commit::to(account()).delete("b").put("c", "kept").forgetting()).unwrap();
+    assert!(!holds("a former value") && !holds("a long former value") && holds("kept"));
+    assert_eq!(store.get(&account(), b"a").unwrap().unwrap().value, b"new");
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Sqlite::open(dir.path()).unwrap();

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html>
 
 use crate::Kms;
-use crate::records::Record;
+use crate::records::{Key, Record};
 use crate::resolve::{Allowed, By};
 use crate::state::Region;
 use ringfence_gateway::{Answer, Batch, Call, Regional};
@@ -54,6 +54,11 @@ impl LastUsed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
     }
 
+    /// When it was.
+    pub fn at(&self) -> Option<i64> {
+        self.get().map(|used| used.at)
+    }
+
     /// The last use, to be kept.
     fn take_waiting(&self) -> Option<Use> {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,6 +76,14 @@ impl Use {
             event_id: self.event_id.into(),
             request_id: self.request_id.into(),
         }
+    }
+}
+
+impl Region {
+    /// When a key was last used; when it was made, where it never was.
+    pub(crate) fn last_use_of(&self, key: &Key) -> i64 {
+        let kept = || self.used.get(&key.id).map(|used| used.at);
+        key.last_used.at().or_else(kept).unwrap_or(key.created)
     }
 }
 

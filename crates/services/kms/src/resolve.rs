@@ -394,6 +394,11 @@ pub(crate) fn asking<T>(
     resolved.key("kms:CallerAccount", account.to_string()).key_if("kms:ViaService", via)
 }
 
+/// Whole days since a key was last used, or made where it never was, for what puts it out of use.
+const UNUSED: &str = "kms:TrailingDaysWithoutKeyUsage";
+
+const DAY: i64 = 24 * 60 * 60;
+
 /// A key as a decision sees it.
 fn describe(
     region: &Region,
@@ -416,7 +421,11 @@ fn describe(
                 .key_policy(key.policy.document(directory))
                 .keys("kms:ResourceAliases", aliases)
                 .tagged(&key.tags, None);
+            let asks_for = facts.operation.authorization.condition_keys;
+            let unused = asks_for.contains(&UNUSED).then(|| region.last_use_of(&key));
+            let unused = unused.map(|used| ((now - used).max(0) / DAY).to_string());
             kind(resolved, key.spec, &key.usage, &key.origin, key.in_regions(&home.region))
+                .key_if(UNUSED, unused)
         }
         None => Resolved::new(named.arn(), home.account, None)
             .key_policy(Arc::new(of_account(home.account))),

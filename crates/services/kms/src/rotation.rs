@@ -39,8 +39,12 @@ fn scheduled<O: TypedOperation>(
     allowed.of_own_account(call.account()?)?;
     let key = allowed.found()?;
     let arn = allowed.arn()?;
-    if key.spec != Spec::SymmetricDefault || key.origin != OriginType::AwsKms {
+    if key.spec != Spec::SymmetricDefault {
         return Err(errors::no_rotation(&arn));
+    }
+    // https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+    if key.origin != OriginType::AwsKms {
+        return Err(errors::wrong_origin(&arn, key.origin.as_str()));
     }
     if key.of_service {
         return Err(errors::managed_by_aws(&arn));

@@ -13,7 +13,7 @@
 
 use crate::key_stores::records::KeyStore;
 use crate::last_used::Used;
-use crate::records::{Alias, Grant, Key, Party, Record};
+use crate::records::{Alias, Grant, Key, MaterialId, Party, Record};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::{Regional, State};
 use std::sync::Arc;
@@ -193,6 +193,18 @@ impl State for Region {
             }
             _ => {}
         }
+    }
+
+    /// A key that goes, or is kept without some of its material, takes the only copy with it.
+    fn destroys(&self, key: &str, now: Option<&Record>) -> bool {
+        let id = key.strip_prefix(Self::PREFIX).and_then(|key| key.strip_prefix("key/"));
+        let Some(old) = id.and_then(|id| self.keys.get(id)) else { return false };
+        let kept = |id: &MaterialId| {
+            let Some(Record::Key(new)) = now else { return false };
+            new.version(id).is_some_and(|version| version.material.is_some())
+        };
+        let held = old.versions.iter().chain(&old.next).filter(|one| one.material.is_some());
+        held.map(|version| &version.id).any(|id| !kept(id))
     }
 }
 
