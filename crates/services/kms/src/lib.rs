@@ -35,6 +35,7 @@ mod signing;
 mod specs;
 mod state;
 mod tags;
+mod xks_proxy;
 
 use crate::key_stores::KeyStores;
 use crate::rates::Counted;
@@ -54,6 +55,9 @@ use std::sync::{Arc, Mutex};
 pub use key_stores::{Backends, Endpoint, Hsm};
 pub use quotas::Quotas;
 pub use rates::Rates;
+pub use xks_proxy::{
+    NAME as XKS_PROXY, NewCredential, NotDone, XksProxies, path_of as xks_proxy_path,
+};
 
 /// The service.
 pub struct Kms {
