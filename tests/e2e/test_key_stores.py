@@ -1,6 +1,7 @@
 """Custom key stores: keys in a token of SoftHSM, and keys behind an external key store proxy."""
 
 import base64
+import json
 import time
 
 import pytest
@@ -504,3 +505,183 @@ def test_stores_are_connected_after_a_restart_and_nothing_secret_is_on_disk(serv
     server.start()
     for blob in blobs:
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"kept"
+
+
+def test_a_connection_that_was_cut_short_is_carried_on(server, kms, xks, outside, proxy):
+    kms.disconnect_custom_key_store(CustomKeyStoreId=xks)
+    proxy.delay = 3
+    kms.connect_custom_key_store(CustomKeyStoreId=xks)
+    assert entry(kms, xks)["ConnectionState"] == "CONNECTING"
+    server.kill()
+    proxy.delay = 0
+    server.start()
+    assert settled(kms, xks)["ConnectionState"] == "CONNECTED"
+    kms.encrypt(KeyId=outside["KeyId"], Plaintext=b"x")
+
+
+def test_a_proxy_has_its_time_and_no_more(start_server, proxy):
+    server = start_server("--xks-endpoint", f"{ENDPOINT}={proxy.url}", "--xks-timeout", "1000",
+                          "--quota", "kms:requests=1000000")
+    kms = server.root().client("kms")
+    store = kms.create_custom_key_store(**external())["CustomKeyStoreId"]
+    connect(kms, store)
+    key = kms.create_key(Origin="EXTERNAL_KEY_STORE", CustomKeyStoreId=store, XksKeyId="one")
+    proxy.delay = 3
+    expect("KMSInvalidStateException", kms.encrypt,
+           "AWS KMS rejected the request because the external key store proxy did not respond in time.",
+           KeyId=key["KeyMetadata"]["KeyId"], Plaintext=b"x")
+    kms.disconnect_custom_key_store(CustomKeyStoreId=store)
+    assert connect(kms, store, "FAILED") == "XKS_PROXY_TIMED_OUT"
+    server.stop()
+
+
+@pytest.fixture
+def moved(start_server, tmp_path):
+    """A server whose clock can be moved, its client, and its tokens."""
+    tokens = Tokens(tmp_path)
+    tokens.make("kms")
+    server = start_server("--hsm", f"{CLUSTER}=module:{tokens.library},token:kms", dev=True, env=tokens.env)
+    kms = server.principal("test", "test").client("kms")
+    yield server, kms, tokens
+    server.stop()
+
+
+def pass_time(server, days):
+    assert server.post_json("/_ringfence/clock", {"advance_seconds": days * 86400})[0] == 200
+
+
+def test_a_deleted_key_is_destroyed_in_its_token(moved):
+    server, kms, tokens = moved
+    store = cluster_store(kms)
+    connect(kms, store)
+    kept, gone = token_key(kms, store)["KeyId"], token_key(kms, store)["KeyId"]
+    assert len(tokens.objects()) == 2
+    kms.schedule_key_deletion(KeyId=gone, PendingWindowInDays=7)
+    pass_time(server, 6)
+    assert len(tokens.objects()) == 2
+    pass_time(server, 2)
+    assert len(tokens.objects()) == 1
+    expect("NotFoundException", kms.describe_key, KeyId=gone)
+    kms.encrypt(KeyId=kept, Plaintext=b"x")
+
+
+def test_a_deleted_key_of_a_store_that_is_not_connected_is_destroyed_when_it_is(moved):
+    server, kms, tokens = moved
+    store = cluster_store(kms)
+    connect(kms, store)
+    key = token_key(kms, store)["KeyId"]
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    kms.disconnect_custom_key_store(CustomKeyStoreId=store)
+    pass_time(server, 8)
+    expect("NotFoundException", kms.describe_key, KeyId=key)
+    assert len(tokens.objects()) == 1
+    connect(kms, store)
+    pass_time(server, 1)
+    assert tokens.objects() == set()
+    kms.disconnect_custom_key_store(CustomKeyStoreId=store)
+    kms.delete_custom_key_store(CustomKeyStoreId=store)
+
+
+def test_what_other_keys_can_do_keys_in_stores_cannot(kms, in_token, outside, xks):
+    for key in (in_token["KeyId"], outside["KeyId"]):
+        for call in (kms.enable_key_rotation, kms.rotate_key_on_demand):
+            assert refusal(call, KeyId=key).code == "UnsupportedOperationException"
+        assert refusal(kms.get_parameters_for_import, KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256",
+                       WrappingKeySpec="RSA_2048").code == "UnsupportedOperationException"
+        assert refusal(kms.replicate_key, KeyId=key, ReplicaRegion="eu-west-1").code in (
+            "UnsupportedOperationException",)
+        assert refusal(kms.sign, KeyId=key, Message=b"x", SigningAlgorithm="ECDSA_SHA_256").code == (
+            "InvalidKeyUsageException")
+
+
+@pytest.fixture(scope="module")
+def manager(start_server, ringfence):
+    """Another Ringfence, one of whose keys is open to those who have its credential."""
+    server = start_server("--quota", "kms:requests=1000000")
+    kms = server.root().client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    other = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    server.stop()
+    at = ("--data", server.data)
+    told = json.loads(ringfence("xks", "credential", *at).stdout)
+    assert ringfence("xks", "open", *at, "--id", "theirs", key).stdout == "theirs\n"
+    for arguments, why in (
+        (("open", *at, "--id", "theirs", key), "is open already"),
+        (("open", *at, "--id", "a b", key), "is no external key id"),
+        (("open", *at, other), "no symmetric encryption key"),
+        (("open", *at, "1234abcd-12ab-34cd-56ef-1234567890ab"), "there is no key"),
+        (("close", *at, "mine"), "is not open"),
+        (("revoke", *at, "ABCDEFGHIJKLMNOPQRST"), "there is no credential"),
+    ):
+        done = ringfence("xks", *arguments, check=False)
+        assert done.returncode != 0 and why in done.stderr, done.stderr
+    server.start()
+    yield server, kms, key, told
+    server.stop()
+
+
+def test_one_ringfence_uses_the_keys_of_another(start_server, ringfence, manager):
+    theirs, their_kms, their_key, told = manager
+    secret = told["XksProxyAuthenticationCredential"]["RawSecretAccessKey"]
+    server = start_server("--xks-endpoint", f"{ENDPOINT}={theirs.url}", "--xks-timeout", "5000",
+                          "--quota", "kms:requests=1000000")
+    kms = server.root().client("kms")
+    store = kms.create_custom_key_store(**external(**told))["CustomKeyStoreId"]
+    connect(kms, store)
+    create = {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": store}
+    expect("XksKeyNotFoundException", kms.create_key, **create, XksKeyId=their_key)
+    key = kms.create_key(**create, XksKeyId="theirs")["KeyMetadata"]["Arn"]
+    blob = kms.encrypt(KeyId=key, Plaintext=b"theirs", EncryptionContext={"a": "b"})["CiphertextBlob"]
+
+    def opened():
+        return kms.decrypt(CiphertextBlob=blob, EncryptionContext={"a": "b"})["Plaintext"]
+
+    assert opened() == b"theirs"
+    # What was encrypted before a rotation over there still opens.
+    their_kms.rotate_key_on_demand(KeyId=their_key)
+    assert opened() == b"theirs"
+    assert kms.generate_data_key(KeyId=key, KeySpec="AES_256")["Plaintext"]
+    # Every use is in the other's audit log, with what KMS said of its caller, and without plaintexts.
+    event = theirs.audit_event(lambda event: event["eventName"] == "XksProxyDecrypt")
+    parameters = event["requestParameters"]
+    assert event["recipientAccountId"] == theirs.root().account and event["awsRegion"] == "us-east-1"
+    assert parameters["externalKeyId"] == "theirs"
+    assert parameters["accessKeyId"] == told["XksProxyAuthenticationCredential"]["AccessKeyId"]
+    assert parameters["requestMetadata"]["kmsKeyArn"] == key
+    assert set(parameters) == {"externalKeyId", "accessKeyId", "requestMetadata"}
+    # A key that is switched off over there is of no use here.
+    their_kms.disable_key(KeyId=their_key)
+    expect("KMSInvalidStateException", opened,
+           "The external key associated with this KMS key in an external key store is not enabled")
+    their_kms.enable_key(KeyId=their_key)
+    assert opened() == b"theirs"
+    theirs.stop()
+    assert occurrences(theirs.data, {"the proxy's secret": secret}) == []
+    ringfence("xks", "close", "--data", theirs.data, "theirs")
+    theirs.start()
+    expect("KMSInvalidStateException", opened,
+           "The external key associated with this KMS key in an external key store was not found")
+    theirs.stop()
+    ringfence("xks", "open", "--data", theirs.data, "--id", "theirs", their_key)
+    theirs.start()
+    assert opened() == b"theirs"
+    theirs.stop()
+    ringfence("xks", "revoke", "--data", theirs.data, parameters["accessKeyId"])
+    theirs.start()
+    expect("KMSInvalidStateException", opened,
+           "The external key store proxy rejected the request because it could not authenticate AWS KMS.")
+    server.stop()
+
+
+def test_a_proxy_tells_nobody_anything_who_has_no_credential(manager):
+    theirs, _, _, told = manager
+    path = told["XksProxyUriPath"]
+    for end in ("/health", "/keys/theirs/metadata", "/keys/none/metadata", "/keys/theirs/encrypt", "/none"):
+        status, headers, body = theirs.post_json(path + end, {})
+        assert (status, json.loads(body)["errorName"]) == (401, "AuthenticationFailedException")
+        assert headers["Content-Type"] == "application/json"
+    other = path.replace("us-east-1", "eu-west-1")
+    assert theirs.post_json(other + "/health", {})[0] == 401
+    assert theirs.get(path + "/health")[0] == 405
+    assert theirs.audit_event(lambda event: event["eventName"] == "XksProxyGetHealthStatus"
+                              and event.get("errorCode") == "AuthenticationFailedException")

@@ -108,6 +108,7 @@ class Proxy:
         )
         if not found or found[1] != ACCESS_KEY_ID:
             raise Refused("AuthenticationFailedException")
+        assert len(headers.get_all("Host")) == 1
         signed = {name: headers[name] for name in found[4].split(";")}
         assert {"host", "x-amz-date"} <= set(signed)
         request = AWSRequest("POST", f"http://{signed['host']}{path}", headers=signed, data=body)

@@ -10,6 +10,7 @@ use crate::audit::{Audit, Unwritable};
 use crate::authenticate::{
     Claim, GLOBAL_REGION, authenticate, is_access_key_id, is_region, relaxed_root,
 };
+use crate::beside::{Beside, BesideAnswer, BesideRequest, Besides};
 use crate::call::{CallFacts, Outcome, Shared};
 use crate::caller::Caller;
 use crate::dev::{Dev, OpenAccounts};
@@ -50,6 +51,7 @@ pub struct World {
     /// In `--dev`: the default account, and who makes accounts as they are named.
     relaxed: Option<(AccountId, Arc<dyn OpenAccounts>)>,
     pub(crate) publishers: Publishers,
+    pub(crate) besides: Besides,
     upkeep: Upkeeps,
 }
 
@@ -62,6 +64,7 @@ impl World {
             keys: KeyCache::default(),
             relaxed: None,
             publishers: Publishers::default(),
+            besides: Besides::default(),
             upkeep: Upkeeps::default(),
         }
     }
@@ -69,6 +72,12 @@ impl World {
     /// The same, with a service that does some work of its own accord.
     pub fn keeping_up(mut self, service: Arc<dyn Upkeep>) -> Self {
         self.upkeep.add(service);
+        self
+    }
+
+    /// The same, with an API beside AWS's under `/_ringfence/NAME/`.
+    pub fn beside(mut self, name: &'static str, api: Arc<dyn Beside>) -> Self {
+        self.besides.add(name, api);
         self
     }
 
@@ -232,6 +241,65 @@ impl Gateway {
         })
     }
 
+    /// Whether a path is of an API beside AWS's.
+    pub(crate) fn is_beside(&self, path: &str) -> bool {
+        self.world.load().besides.find(path).is_some()
+    }
+
+    /// Answers a call of an API beside AWS's, once its event is written.
+    pub(crate) async fn answer_beside(&self, incoming: Incoming) -> Reply {
+        let world = self.world.load_full();
+        let unavailable = |why: &str| beside_reply(503, why.to_owned().into());
+        let Some(api) = world.besides.find(incoming.path()) else {
+            return beside_reply(404, Bytes::new());
+        };
+        let (Ok([request_id, event_id]), Ok(place)) = (world.draw_ids(), self.audit.reserve())
+        else {
+            self.metrics.unrecorded.inc();
+            return unavailable("{}");
+        };
+        let at = world.shared.clock.now();
+        let answering = api.answer(BesideRequest {
+            method: incoming.parts.method.as_str(),
+            path: incoming.path(),
+            query: incoming.query(),
+            headers: &incoming.parts.headers,
+            body: &incoming.body,
+        });
+        let answered = caught(answering).await.unwrap_or_else(|panic| {
+            tracing::error!(panic, "an API beside AWS's panicked");
+            BesideAnswer::failed()
+        });
+        let event = Event {
+            request_id,
+            event_id,
+            at,
+            source_ip: incoming.source_ip,
+            user_agent: incoming.user_agent(),
+            service: &NO_SERVICE,
+            name: answered.name.to_owned(),
+            operation: None,
+            region: answered.region.unwrap_or_else(|| GLOBAL_REGION.to_owned()),
+            caller: None,
+            via: None,
+            proved: None,
+            claimed_key: None,
+            secure: incoming.secure,
+            parameters: answered.parameters.map(|parameters| parameters.to_string()),
+            response: None,
+            decisions: Vec::new(),
+            error: answered.error,
+        };
+        let line = event.line(answered.account.unwrap_or(self.owner));
+        world.shared.trail.keep(&line);
+        // Nothing that is stored has changed: the event may be synced with the next ones.
+        if place.record(line, false).await.is_err() {
+            self.metrics.unrecorded.inc();
+            return unavailable("{}");
+        }
+        beside_reply(answered.status, answered.body)
+    }
+
     /// Lets a call through and records it: no answer leaves before its event is written.
     async fn record(
         &self,
@@ -279,6 +347,26 @@ impl Gateway {
         world.shared.trail.keep(&line);
         place.record(line, durable).await.map_err(unwritable)?;
         answered
+    }
+}
+
+fn beside_reply(status: u16, body: Bytes) -> Reply {
+    let headers = vec![("content-type".into(), "application/json".into())];
+    Reply { status, headers, body: ringfence_wire::protocol::Body::Whole(body) }
+}
+
+impl BesideAnswer {
+    /// Something failed on this side.
+    fn failed() -> Self {
+        Self {
+            status: 500,
+            body: Bytes::from_static(b"{}"),
+            name: "Unknown",
+            account: None,
+            region: None,
+            parameters: None,
+            error: Some(("InternalFailure".into(), String::new())),
+        }
     }
 }
 

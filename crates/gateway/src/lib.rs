@@ -13,6 +13,7 @@
 pub mod audit;
 mod authenticate;
 pub mod authorization_message;
+pub mod beside;
 mod browser;
 pub mod call;
 pub mod caller;
@@ -47,6 +48,7 @@ pub mod web_identity;
 pub use audit::{Audit, SyncRule};
 pub use authenticate::is_region;
 pub use authorization_message::AuthorizationMessages;
+pub use beside::{Beside, BesideAnswer, BesideRequest};
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{
     Caller, Delegation, Federated, FederatedKind, Federation, Identity, Session, SessionPolicies,

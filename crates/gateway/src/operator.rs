@@ -5,6 +5,7 @@
 //! | `GET /_ringfence/health` | 200 when calls are answered |
 //! | `GET /_ringfence/metrics` | Prometheus's text format |
 //! | `GET /_ringfence/NAME/…` | what a service publishes for everyone: an issuer's keys |
+//! | `POST /_ringfence/NAME/…` | an API beside AWS's (`beside.rs`) |
 //! | `POST /_ringfence/clock` | moves the clock, and does what is due then (`--dev`) |
 //! | `POST /_ringfence/reset`, `/moto-api/reset` | starts over (`--dev`) |
 

@@ -268,14 +268,19 @@ impl Line {
                 return response;
             }
         };
-        if operator::is_operators(parts.uri.path()) {
+        let operators = operator::is_operators(parts.uri.path());
+        let beside = operators && gateway.is_beside(parts.uri.path());
+        if operators && !beside {
             return respond(operator::answer(&gateway, &parts, &body).await);
         }
         let source_ip = self.peer.ip().to_canonical();
         let incoming = Incoming { parts, body, source_ip, secure: false };
         let call = Call::begin(self.under_way.clone());
         let answered = ToTheEnd::new(async move {
-            let reply = gateway.answer(incoming).await;
+            let reply = match beside {
+                true => gateway.answer_beside(incoming).await,
+                false => gateway.answer(incoming).await,
+            };
             drop((call, held));
             reply
         });

@@ -70,6 +70,7 @@ pub use ml_kem::Encapsulated;
 pub use public_key::PublicKey;
 pub use signing::Message;
 pub use spec::{EncryptionAlgorithm, MacAlgorithm, SigningAlgorithm, Spec, WrappingAlgorithm};
+pub use symmetric::Detached;
 
 use crate::parts;
 use crate::random::Random;

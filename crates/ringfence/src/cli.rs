@@ -29,6 +29,9 @@ pub enum Command {
     /// Work on the MFA devices of a data directory
     #[command(subcommand)]
     Mfa(Mfa),
+    /// Let another KMS use keys of a data directory, as external keys of its own
+    #[command(subcommand)]
+    Xks(Xks),
     /// Decide and explain by policy files alone, without a server
     #[command(subcommand)]
     Policy(crate::policy::Command),
@@ -189,6 +192,58 @@ pub struct ImportTokens {
     /// A list of lines `serial,seed`, or a key container in PSKC (RFC 6030)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Xks {
+    /// Make a credential of a region's proxy, and print what the other KMS is told of the proxy
+    Credential(XksProxy),
+    /// Take a credential away
+    Revoke {
+        #[command(flatten)]
+        proxy: XksProxy,
+
+        /// The credential's access key id
+        #[arg(value_name = "ACCESS_KEY_ID")]
+        access_key_id: String,
+    },
+    /// Let those who have a credential use a key
+    Open {
+        #[command(flatten)]
+        proxy: XksProxy,
+
+        /// What the other KMS calls the key [default: its id]
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+
+        /// The key's id or ARN
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Let nobody use a key any longer; what was encrypted under it does not open until it is opened again
+    Close {
+        #[command(flatten)]
+        proxy: XksProxy,
+
+        /// What the other KMS calls the key
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// The proxy of a region of an account.
+#[derive(Debug, Args)]
+pub struct XksProxy {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The account whose keys it opens [default: the management account]
+    #[arg(long, value_name = "ID")]
+    pub account: Option<AccountId>,
+
+    /// The region
+    #[arg(long, value_name = "REGION", default_value = "us-east-1", env = "AWS_DEFAULT_REGION")]
+    pub region: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,7 @@ mod policy;
 mod process;
 mod serve;
 mod world;
+mod xks;
 
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command};
@@ -48,6 +49,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Env(options) => env::env(&options)?,
         Command::Account(cli::Account::Create(options)) => account::create(&options)?,
         Command::Mfa(cli::Mfa::Import(options)) => mfa::import(&options)?,
+        Command::Xks(command) => xks::xks(&command)?,
         Command::Policy(command) => return policy::policy(&command),
         Command::Version => {
             writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;

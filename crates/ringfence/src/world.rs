@@ -10,7 +10,7 @@ use ringfence_gateway::{
 };
 use ringfence_iam::{Iam, Quotas};
 use ringfence_keyring::{Keyring, Random, SystemRandom};
-use ringfence_kms::{Backends, Kms};
+use ringfence_kms::{Backends, Kms, XKS_PROXY, XksProxies};
 use ringfence_policy::AccountId;
 use ringfence_store::{Store, StoreError};
 use ringfence_sts::{Issuers, Sts};
@@ -88,6 +88,7 @@ pub fn world(
     };
     World::new(services, Arc::new(shared))
         .publishing(ringfence_iam::PUBLISHED_AS, iam.clone())
+        .beside(XKS_PROXY, XksProxies::new(kms.clone()))
         .keeping_up(iam.clone())
         .keeping_up(kms.clone())
 }

@@ -214,6 +214,7 @@ impl Proxy<'_> {
         Err(Failure::Refused { name, message: said.error_message.unwrap_or_default() })
     }
 
+    /// The headers of a request but its host's, which is signed too.
     fn signed(&self, url: &str, body: &[u8], now: Timestamp) -> Result<HeaderMap, Failure> {
         let uri: Uri = url.parse().map_err(|_| Failure::Unreachable("no URL".into()))?;
         let host = uri.authority().map(|host| HeaderValue::from_str(host.as_str()));
@@ -235,6 +236,8 @@ impl Proxy<'_> {
             .sign(&request, PathRule::Normalized, &hex_sha256(body), now)
             .map_err(|why| Failure::Unreachable(why.to_string()))?;
         headers.extend(signed);
+        // The request has its own already, which is the same.
+        headers.remove(header::HOST);
         Ok(headers)
     }
 }

@@ -13,6 +13,7 @@
 
 use super::blob::{self, Blob, EncryptionContext};
 use super::{Material, MaterialError, Parsed, derive};
+use crate::parts;
 use crate::random;
 use crate::secret::SecretBytes;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -20,6 +21,20 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 pub(super) const KEY_LEN: usize = 32;
+
+/// Bytes of the salt and of the initialization vector of a [`Detached`] ciphertext.
+const DETACHED_SALT: usize = 16;
+const DETACHED_IV: usize = 12;
+
+/// A ciphertext whose parts a protocol carries apart, in fields of its own. The salt is 128 bits and the
+/// initialization vector 96, both random: together they repeat no sooner than a blob's salt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    pub salt: [u8; DETACHED_SALT],
+    pub iv: [u8; DETACHED_IV],
+    pub ciphertext: Vec<u8>,
+    pub tag: [u8; blob::TAG_LEN],
+}
 
 /// Derives message keys. Wiped on drop by aws-lc (`HMAC_CTX_cleanup`).
 pub(super) struct Key(hmac::Key);
@@ -38,6 +53,12 @@ impl Key {
         let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| MaterialError::Failed)?;
         Ok(LessSafeKey::new(key))
     }
+}
+
+/// What a detached ciphertext's message key is derived from. A blob's header begins with its format, 1;
+/// this begins with the zeros of a length.
+fn detached_header(salt: &[u8; DETACHED_SALT]) -> Vec<u8> {
+    parts::joined(&[b"detached", salt])
 }
 
 /// INVARIANT: only for a message key whose header has a fresh salt (encrypt) or was read (decrypt).
@@ -106,5 +127,89 @@ impl Material {
         )
         .map_err(|_| MaterialError::Ciphertext)?;
         Ok(plaintext)
+    }
+
+    /// Encrypts to parts, binding what `bind` makes of the salt.
+    ///
+    /// # Errors
+    /// [`MaterialError::Unsupported`] for another spec; [`MaterialError::Random`].
+    pub fn encrypt_detached(
+        &self,
+        bind: impl FnOnce(&[u8; 16]) -> Vec<u8>,
+        plaintext: &[u8],
+    ) -> Result<Detached, MaterialError> {
+        let key = self.symmetric()?;
+        let (mut salt, mut iv) = ([0; DETACHED_SALT], [0; DETACHED_IV]);
+        random::fill(&mut salt).map_err(|_| MaterialError::Random)?;
+        random::fill(&mut iv).map_err(|_| MaterialError::Random)?;
+        let (mut ciphertext, mut tag) = (vec![0; plaintext.len()], [0; blob::TAG_LEN]);
+        key.message_key(&detached_header(&salt))?
+            .seal_out_of_place_scatter(
+                Nonce::assume_unique_for_key(iv),
+                Aad::from(bind(&salt)),
+                plaintext,
+                &mut ciphertext,
+                &[],
+                &mut tag,
+            )
+            .map_err(|_| MaterialError::PlaintextTooLong)?;
+        Ok(Detached { salt, iv, ciphertext, tag })
+    }
+
+    /// The plaintext of parts, with what was bound to them.
+    ///
+    /// # Errors
+    /// As [`Material::decrypt`].
+    pub fn decrypt_detached(
+        &self,
+        bound: &[u8],
+        parts: &Detached,
+    ) -> Result<SecretBytes, MaterialError> {
+        let key = self.symmetric()?.message_key(&detached_header(&parts.salt))?;
+        let mut plaintext = SecretBytes::new(vec![0; parts.ciphertext.len()]);
+        key.open_separate_gather(
+            Nonce::assume_unique_for_key(parts.iv),
+            Aad::from(bound),
+            &parts.ciphertext,
+            &parts.tag,
+            plaintext.expose_mut(),
+        )
+        .map_err(|_| MaterialError::Ciphertext)?;
+        Ok(plaintext)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::material::Spec;
+    use crate::random::SystemRandom;
+
+    #[test]
+    fn a_detached_ciphertext_opens_whole_and_with_what_was_bound_alone() {
+        let key = Material::generate(Spec::SymmetricDefault, &SystemRandom).unwrap();
+        let made = key.encrypt_detached(|salt| salt.to_vec(), b"text").unwrap();
+        let opened = |bound: &[u8], parts: &Detached| {
+            key.decrypt_detached(bound, parts).ok().map(|text| text.expose().to_vec())
+        };
+        assert_eq!(opened(&made.salt, &made).as_deref(), Some(&b"text"[..]));
+        assert_eq!(opened(b"other", &made), None);
+        let spoil = |change: fn(&mut Detached)| {
+            let mut other = made.clone();
+            change(&mut other);
+            other
+        };
+        for other in [
+            spoil(|parts| parts.salt[0] ^= 1),
+            spoil(|parts| parts.iv[0] ^= 1),
+            spoil(|parts| parts.ciphertext[0] ^= 1),
+            spoil(|parts| parts.tag[0] ^= 1),
+        ] {
+            assert_eq!(opened(&made.salt, &other), None);
+        }
+        let another = Material::generate(Spec::SymmetricDefault, &SystemRandom).unwrap();
+        assert!(another.decrypt_detached(&made.salt, &made).is_err());
+        let mac = Material::generate(Spec::Hmac256, &SystemRandom).unwrap();
+        assert!(mac.encrypt_detached(|_| Vec::new(), b"text").is_err());
     }
 }

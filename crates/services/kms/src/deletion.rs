@@ -4,7 +4,7 @@
 use crate::key_stores::in_store;
 use crate::records::{Deletion, Key};
 use crate::resolve::By;
-use crate::state::{Region, alias_key, grant_key, key_key, used_key};
+use crate::state::{Region, alias_key, grant_key, key_key, open_key_key, used_key};
 use crate::{Kms, errors, import};
 use ringfence_gateway::{Answer, Batch, Call, Regional};
 use ringfence_model_kms::operations as ops;
@@ -108,13 +108,17 @@ impl Kms {
     /// Destroys what keys whose time has come have in tokens; those that still have it then. Nobody can
     /// use one of those, whatever becomes of its token.
     async fn destroy_due(&self, home: &Regional, region: &Region, now: i64) -> HashSet<String> {
-        let mut left = HashSet::new();
+        let (mut left, mut lost) = (HashSet::new(), HashSet::new());
         for id in due(region, now) {
             let own = region.keys.get(id.as_str()).and_then(|key| key.in_store.as_ref());
             let Some(own) = own else { continue };
-            if let Err(error) = in_store::destroy(self, home, region, &id, own).await {
+            // A store that does not answer is asked once, and not once for each of its keys.
+            if lost.contains(&own.store) {
+                left.insert(id);
+            } else if let Err(error) = in_store::destroy(self, home, region, &id, own).await {
                 tracing::warn!(%error, key = id, "a deleted key is still in its token");
                 left.insert(id);
+                lost.insert(own.store.clone());
             }
         }
         left
@@ -174,4 +178,6 @@ fn delete(region: &Region, id: &str, batch: &mut Batch<Region>) {
     batch.delete(used_key(id));
     region.aliases_of(id).for_each(|name| batch.delete(alias_key(name)));
     region.grants_of(id).for_each(|grant| batch.delete(grant_key(&grant.id)));
+    let open = region.open_keys.values().filter(|open| *open.key == *id);
+    open.for_each(|open| batch.delete(open_key_key(&open.id)));
 }

@@ -36,6 +36,7 @@ mod signing;
 mod specs;
 mod state;
 mod tags;
+mod xks_proxy;
 
 use crate::key_stores::KeyStores;
 use crate::rates::Counted;
@@ -55,6 +56,9 @@ use std::sync::{Arc, Mutex};
 pub use key_stores::{Backends, Endpoint, Hsm};
 pub use quotas::Quotas;
 pub use rates::Rates;
+pub use xks_proxy::{
+    NAME as XKS_PROXY, NewCredential, NotDone, XksProxies, path_of as xks_proxy_path,
+};
 
 /// The service.
 pub struct Kms {

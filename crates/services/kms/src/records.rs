@@ -4,6 +4,7 @@ use crate::arn::key_arn;
 use crate::key_stores::records::{InStore, KeyStore};
 use crate::last_used::{LastUsed, Used};
 use crate::policy::KeyPolicy;
+use crate::xks_proxy::records::{OpenKey, ProxyCredential};
 use ringfence_gateway::{Regional, Tags};
 use ringfence_keyring::material::{Material, Spec};
 use ringfence_keyring::sealed_only;
@@ -22,6 +23,8 @@ pub(crate) enum Record {
     Grant(Arc<Grant>),
     Used(Arc<Used>),
     KeyStore(Arc<KeyStore>),
+    ProxyCredential(Arc<ProxyCredential>),
+    OpenKey(Arc<OpenKey>),
 }
 
 /// A KMS key.

@@ -6,6 +6,8 @@
 //! | `kms/alias/NAME` | an alias |
 //! | `kms/grant/ID` | a grant |
 //! | `kms/store/ID` | a custom key store |
+//! | `kms/credential/ID` | a credential of the external key store proxy |
+//! | `kms/open/ID` | a key that is open to those who have one |
 //! | `kms/used/ID` | how a key was last used |
 //!
 //! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
@@ -14,6 +16,7 @@
 use crate::key_stores::records::KeyStore;
 use crate::last_used::Used;
 use crate::records::{Alias, Grant, Key, MaterialId, Party, Record};
+use crate::xks_proxy::records::{OpenKey, ProxyCredential};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::{Regional, State};
 use std::sync::Arc;
@@ -29,6 +32,10 @@ pub(crate) struct Region {
     pub grants: OrdMap<Arc<str>, Arc<Grant>>,
     /// Custom key stores, by id.
     pub stores: OrdMap<Arc<str>, Arc<KeyStore>>,
+    /// Of the external key store proxy, by access key id.
+    pub proxy_credentials: OrdMap<Arc<str>, Arc<ProxyCredential>>,
+    /// Keys that are open to another KMS, by what it calls them.
+    pub open_keys: OrdMap<Arc<str>, Arc<OpenKey>>,
     /// By the key's id.
     pub used: OrdMap<Arc<str>, Arc<Used>>,
     /// A key's id → the names of its aliases.
@@ -120,6 +127,16 @@ pub(crate) fn store_key(id: &str) -> String {
     format!("kms/store/{id}")
 }
 
+/// The store's key of a credential of the external key store proxy.
+pub(crate) fn proxy_credential_key(id: &str) -> String {
+    format!("kms/credential/{id}")
+}
+
+/// The store's key of a key that is open to another KMS.
+pub(crate) fn open_key_key(id: &str) -> String {
+    format!("kms/open/{id}")
+}
+
 /// The store's key of a key's last use.
 pub(crate) fn used_key(id: &str) -> String {
     format!("kms/used/{id}")
@@ -136,6 +153,8 @@ impl State for Region {
             Record::Alias(alias) => alias_key(&alias.name),
             Record::Grant(grant) => grant_key(&grant.id),
             Record::KeyStore(store) => store_key(&store.id),
+            Record::ProxyCredential(one) => proxy_credential_key(&one.access_key_id),
+            Record::OpenKey(open) => open_key_key(&open.id),
             Record::Used(used) => used_key(&used.key),
         }
     }
@@ -160,6 +179,12 @@ impl State for Region {
             Record::KeyStore(store) => {
                 self.stores.insert(store.id.clone(), store);
             }
+            Record::ProxyCredential(one) => {
+                self.proxy_credentials.insert(one.access_key_id.clone(), one);
+            }
+            Record::OpenKey(open) => {
+                self.open_keys.insert(open.id.clone(), open);
+            }
             Record::Used(used) => {
                 self.used.insert(used.key.clone(), used);
             }
@@ -177,6 +202,12 @@ impl State for Region {
             }
             "store" => {
                 self.stores.remove(name);
+            }
+            "credential" => {
+                self.proxy_credentials.remove(name);
+            }
+            "open" => {
+                self.open_keys.remove(name);
             }
             "used" => {
                 self.used.remove(name);
