@@ -73,7 +73,7 @@ impl KeyCache {
 }
 
 /// `HMAC(HMAC(HMAC(HMAC("AWS4" + secret, date), region), service), "aws4_request")`
-fn derive(secret: &str, date: &str, region: &str, service: &str) -> hmac::Key {
+pub(super) fn derive(secret: &str, date: &str, region: &str, service: &str) -> hmac::Key {
     let mut start = Vec::with_capacity(4 + secret.len());
     start.extend_from_slice(b"AWS4");
     start.extend_from_slice(secret.as_bytes());

@@ -1,4 +1,5 @@
-//! AWS Signature Version 4 and 4A, for the side that checks them.
+//! AWS Signature Version 4 and 4A, for the side that checks them; and version 4 for the side that
+//! signs ([`Signer`]).
 //!
 //! ```text
 //! parse ──► Signature ──► check_time ──► (find the secret) ──► verify
@@ -12,10 +13,12 @@ mod canonical;
 pub mod chunked;
 mod keys;
 mod parse;
+mod sign;
 mod v4a;
 
 pub use canonical::PathRule;
 pub use keys::KeyCache;
+pub use sign::{Signer, Unsignable};
 
 use crate::error::ServiceError;
 use crate::timestamp::Timestamp;
