@@ -49,7 +49,7 @@ impl House {
         };
         let engine = Sqlite::open(&dir).map_err(explain)?;
         let store = Store::open(engine, Seal::of(&keyring))?;
-        Ok(Self { seal: in_words(&spec), dir, keyring, store: Arc::new(store) })
+        Ok(Self { seal: spec.in_words(), dir, keyring, store: Arc::new(store) })
     }
 
     /// Opens a data directory that is there for writing. The server must have stopped.
@@ -64,7 +64,7 @@ impl House {
         let spec = SealSpec::parse(&place.seal, &dir)?;
         let keyring = Keyring::open(&dir, &spec)?;
         let store = Store::open(ReadOnly::open(&dir)?, Seal::of(&keyring))?;
-        Ok(Self { seal: in_words(&spec), dir, keyring, store: Arc::new(store) })
+        Ok(Self { seal: spec.in_words(), dir, keyring, store: Arc::new(store) })
     }
 
     /// The management account, where it was chosen.
@@ -147,13 +147,6 @@ fn explain(error: StoreError) -> anyhow::Error {
     let locked = matches!(error, StoreError::Locked(_));
     let error = anyhow::Error::new(error);
     if locked { error.context("a server runs on this data directory") } else { error }
-}
-
-fn in_words(spec: &SealSpec) -> String {
-    match spec {
-        SealSpec::KeyFile(path) => format!("key file {}", path.display()),
-        SealSpec::Passphrase(_) => "passphrase".into(),
-    }
 }
 
 /// Seals the store's values and blinds its names under the root key.
