@@ -14,6 +14,11 @@ NODE_MODULES := .cache/js/.requirements
 # Outside tools that analyse an account, each in an environment of its own.
 OUTSIDE := prowler cloudsplaining principalmapper
 
+# A hardware security module in software, from Debian's packages. Where they cannot be had, the tests on
+# it are passed over, which they say.
+SOFTHSM := .cache/softhsm
+export RINGFENCE_SOFTHSM = $(wildcard $(abspath $(SOFTHSM))/usr/lib/softhsm/libsofthsm2.so)
+
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
 ifeq ($(origin RINGFENCE_BIN), undefined)
@@ -30,7 +35,7 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -41,7 +46,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Doctests are not nextest's business, so cargo runs them after it.
-unit:
+unit: softhsm
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run --workspace --locked; \
 	else \
@@ -61,6 +66,14 @@ deny:
 	    echo 'advisories passed over: no advisory database at hand (cargo deny fetch brings it)'; \
 	fi
 
+softhsm:
+	@if test -e $(SOFTHSM)/usr/lib/softhsm/libsofthsm2.so; then :; else \
+	    rm -rf $(SOFTHSM) && mkdir -p $(SOFTHSM) && cd $(SOFTHSM) && \
+	    apt-get download -qq softhsm2-common softhsm2 libsofthsm2 2>/dev/null && \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done || \
+	    echo "SoftHSM cannot be had from Debian's packages: the tests on it are passed over"; \
+	fi
+
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 	    $(MAKE) --no-print-directory deny; \
@@ -71,7 +84,7 @@ deny-if-installed:
 binary:
 	$(CARGO) build --locked --package ringfence
 
-e2e: venv $(NODE_MODULES) $(BUILD_BINARY)
+e2e: venv softhsm $(NODE_MODULES) $(BUILD_BINARY)
 	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m 'not torture and not sdk_rust' -n $(JOBS) --dist loadfile $(ARGS)
 
 # What Prowler, Cloudsplaining and Principal Mapper say of an account. The pinned Prowler runs on Python

@@ -1,4 +1,5 @@
-//! The HTTP calls that the server itself makes: to issuers of tokens, and to the endpoints of topics.
+//! The HTTP calls that the server itself makes: to issuers of tokens, to the endpoints of topics, and to the
+//! proxies of external key stores.
 //!
 //! The size of an answer is bounded, and nothing is followed elsewhere; time is the caller's to bound.
 //! Without TLS only a loopback address is asked, and only where the caller says so. Whom TLS trusts
@@ -31,6 +32,9 @@ pub enum NotAnswered {
     /// None came.
     #[error("no answer: {0}")]
     Unreachable(String),
+    /// The server did not prove who it is.
+    #[error("no TLS: {0}")]
+    Untrusted(String),
     /// It is of no use.
     #[error("{0}")]
     Unusable(String),
@@ -38,6 +42,10 @@ pub enum NotAnswered {
 
 pub(crate) fn unreachable(error: impl std::fmt::Display) -> NotAnswered {
     NotAnswered::Unreachable(error.to_string())
+}
+
+pub(crate) fn untrusted(error: impl std::fmt::Display) -> NotAnswered {
+    NotAnswered::Untrusted(error.to_string())
 }
 
 fn unusable(why: impl Into<String>) -> NotAnswered {
@@ -100,6 +108,23 @@ impl<'a> Ask<'a> {
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         body: Bytes,
     ) -> Result<(http::StatusCode, Bytes), NotAnswered> {
+        let (status, body) = self.exchange(method, headers, body).await?;
+        match status.is_server_error() {
+            true => Err(unreachable(format!("HTTP status {status}"))),
+            false => Ok((status, body)),
+        }
+    }
+
+    /// Sends a request and takes any answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`NotAnswered`].
+    pub async fn exchange(
+        self,
+        method: Method,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+        body: Bytes,
+    ) -> Result<(http::StatusCode, Bytes), NotAnswered> {
         let uri: Uri = self.url.parse().map_err(|_| unusable("no URL"))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
@@ -155,9 +180,6 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let answering = async {
         let answer = sender.send_request(request).await.map_err(unreachable)?;
         let status = answer.status();
-        if status.is_server_error() {
-            return Err(unreachable(format!("HTTP status {status}")));
-        }
         let body = Limited::new(answer.into_body(), LONGEST).collect().await;
         Ok((status, body.map_err(|error| unusable(error.to_string()))?.to_bytes()))
     };

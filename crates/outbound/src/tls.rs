@@ -3,7 +3,7 @@
 //! certificate, or that certificate itself, which then needs no authority.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc_verify-thumbprint.html>
 
-use crate::{NotAnswered, unreachable};
+use crate::{NotAnswered, unreachable, untrusted};
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 /// Speaks TLS over a connection to the server of this name.
 ///
 /// # Errors
-/// [`NotAnswered::Unreachable`] for a server that is not trusted.
+/// [`NotAnswered::Untrusted`] for a server that is not trusted, or speaks no TLS.
 pub(crate) async fn over(
     stream: TcpStream,
     host: &str,
@@ -33,7 +33,7 @@ pub(crate) async fn over(
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(unreachable)
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(untrusted)
 }
 
 static CRYPTO: LazyLock<Arc<CryptoProvider>> =

@@ -115,7 +115,7 @@ impl Issuers {
             Err(why) => {
                 tracing::warn!(issuer = trusted.issuer, %why, "keys not fetched");
                 let kind = match why {
-                    NotFetched::Unreachable(_) => NoKeys::Unreachable,
+                    NotFetched::Unreachable(_) | NotFetched::Untrusted(_) => NoKeys::Unreachable,
                     NotFetched::Unusable(_) => NoKeys::Unknown,
                 };
                 fetched.tried = Some((now, Some(kind)));
