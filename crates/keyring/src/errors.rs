@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum KeyringError {
     #[error(
-        "unknown seal: expected `file:PATH`, `passphrase:env:VARIABLE`, `passphrase:file:PATH` or \
-         `systemd:NAME`"
+        "unknown seal: expected `file:PATH`, `passphrase:env:VARIABLE`, `passphrase:file:PATH`, \
+         `systemd:NAME`, `tpm:DEVICE`, `pkcs11:URI` or `kms:KEY_ARN@ENDPOINT`"
     )]
     UnknownSeal,
 
@@ -42,8 +42,8 @@ pub enum KeyringError {
     #[error("the passphrase's environment variable `{variable}` is not set, or is not valid UTF-8")]
     PassphraseVariable { variable: String },
 
-    #[error("the passphrase file `{}` is not valid UTF-8, or is longer than {limit} bytes", path.display())]
-    PassphraseFile { path: PathBuf, limit: u64 },
+    #[error("the file `{}` with a secret is not valid UTF-8", path.display())]
+    SecretFile { path: PathBuf },
 
     #[error("the passphrase is too short: a new store needs one of at least {least} characters")]
     PassphraseTooShort { least: usize },

@@ -114,7 +114,7 @@ pub use one_time::OneTime;
 pub use password::PasswordHash;
 pub use random::{Random, SystemRandom};
 pub use seal_change::{SealChange, SealStatus};
-pub use seal_spec::SealSpec;
+pub use seal_spec::{SealSpec, secret_file, secret_line};
 pub use secret::{SecretBytes, SecretString};
 pub use signing_key::{SigningAlgorithm, SigningKey, VerifyingKey};
 /// What [`Domain::open`] returns its plaintext in: wiped on drop, otherwise the bytes.

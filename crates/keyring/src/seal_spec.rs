@@ -53,7 +53,7 @@ impl SealSpec {
     ///
     /// # Errors
     /// [`KeyringError::UnknownSeal`], which does not repeat the text;
-    /// [`KeyringError::PassphraseVariable`], [`KeyringError::PassphraseFile`],
+    /// [`KeyringError::PassphraseVariable`], [`KeyringError::SecretFile`],
     /// [`KeyringError::NoCredential`] and [`KeyringError::Io`] when the secret cannot be had.
     pub fn parse(text: &str, data_dir: &Path) -> Result<Self, KeyringError> {
         if matches!(text, "" | "file") {
@@ -115,17 +115,34 @@ fn from_environment(variable: &str) -> Result<SealSpec, KeyringError> {
 }
 
 fn from_file(path: &Path) -> Result<SealSpec, KeyringError> {
-    let refused =
-        || KeyringError::PassphraseFile { path: path.to_owned(), limit: MOST_PASSPHRASE_BYTES };
-    let contents =
-        whole_file::read(path, MOST_PASSPHRASE_BYTES)?.ok_or_else(|| KeyringError::Io {
-            action: "open",
-            path: path.to_owned(),
-            cause: std::io::ErrorKind::NotFound.into(),
-        })?;
-    let text = str::from_utf8(&contents).map_err(|_| refused())?;
+    secret_line(path, MOST_PASSPHRASE_BYTES).map(SealSpec::Passphrase)
+}
+
+/// The secret in a file, without its last line break.
+///
+/// # Errors
+/// [`KeyringError::SecretFile`] where it is no text; [`KeyringError::Io`] where it is not there, is
+/// longer than `limit` bytes, or cannot be read.
+pub fn secret_line(path: &Path, limit: u64) -> Result<SecretString, KeyringError> {
+    let text = secret_file(path, limit)?.ok_or_else(|| KeyringError::Io {
+        action: "open",
+        path: path.to_owned(),
+        cause: std::io::ErrorKind::NotFound.into(),
+    })?;
+    let text = text.expose();
     let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    Ok(SealSpec::Passphrase(SecretString::new(line.to_owned())))
+    Ok(SecretString::new(line.to_owned()))
+}
+
+/// The text of a file that holds a secret; `None` where there is no such file.
+///
+/// # Errors
+/// As [`secret_line`].
+pub fn secret_file(path: &Path, limit: u64) -> Result<Option<SecretString>, KeyringError> {
+    let Some(contents) = whole_file::read(path, limit)? else { return Ok(None) };
+    let text = str::from_utf8(&contents)
+        .map_err(|_| KeyringError::SecretFile { path: path.to_owned() })?;
+    Ok(Some(SecretString::new(text.to_owned())))
 }
 
 #[cfg(test)]
@@ -185,7 +202,7 @@ mod tests {
             }
         }
         fs::write(&path, [0xff]).unwrap();
-        assert!(matches!(parse(&text), Err(KeyringError::PassphraseFile { .. })));
+        assert!(matches!(parse(&text), Err(KeyringError::SecretFile { .. })));
         fs::remove_file(&path).unwrap();
         assert!(matches!(parse(&text), Err(KeyringError::Io { .. })));
     }
