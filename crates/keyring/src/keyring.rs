@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::base_keys::BaseKeys;
+use crate::base_keys::{BaseKeyInfo, BaseKeys};
 use crate::blind::Blinder;
 use crate::domain::Domain;
 use crate::errors::KeyringError;
@@ -109,6 +109,11 @@ impl Keyring {
     /// [`KeyringError::Random`] when the system gives no random bytes.
     pub fn ephemeral() -> Result<Self, KeyringError> {
         Ok(Self { bases: BaseKeys::first(SecretBytes::random(ROOT_KEY_LEN)?), kind: "memory" })
+    }
+
+    /// The base keys that it has, as far as they may be known.
+    pub fn base_keys(&self) -> Vec<BaseKeyInfo> {
+        self.bases.infos()
     }
 
     /// The kind of its seal, or `memory`.
