@@ -134,6 +134,9 @@ fn described(status: &SealStatus, counts: &BTreeMap<u32, usize>) -> String {
         let what = match (base.names_only, number == newest) {
             (true, _) => "retired; names are blinded under it for ever".to_owned(),
             (false, true) => format!("seals what is written; {count} values"),
+            (false, false) if count == 0 => {
+                "nothing is sealed under it any more; `ringfence seal retire` drops it".to_owned()
+            }
             (false, false) => format!("{count} values are still sealed under it"),
         };
         let _ = writeln!(said, "base key  {number}, {}: {what}", since(Some(base.since)));
