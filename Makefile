@@ -62,8 +62,10 @@ swtpm:
 	@if test -x $(SWTPM)/usr/bin/swtpm; then :; else \
 	    rm -rf $(SWTPM) && mkdir -p $(SWTPM) && cd $(SWTPM) && \
 	    apt-get download -qq swtpm swtpm-libs libtpms0 libjson-glib-1.0-0 libtasn1-6 2>/dev/null && \
-	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done || \
-	    echo "swtpm cannot be had from Debian's packages: the tests on it are passed over"; \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done && \
+	    LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu):$$(echo $$PWD/usr/lib/*-linux-gnu/swtpm) \
+	        usr/bin/swtpm --version >/dev/null || { rm -rf usr; \
+	    echo "swtpm cannot be had from Debian's packages: the tests on it are passed over"; }; \
 	fi
 
 # Licences, bans and sources need no network beyond the crates themselves. Advisories need the advisory database, which

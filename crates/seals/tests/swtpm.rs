@@ -50,7 +50,13 @@ struct Swtpm {
 impl Swtpm {
     fn start(installed: &Path, state: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let libraries = installed.join("usr/lib/x86_64-linux-gnu");
+        // One folder, named by the machine's architecture.
+        let mut folders = std::fs::read_dir(installed.join("usr/lib")).unwrap();
+        let libraries = folders.find_map(|entry| {
+            let folder = entry.unwrap().path();
+            folder.join("swtpm").is_dir().then_some(folder)
+        });
+        let libraries = libraries.expect("the libraries of swtpm");
         let process = Command::new(installed.join("usr/bin/swtpm"))
             .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
             .arg("--tpmstate")
