@@ -424,7 +424,7 @@ def test_a_kms_that_says_no_keeps_the_store_shut_and_its_log_tells_every_opening
     assert opens(server.data, seal)
     event = unsealing_kms.server.audit_event(lambda event: event["eventName"] == "Decrypt")
     assert event["userIdentity"]["userName"] == unsealing_kms.user.arn.rsplit("/")[-1]
-    context = {"ringfence:directory": base64.b64decode(directory["id"]).hex()}
+    context = {"ringfence-directory": base64.b64decode(directory["id"]).hex()}
     assert event["requestParameters"]["encryptionContext"] == context
 
     def said():
@@ -467,6 +467,19 @@ def test_a_kms_seal_takes_its_credentials_from_a_file_and_a_session(
     env = {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_PROFILE": "seals"}
     assert opens(server.data, Seal("KMS", seal.text, env))
     assert not opens(server.data, Seal("KMS", seal.text, {**env, "AWS_PROFILE": "default"}))
+
+
+def test_a_policy_can_tell_one_directory_from_another(unsealing_kms, started, opens):
+    seal = unsealing_kms.seal()
+    first, second = started(seal), started(seal)
+    directory = base64.b64decode(seal_file(first.data)["id"]).hex()
+    bound = {"StringEquals": {"kms:EncryptionContext:ringfence-directory": directory}}
+    user = unsealing_kms.world.user(
+        allow("kms:Decrypt", unsealing_kms.key, Condition=bound)
+    )
+    env = {"AWS_ACCESS_KEY_ID": user.access_key_id, "AWS_SECRET_ACCESS_KEY": user.secret}
+    assert opens(first.data, Seal("KMS", seal.text, env))
+    assert not opens(second.data, Seal("KMS", seal.text, env))
 
 
 def test_what_is_wrapped_for_one_directory_opens_no_other(unsealing_kms, started, ringfence):

@@ -20,6 +20,26 @@ pub(crate) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
     bytes.try_into().map_err(|_| D::Error::custom(format!("expected {N} bytes in base64")))
 }
 
+pub(crate) mod optional {
+    use super::*;
+
+    pub(crate) fn serialize<const N: usize, S: Serializer>(
+        bytes: &Option<[u8; N]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[u8; N]>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}
+
 pub(crate) mod of_any_length {
     use super::*;
 

@@ -2,7 +2,8 @@
 //!
 //! A new root key comes into `PATH.next` first. Once `seal.json` says that it is the root key, it
 //! takes the place of the file at `PATH`, whose bytes are overwritten. So at any moment one of the
-//! two is the root key that `seal.json` tells, and whoever opens looks at both.
+//! two is the root key that `seal.json` tells, and whoever opens looks at both. Nothing is replaced
+//! but the former root key, which `seal.json` tells too.
 
 use std::fs::{self, File};
 use std::io;
@@ -121,16 +122,35 @@ pub(crate) fn prepare(path: &Path, root: &SecretBytes) -> Result<(), KeyringErro
     }
 }
 
-/// Puts what waits into its place, over the former key file, whose bytes are overwritten first.
+/// Puts what waits into its place: over the key file whose check value is `former`, whose bytes are
+/// overwritten, or where there is none. Whatever else is there stays, and the new key goes on
+/// waiting; it is found there as well.
 ///
 /// # Errors
-/// [`KeyringError::Io`].
-pub(crate) fn settle(path: &Path) -> Result<(), KeyringError> {
+/// [`KeyringError::KeyFileThere`]; [`KeyringError::Io`].
+pub(crate) fn settle(path: &Path, former: Option<&[u8; CHECK_LEN]>) -> Result<(), KeyringError> {
     let next = next_of(path)?;
-    // It need not be writable, nor be there; what counts is the renaming.
-    let _ = whole_file::overwrite(path);
+    let is_former = || {
+        let there = read(path).ok().flatten();
+        there.is_some_and(|root| Some(&ParentKey::new(&root).check_value()) == former)
+    };
+    if path.symlink_metadata().is_err() {
+        // As in `whole_file`: unlike renaming, linking takes nobody's place.
+        fs::hard_link(&next, path).map_err(KeyringError::io("create", path))?;
+        fs::remove_file(&next).map_err(KeyringError::io("remove", &next))?;
+        return whole_file::sync_directory_of(path);
+    }
+    if !is_former() {
+        return Err(KeyringError::KeyFileThere { path: path.to_owned() });
+    }
+    // It need not be writable; what counts is the renaming.
+    let replaced = File::options().write(true).open(path);
     fs::rename(&next, path).map_err(KeyringError::io("replace", path))?;
-    whole_file::sync_directory_of(path)
+    whole_file::sync_directory_of(path)?;
+    if let Ok(mut replaced) = replaced {
+        let _ = whole_file::overwrite(&mut replaced, 0);
+    }
+    Ok(())
 }
 
 /// Removes a key file that is of no use any more, its bytes overwritten first. It need not be there.
@@ -138,7 +158,9 @@ pub(crate) fn settle(path: &Path) -> Result<(), KeyringError> {
 /// # Errors
 /// [`KeyringError::Io`].
 pub(crate) fn discard(path: &Path) -> Result<(), KeyringError> {
-    let _ = whole_file::overwrite(path);
+    if let Ok(mut file) = File::options().write(true).open(path) {
+        let _ = whole_file::overwrite(&mut file, 1);
+    }
     match fs::remove_file(path) {
         Ok(()) => whole_file::sync_directory_of(path),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),

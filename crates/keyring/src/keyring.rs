@@ -212,7 +212,7 @@ pub(crate) fn unwrap(
         checked(bytes, &stored.check).ok_or_else(wrong)
     };
     match (&stored.seal, spec) {
-        (Seal::KeyFile {}, SealSpec::KeyFile(key_path)) => {
+        (Seal::KeyFile { .. }, SealSpec::KeyFile(key_path)) => {
             let (bytes, key, waits) = key_file::find(key_path, &stored.check)?;
             Ok(Root { bytes, key, waits })
         }
@@ -253,7 +253,7 @@ pub(crate) fn wrap(
     cost: Cost,
 ) -> Result<Seal, KeyringError> {
     Ok(match spec {
-        SealSpec::KeyFile(_) => Seal::KeyFile {},
+        SealSpec::KeyFile(_) => Seal::KeyFile { former: None },
         SealSpec::Passphrase(passphrase) => {
             Seal::Passphrase(passphrase::wrap(&Secret::Passphrase(passphrase), root, check, cost)?)
         }

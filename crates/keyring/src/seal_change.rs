@@ -31,7 +31,7 @@ use crate::key_file;
 use crate::keyring::{self, NewStore, Root};
 use crate::parent_key::{ParentKey, ROOT_KEY_LEN};
 use crate::random;
-use crate::seal_file::{self, NewSeal, SealFile};
+use crate::seal_file::{self, NewSeal, Seal, SealFile};
 use crate::seal_spec::SealSpec;
 use crate::secret::SecretBytes;
 
@@ -138,7 +138,7 @@ impl SealChange {
         let Root { bytes, key, waits } = keyring::unwrap(&path, &stored, from)?;
         let mut bases = stored.base_keys(&path, &bytes, &key)?;
         if let (true, SealSpec::KeyFile(key_path)) = (waits, from) {
-            key_file::settle(key_path)?;
+            key_file::settle(key_path, stored.former())?;
         }
         match self {
             Self::RootKey => {}
@@ -170,7 +170,13 @@ impl SealChange {
             }
         };
         let check = key.check_value();
-        let seal = keyring::wrap(to, &root, &check, SealedPlace { id }, new.cost)?;
+        let mut seal = keyring::wrap(to, &root, &check, SealedPlace { id }, new.cost)?;
+        if let (Seal::KeyFile { former }, SealSpec::KeyFile(from), SealSpec::KeyFile(to)) =
+            (&mut seal, from, to)
+            && from == to
+        {
+            *former = Some(stored.check);
+        }
 
         // The old seal goes only when the new one has given the root key back.
         before(Step::Prove)?;
@@ -197,7 +203,7 @@ impl SealChange {
 
         if let SealSpec::KeyFile(key_path) = to {
             before(Step::Settle)?;
-            key_file::settle(key_path)?;
+            key_file::settle(key_path, next.former())?;
         }
         if let Some(former) =
             former.filter(|former| !matches!(to, SealSpec::KeyFile(to) if to == *former))
@@ -215,10 +221,9 @@ pub(crate) fn finish(seal_path: &Path, key_path: &Path) {
     let Some(data_dir) = seal_path.parent() else { return };
     let Ok(_lock) = lock(data_dir) else { return };
     // Another process may have settled it, and changed the seal again, since it was found.
-    let stored = SealFile::read(seal_path).ok().flatten();
-    let found = stored.and_then(|stored| key_file::find(key_path, &stored.check).ok());
-    if let Some((_, _, true)) = found {
-        let _ = key_file::settle(key_path);
+    let Ok(Some(stored)) = SealFile::read(seal_path) else { return };
+    if let Ok((_, _, true)) = key_file::find(key_path, &stored.check) {
+        let _ = key_file::settle(key_path, stored.former());
     }
 }
 

@@ -49,7 +49,15 @@ pub(crate) struct SealFile {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Seal {
     /// The file's path is not kept: directory and key file may each move.
-    KeyFile {},
+    KeyFile {
+        /// Of the root key that the file held before this one: nothing else may be replaced.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "crate::base64_field::optional"
+        )]
+        former: Option<[u8; CHECK_LEN]>,
+    },
     Passphrase(Wrapped),
     /// A credential that systemd hands to the service.
     Systemd(Wrapped),
@@ -189,6 +197,14 @@ impl SealFile {
         }
     }
 
+    /// The check value of the root key that the key file held before.
+    pub(crate) fn former(&self) -> Option<&[u8; CHECK_LEN]> {
+        match &self.seal {
+            Seal::KeyFile { former } => former.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The base keys, which `root` wraps.
     ///
     /// # Errors
@@ -223,7 +239,7 @@ impl Seal {
     /// The holder's kind and blob.
     pub(crate) fn as_held(&self) -> Option<(HeldKind, &Blob)> {
         match self {
-            Self::KeyFile {} | Self::Passphrase(_) | Self::Systemd(_) => None,
+            Self::KeyFile { .. } | Self::Passphrase(_) | Self::Systemd(_) => None,
             Self::Tpm(blob) => Some((HeldKind::Tpm, blob)),
             Self::Pkcs11(blob) => Some((HeldKind::Pkcs11, blob)),
             Self::Kms(blob) => Some((HeldKind::Kms, blob)),
@@ -232,7 +248,7 @@ impl Seal {
 
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::KeyFile {} => "key file",
+            Self::KeyFile { .. } => "key file",
             Self::Passphrase(_) => "passphrase",
             Self::Systemd(_) => "systemd credential",
             Self::Tpm(_) => HeldKind::Tpm.name(),

@@ -8,7 +8,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -61,19 +61,17 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<(), KeyringError> 
 }
 
 /// Overwrites what a file holds, as far as the file system writes in place, so that a secret that
-/// was in it is gone. The file stays; it is no longer of any use.
-///
-/// # Errors
-/// [`KeyringError::Io`], where it could not even be opened for writing, say.
-pub(crate) fn overwrite(path: &Path) -> Result<(), KeyringError> {
-    let mut file =
-        OpenOptions::new().write(true).open(path).map_err(KeyringError::io("overwrite", path))?;
-    let len = file.metadata().map_err(KeyringError::io("inspect", path))?.len();
+/// was in it is gone. A file that has more than `names` is left alone: it is wanted under the others.
+pub(crate) fn overwrite(file: &mut File, names: u64) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if metadata.nlink() > names {
+        return Ok(());
+    }
+    let len = metadata.len();
     let mut noise = vec![0; usize::try_from(len.min(4096)).unwrap_or(4096)];
-    random::fill(&mut noise)?;
-    file.write_all(&noise)
-        .and_then(|()| file.sync_all())
-        .map_err(KeyringError::io("overwrite", path))
+    random::fill(&mut noise).map_err(io::Error::other)?;
+    file.write_all(&noise)?;
+    file.sync_all()
 }
 
 /// Writes a new file for its owner alone, and syncs it. `path` is the one that it is for.
@@ -342,14 +340,19 @@ mod tests {
     }
 
     #[test]
-    fn an_overwritten_file_holds_nothing_of_what_it_held() {
+    fn an_overwritten_file_holds_nothing_of_what_it_held_unless_it_is_wanted_elsewhere() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("root.key");
         fs::write(&path, [7; 32]).unwrap();
-        overwrite(&path).unwrap();
+        let file = || File::options().write(true).open(&path).unwrap();
+        let other = directory.path().join("other");
+        fs::hard_link(&path, &other).unwrap();
+        overwrite(&mut file(), 1).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), [7; 32]);
+        fs::remove_file(&other).unwrap();
+        overwrite(&mut file(), 1).unwrap();
         let now = fs::read(&path).unwrap();
         assert!(now.len() == 32 && now != [7; 32]);
-        assert!(overwrite(&directory.path().join("absent")).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html>,
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>
 //!
-//! The encryption context names the data directory (`ringfence:directory`), so that a key policy can
+//! The encryption context names the data directory (`ringfence-directory`), so that a key policy can
 //! tell one store from another, and the event of every opening says which it was.
 
 use crate::credentials::Credentials;
@@ -191,7 +191,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> String {
 }
 
 fn context(place: &SealedPlace) -> Value {
-    json!({ "ringfence:directory": place.id_text() })
+    json!({ "ringfence-directory": place.id_text() })
 }
 
 const CIPHERTEXT: &str = "ciphertext";

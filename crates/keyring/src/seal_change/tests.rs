@@ -230,6 +230,48 @@ fn whoever_opens_a_key_file_that_is_not_settled_settles_it() {
 }
 
 #[test]
+fn settling_replaces_the_former_key_file_and_no_other_file() {
+    let (store, from) = Store::sealed(passphrase);
+    let to = key_file(store.path());
+    let cut = &mut |step| match step {
+        Step::Settle => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    };
+    SealChange::RootKey.apply_with(store.path(), &from, &to, &CHEAP, cut).unwrap_err();
+    // Somebody else's key file has come to the path meanwhile.
+    let other = [9; ROOT_KEY_LEN];
+    fs::write(store.path().join("root.key"), other).unwrap();
+    fs::set_permissions(store.path().join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(store.opens(&to));
+    assert_eq!(fs::read(store.path().join("root.key")).unwrap(), other);
+    let error = store.change(SealChange::RootKey, &to, &to).unwrap_err();
+    assert!(matches!(error, KeyringError::KeyFileThere { .. }), "{error}");
+    assert_eq!(fs::read(store.path().join("root.key")).unwrap(), other);
+
+    fs::remove_file(store.path().join("root.key")).unwrap();
+    assert!(store.opens(&to));
+    assert_eq!(store.names(), ["root.key", "seal.json", "seal.lock"]);
+    assert!(store.opens(&to));
+}
+
+#[test]
+fn a_key_file_that_was_linked_and_still_waits_is_not_overwritten_by_the_next_change() {
+    for failing in STEPS {
+        let (store, spec) = Store::sealed(key_file);
+        let written = sealed(&Keyring::open(store.path(), &spec).unwrap());
+        // What a crash between the two steps of settling leaves: one file under both names.
+        let path = store.path().join("root.key");
+        fs::hard_link(&path, store.path().join("root.key.next")).unwrap();
+        let cut = &mut |step| match step == failing {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        };
+        let _ = SealChange::RootKey.apply_with(store.path(), &spec, &spec, &CHEAP, cut);
+        assert!(holds(&store, &spec, &written), "{failing:?}");
+    }
+}
+
+#[test]
 fn a_seal_that_does_not_give_the_root_key_back_takes_no_store() {
     let (store, from) = Store::sealed(key_file);
     let before = fs::read(store.path().join("seal.json")).unwrap();
