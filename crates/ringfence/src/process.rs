@@ -40,9 +40,9 @@ fn keep_memory_out_of_dumps() {
     }
 }
 
-/// Keeps memory from being swapped to a disk, where the system lets it: with `LimitMEMLOCK=infinity`,
-/// CAP_IPC_LOCK or as root. A limit that is finite would be reached some day, and then memory could
-/// not be had any more: so it is all or nothing.
+/// Keeps memory from being swapped to a disk, where the system lets it: with `LimitMEMLOCK=infinity`
+/// or CAP_SYS_RESOURCE. A limit that is finite would be reached some day, and then memory could not be
+/// had any more: so it is all or nothing.
 pub fn lock_memory() {
     #[cfg(target_os = "linux")]
     {
