@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ringfence_server import Server
+from openssl import Openssl
+from ringfence_server import UNTHROTTLED, Server
 from world import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,6 +45,11 @@ def aws_command():
     if not found:
         pytest.exit("no aws command line: run the tests by `make e2e`", returncode=2)
     return found
+
+
+@pytest.fixture
+def openssl(tmp_path):
+    return Openssl(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +96,7 @@ def start_server(binary, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(start_server):
     """One durable server for a test module."""
-    running = start_server()
+    running = start_server(*UNTHROTTLED)
     yield running
     running.stop()
 

@@ -272,7 +272,7 @@ def test_a_deletion_is_scheduled_called_off_and_carried_out(dev):
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     dev.post_json("/_ringfence/clock", {"advance_seconds": 7 * 86400 + 1})
     assert refusal(kms.describe_key, KeyId=key).code == "NotFoundException"
-    assert refusal(kms.decrypt, CiphertextBlob=blob).code == "InvalidCiphertextException"
+    assert refusal(kms.decrypt, CiphertextBlob=blob).code == "AccessDeniedException"
     assert key not in {one["KeyId"] for one in kms.list_keys()["Keys"]}
 
 

@@ -3,6 +3,7 @@
 `make e2e` brings Node into the virtual environment and the SDK into .cache/js.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -198,3 +199,76 @@ def test_errors_have_their_class(node, exports, world):
     refused(seen["denied"], name="AccessDenied", status=403)
     refused(seen["badKey"], name="InvalidClientTokenId", status=403)
     refused(seen["invalid"], "InvalidInputException", name="InvalidInputException", status=400)
+
+
+def encoded(content):
+    return base64.b64encode(content).decode()
+
+
+def test_kms_reads_what_others_wrote_and_the_other_way(node, exports, root):
+    kms, context = root.client("kms"), {"tenant": "ü = é", "b": "2"}
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    signer = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"from boto3", EncryptionContext=context)
+    asked = {"KeyId": signer, "Message": b"m \x00\xff", "SigningAlgorithm": "RSASSA_PSS_SHA_384"}
+    seen = node(
+        "kms", exports, key=key, signer=signer, context=context, message=encoded(asked["Message"]),
+        algorithm=asked["SigningAlgorithm"], sealed=encoded(sealed["CiphertextBlob"]),
+        signature=encoded(kms.sign(**asked)["Signature"]),
+    )
+    assert (seen["opened"], seen["key"], seen["valid"]) == ("from boto3", key, True)
+    assert seen["described"] == "ü = é" and abs(seen["age"]) < 60_000
+
+    def opened(blob):
+        return kms.decrypt(
+            CiphertextBlob=base64.b64decode(blob), EncryptionContext=context
+        )["Plaintext"]
+
+    assert opened(seen["sealed"]) == b"from js"
+    assert encoded(opened(seen["dataKey"]["sealed"])) == seen["dataKey"]["plain"]
+    assert kms.verify(Signature=base64.b64decode(seen["signature"]), **asked)["SignatureValid"]
+
+
+def test_kms_pages_are_turned_to_the_end(node, dev):
+    # An account of its own has these keys alone.
+    owner = dev.principal("432143214321", "x")
+    kms = owner.client("kms")
+    keys = sorted(kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(5))
+    aliases = sorted(f"alias/{number}" for number in range(3))
+    for alias in aliases:
+        kms.create_alias(AliasName=alias, TargetKeyId=keys[0])
+    grants = [
+        kms.create_grant(
+            KeyId=keys[0], GranteePrincipal="arn:aws:iam::432143214321:root", Operations=["Decrypt"]
+        )["GrantId"]
+        for _ in range(4)
+    ]
+    seen = node("kmsPages", owner.environment(), key=keys[0], size=2)
+    assert [len(page) for page in seen["keys"]] == [2, 2, 1] and sorted(sum(seen["keys"], [])) == keys
+    assert sorted(sum(seen["aliases"], [])) == aliases and len(seen["aliases"]) == 2
+    assert sorted(sum(seen["grants"], [])) == sorted(grants)
+
+
+def test_kms_errors_have_their_class(node, exports, root, world):
+    kms, nobody = root.client("kms"), world.user()
+    key, other, disabled = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(3))
+    kms.disable_key(KeyId=disabled)
+    alias = f"alias/{unique('js')}"
+    kms.create_alias(AliasName=alias, TargetKeyId=key)
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"a": "b"})["CiphertextBlob"]
+    signer = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    seen = node(
+        "kmsErrors", exports, key=key, other=other, disabled=disabled, alias=alias, signer=signer,
+        sealed=encoded(sealed),
+        keys={"accessKeyId": nobody.access_key_id, "secretAccessKey": nobody.secret},
+    )
+    for case, name in (
+        ("missing", "NotFoundException"), ("exists", "AlreadyExistsException"),
+        ("disabled", "DisabledException"), ("context", "InvalidCiphertextException"),
+        ("wrongKey", "IncorrectKeyException"), ("signature", "KMSInvalidSignatureException"),
+    ):
+        refused(seen[case], name, name=name, status=400)
+    # These two are in no model.
+    refused(seen["validation"], name="ValidationException", status=400)
+    refused(seen["denied"], name="AccessDeniedException", status=400)
+    assert f"{nobody.user_arn} is not authorized to perform: kms:Decrypt" in seen["denied"]["message"]

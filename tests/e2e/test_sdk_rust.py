@@ -109,3 +109,66 @@ def test_errors_have_their_variant(rust, root, world):
     refused(seen["missing"], "NoSuchEntity", 404)
     refused(seen["malformed"], "MalformedPolicyDocument", 400)
     refused(seen["denied"], "AccessDenied", 403)
+
+
+def test_kms_reads_what_others_wrote_and_the_other_way(rust, root):
+    kms, context = root.client("kms"), {"tenant": "ü = é", "b": "2"}
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    signer = kms.create_key(KeySpec="ECC_NIST_P384", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    asked = {"KeyId": signer, "Message": b"m \x00\xff", "SigningAlgorithm": "ECDSA_SHA_384"}
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"from boto3", EncryptionContext=context)
+    seen = rust(
+        "kms", root.environment(), key=key, signer=signer, context=context,
+        sealed=list(sealed["CiphertextBlob"]), message=list(asked["Message"]),
+        algorithm=asked["SigningAlgorithm"], signature=list(kms.sign(**asked)["Signature"]),
+    )
+    assert (bytes(seen["opened"]), seen["key"], seen["valid"]) == (b"from boto3", key, True)
+    assert (seen["described"], seen["spec"], seen["same"]) == ("ü = é", "SYMMETRIC_DEFAULT", True)
+    assert abs(seen["created"] - time.time()) < 60
+
+    def opened(blob):
+        return kms.decrypt(CiphertextBlob=bytes(blob), EncryptionContext=context)["Plaintext"]
+
+    assert opened(seen["sealed"]) == b"from rust"
+    assert opened(seen["data_key"]["sealed"]) == bytes(seen["data_key"]["plain"])
+    assert kms.verify(Signature=bytes(seen["signature"]), **asked)["SignatureValid"]
+
+
+def test_kms_pages_are_turned_to_the_end(rust, dev):
+    # An account of its own has these keys alone.
+    owner = dev.principal("987698769876", "x")
+    kms = owner.client("kms")
+    keys = sorted(kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(5))
+    for number in range(3):
+        kms.create_alias(AliasName=f"alias/{number}", TargetKeyId=keys[0])
+    grants = sorted(
+        kms.create_grant(
+            KeyId=keys[0], GranteePrincipal="arn:aws:iam::987698769876:root", Operations=["Decrypt"]
+        )["GrantId"]
+        for _ in range(3)
+    )
+    seen = rust("kms-pages", owner.environment(), key=keys[0])
+    assert (seen["lengths"], sorted(seen["keys"])) == ([2, 2, 1], keys)
+    assert sorted(seen["aliases"]) == ["alias/0", "alias/1", "alias/2"]
+    assert sorted(seen["grants"]) == grants
+
+
+def test_kms_errors_have_their_variant(rust, root, world):
+    kms = root.client("kms")
+    key, other, disabled = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(3))
+    kms.disable_key(KeyId=disabled)
+    alias = f"alias/{unique('rust')}"
+    kms.create_alias(AliasName=alias, TargetKeyId=key)
+    signer = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"a": "b"})["CiphertextBlob"]
+    seen = rust(
+        "kms-errors", root.environment(), key=key, other=other, disabled=disabled, alias=alias,
+        signer=signer, sealed=list(sealed),
+    )
+    assert seen["variants"] == [True] * 6, seen
+    refused(seen["missing"], "NotFoundException", 400, "alias/none")
+    refused(seen["disabled"], "DisabledException", 400, f"key/{disabled} is disabled.")
+    refused(seen["context"], "InvalidCiphertextException", 400)
+    nobody = world.user()
+    seen = rust("kms-denied", nobody.environment(), sealed=list(sealed))
+    refused(seen, "AccessDeniedException", 400, f"{nobody.user_arn} is not authorized to perform: kms:Decrypt")

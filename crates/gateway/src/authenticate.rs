@@ -157,7 +157,7 @@ fn check_scope(service: &Service, signature: &Signature) -> Result<(), ServiceEr
 }
 
 /// Whether a text has the form of a region's name. Every such region is here.
-pub(crate) fn is_region(text: &str) -> bool {
+pub fn is_region(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&text.len()) && text.bytes().all(known)
 }

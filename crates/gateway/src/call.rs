@@ -30,6 +30,7 @@ use crate::authorization_message::{self, AuthorizationMessages, Denied};
 use crate::caller::{Caller, Federated, Identity};
 use crate::clock::Clock;
 use crate::directory::{Attached, Authority, Directory, Tags};
+use crate::inside::{Inside, Via};
 use crate::session::Tokens;
 use crate::trail::Trail;
 use ringfence_keyring::random::Random;
@@ -42,6 +43,7 @@ use ringfence_policy::{
 };
 use ringfence_wire::service::{Auth, AuthorizationSource};
 use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
+use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
@@ -78,6 +80,8 @@ pub struct CallFacts {
     pub now: Timestamp,
     /// The request id that the answer and the audit event carry.
     pub request_id: String,
+    /// The id of its audit event.
+    pub event_id: String,
     /// Where it came from.
     pub source_ip: IpAddr,
     /// The host that it was sent to, in lower case.
@@ -86,6 +90,10 @@ pub struct CallFacts {
     pub user_agent: String,
     /// It came over TLS.
     pub secure: bool,
+    /// The service that makes the call for its caller.
+    pub via: Option<Via>,
+    /// The way to other services.
+    pub(crate) inside: Inside,
     /// What every service shares.
     pub shared: Arc<Shared>,
     /// What was decided, for the audit event.
@@ -256,6 +264,14 @@ impl<T> Resolved<T> {
     ) -> Self {
         if !grants.is_empty() {
             self.granted = Some(Box::new(Granted { grants, encryption_context }));
+        }
+        self
+    }
+
+    /// Leaves out the grants that do not count for this request.
+    pub fn only_grants(mut self, counts: impl Fn(&Grant) -> bool) -> Self {
+        if let Some(granted) = &mut self.granted {
+            granted.grants.retain(counts);
         }
         self
     }
@@ -615,5 +631,21 @@ static EVERYTHING: LazyLock<Option<Arc<Document>>> = LazyLock::new(|| {
 
 /// The erased result of a handler.
 pub(crate) struct Outcome {
-    pub output: Box<dyn Structure>,
+    pub output: Box<dyn Output>,
+}
+
+/// An operation's output, as a protocol sees it and as the service that asked for it.
+pub(crate) trait Output {
+    fn as_structure(&mut self) -> &mut dyn Structure;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<T: Structure + 'static> Output for T {
+    fn as_structure(&mut self) -> &mut dyn Structure {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
 }

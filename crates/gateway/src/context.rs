@@ -49,14 +49,24 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
         }
     }
 
-    context.set("aws:SourceIp", facts.source_ip.to_string());
+    match facts.via {
+        // Where a service calls, the address is the service's, and not told.
+        // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-sourceip
+        None => context.set("aws:SourceIp", facts.source_ip.to_string()),
+        Some(via) => {
+            let principal = format!("{via}.amazonaws.com");
+            context.set_many("aws:CalledVia", vec![principal.clone()]);
+            context.set("aws:CalledViaFirst", principal.as_str());
+            context.set("aws:CalledViaLast", principal);
+        }
+    }
     context.set("aws:UserAgent", facts.user_agent.as_str());
     context.set("aws:CurrentTime", facts.now.format(TimestampFormat::DateTime));
     context.set("aws:EpochTime", facts.now.seconds.to_string());
     context.set("aws:SecureTransport", facts.secure.to_string());
     context.set("aws:RequestedRegion", facts.region.as_str());
     context.set("aws:ResourceAccount", resource_account.to_string());
-    context.set("aws:ViaAWSService", "false");
+    context.set("aws:ViaAWSService", facts.via.is_some().to_string());
     context.set("aws:PrincipalIsAWSService", "false");
     if let Some(organization) = facts.shared.directory.organization(resource_account) {
         context.set("aws:ResourceOrgID", organization);

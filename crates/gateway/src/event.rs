@@ -7,6 +7,7 @@
 
 use crate::call::Decided;
 use crate::caller::{Caller, Federated, FederatedKind, Identity, Session};
+use crate::inside::Via;
 use ringfence_policy::{AccountId, Decision, message};
 use ringfence_wire::protocol::record;
 use ringfence_wire::service::{Operation, Service};
@@ -45,6 +46,8 @@ pub(crate) struct Event {
     pub caller: Option<Caller>,
     /// The outside identity that a token or assertion proved.
     pub proved: Option<Federated>,
+    /// The service that makes the call for its caller.
+    pub via: Option<Via>,
     /// The access key that a caller claimed and did not prove to have.
     pub claimed_key: Option<String>,
     pub secure: bool,
@@ -98,8 +101,16 @@ impl Event {
         }
         event.text("eventName", &self.name);
         event.text("awsRegion", &self.region);
-        event.text("sourceIPAddress", &self.source_ip.to_string());
-        event.text("userAgent", cut(&self.user_agent));
+        match self.via {
+            None => {
+                event.text("sourceIPAddress", &self.source_ip.to_string());
+                event.text("userAgent", cut(&self.user_agent));
+            }
+            Some(via) => {
+                event.text("sourceIPAddress", &format!("{via}.amazonaws.com"));
+                event.text("userAgent", &format!("{via}.amazonaws.com"));
+            }
+        }
         if let Some((code, message)) = &self.error {
             event.text("errorCode", cut(code));
             event.text("errorMessage", cut(message));
@@ -112,6 +123,7 @@ impl Event {
         event.text("requestID", &self.request_id);
         event.text("eventID", &self.event_id);
         event.flag("readOnly", self.is_read_only());
+        self.resources(&mut event);
         event.text("eventType", "AwsApiCall");
         event.flag("managementEvent", true);
         let account = match &self.proved {
@@ -158,6 +170,9 @@ impl Event {
         if let Identity::User { name, .. } = identity {
             who.text("userName", name);
         }
+        if let Some(via) = self.via {
+            who.text("invokedBy", &format!("{via}.amazonaws.com"));
+        }
         if let Some(session) = &caller.session {
             who.object("sessionContext", |context| session_context(session, context));
             // https://docs.aws.amazon.com/IAM/latest/UserGuide/temporary-delegation-cloudtrail.html
@@ -166,6 +181,32 @@ impl Event {
                     delegate.text("accountId", &delegation.requestor.to_string());
                 });
             }
+        }
+    }
+
+    /// The KMS keys that the call was about.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html>
+    fn resources(&self, event: &mut Object<'_>) {
+        let mut list = String::from("[");
+        let mut before: Vec<&str> = Vec::new();
+        for decided in self.decisions.iter().take(MOST_DECISIONS) {
+            let Some(account) = account_of_key(&decided.resource) else { continue };
+            if before.contains(&&*decided.resource) {
+                continue;
+            }
+            if !before.is_empty() {
+                list.push(',');
+            }
+            before.push(&decided.resource);
+            let mut entry = Object::open(&mut list);
+            entry.text("accountId", account);
+            entry.text("type", "AWS::KMS::Key");
+            entry.text("ARN", cut(&decided.resource));
+            entry.close();
+        }
+        list.push(']');
+        if !before.is_empty() {
+            event.json("resources", &list);
         }
     }
 
@@ -347,6 +388,13 @@ impl<'o> Object<'o> {
     }
 }
 
+/// The account of a KMS key's ARN.
+fn account_of_key(arn: &str) -> Option<&str> {
+    let (_, rest) = arn.strip_prefix("arn:aws:kms:")?.split_once(':')?;
+    let (account, resource) = rest.split_once(':')?;
+    resource.starts_with("key/").then_some(account)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,6 +414,7 @@ mod tests {
             region: "us-east-1".into(),
             caller: None,
             proved: None,
+            via: None,
             claimed_key: None,
             secure: false,
             parameters: None,

@@ -10,17 +10,19 @@ use crate::audit::{Audit, Unwritable};
 use crate::authenticate::{
     Claim, GLOBAL_REGION, authenticate, is_access_key_id, is_region, relaxed_root,
 };
-use crate::call::{CallFacts, Shared};
+use crate::call::{CallFacts, Outcome, Shared};
 use crate::caller::Caller;
 use crate::dev::{Dev, OpenAccounts};
 use crate::directory::{Authority, Use};
 use crate::errors::missing_token;
 use crate::event::{Event, cut};
+use crate::inside::Inside;
 use crate::metrics::Metrics;
 use crate::pass_role;
 use crate::published::{Publisher, Publishers};
 use crate::route::{NO_SERVICE, Route, Routes};
-use crate::service::Mounted;
+use crate::service::{Input, Mounted};
+use crate::upkeep::{Upkeep, Upkeeps};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
@@ -48,6 +50,7 @@ pub struct World {
     /// In `--dev`: the default account, and who makes accounts as they are named.
     relaxed: Option<(AccountId, Arc<dyn OpenAccounts>)>,
     pub(crate) publishers: Publishers,
+    upkeep: Upkeeps,
 }
 
 impl World {
@@ -59,7 +62,14 @@ impl World {
             keys: KeyCache::default(),
             relaxed: None,
             publishers: Publishers::default(),
+            upkeep: Upkeeps::default(),
         }
+    }
+
+    /// The same, with a service that does some work of its own accord.
+    pub fn keeping_up(mut self, service: Arc<dyn Upkeep>) -> Self {
+        self.upkeep.add(service);
+        self
     }
 
     /// The same, with what a service publishes under `/_ringfence/NAME/`.
@@ -72,6 +82,16 @@ impl World {
     pub fn relaxed(mut self, default: AccountId, accounts: Arc<dyn OpenAccounts>) -> Self {
         self.relaxed = Some((default, accounts));
         self
+    }
+
+    /// Random UUIDs for a call and its event.
+    pub(crate) fn draw_ids(&self) -> Result<[String; 2], ServiceError> {
+        let mut bytes = [[0; 16]; 2];
+        self.shared.random.fill(bytes.as_flattened_mut()).map_err(|error| {
+            tracing::error!(%error, "no random bytes for a request id");
+            ServiceError::internal()
+        })?;
+        Ok(bytes.map(|id| uuid::Builder::from_random_bytes(id).into_uuid().to_string()))
     }
 
     /// The account whose root user this access key id is, where `--dev` lets it be.
@@ -95,7 +115,7 @@ pub struct Gateway {
     pub(crate) world: ArcSwap<World>,
     pub(crate) dev: Option<Dev>,
     pub(crate) metrics: Metrics,
-    audit: Audit,
+    audit: Arc<Audit>,
     /// The account that hears of calls which no account made.
     owner: AccountId,
 }
@@ -165,7 +185,17 @@ impl Gateway {
         dev: Option<Dev>,
     ) -> Result<Self, prometheus::Error> {
         let world = ArcSwap::from_pointee(world);
-        Ok(Self { world, dev, metrics: Metrics::new()?, audit, owner })
+        Ok(Self { world, dev, metrics: Metrics::new()?, audit: Arc::new(audit), owner })
+    }
+
+    /// Does what is due by now in every service, and carries on what was cut short.
+    pub async fn carry_on(&self) {
+        self.world.load_full().upkeep.carry_on().await;
+    }
+
+    /// Keeps what services have noted in memory.
+    pub async fn keep_notes(&self) {
+        self.world.load_full().upkeep.keep_notes().await;
     }
 
     /// Answers one call.
@@ -177,7 +207,7 @@ impl Gateway {
         let scope = signature.as_ref().ok().and_then(Option::as_ref).map(|s| s.service.as_str());
         let method = incoming.parts.method.as_str();
         let route = world.routes.find(method, &incoming.request(), scope);
-        let Ok([request_id, event_id]) = self.draw_ids(&world) else {
+        let Ok([request_id, event_id]) = world.draw_ids() else {
             return write_error(route.protocol, route.service(), &ServiceError::internal(), "");
         };
         if route.mounted.is_none() {
@@ -228,6 +258,7 @@ impl Gateway {
             operation: route.operation.as_ref().ok().copied(),
             region: GLOBAL_REGION.to_owned(),
             caller: None,
+            via: None,
             proved: None,
             claimed_key: None,
             secure: incoming.secure,
@@ -236,7 +267,8 @@ impl Gateway {
             decisions: Vec::new(),
             error: None,
         };
-        let passage = Passage { world, incoming, route };
+        let inside = Inside { world: world.clone(), audit: self.audit.clone(), owner: self.owner };
+        let passage = Passage { world, inside, incoming, route };
         let answered = passage.go(signature, &mut event).await;
         if let Err(error) = &answered {
             event.note_error(error);
@@ -247,16 +279,6 @@ impl Gateway {
         world.shared.trail.keep(&line);
         place.record(line, durable).await.map_err(unwritable)?;
         answered
-    }
-
-    /// Random UUIDs for a call and its event.
-    fn draw_ids(&self, world: &World) -> Result<[String; 2], ServiceError> {
-        let mut bytes = [[0; 16]; 2];
-        world.shared.random.fill(bytes.as_flattened_mut()).map_err(|error| {
-            tracing::error!(%error, "no random bytes for a request id");
-            ServiceError::internal()
-        })?;
-        Ok(bytes.map(|id| uuid::Builder::from_random_bytes(id).into_uuid().to_string()))
     }
 }
 
@@ -276,6 +298,7 @@ fn unroutable(
 /// One call between its route and its event.
 struct Passage<'p> {
     world: &'p Arc<World>,
+    inside: Inside,
     incoming: &'p Incoming,
     route: &'p Route<'p>,
 }
@@ -307,7 +330,6 @@ impl Passage<'_> {
         read_input(protocol, operation, &self.incoming.request(), input.as_structure())
             .map_err(|refused| self.undecoded(refused))?;
         event.note_input(input.as_structure());
-        let passed = pass_role::named(operation, input.as_structure());
 
         let facts = Rc::new(CallFacts {
             operation,
@@ -316,28 +338,19 @@ impl Passage<'_> {
             region: event.region.clone(),
             now: event.at,
             request_id: event.request_id.clone(),
+            event_id: event.event_id.clone(),
             source_ip: self.incoming.source_ip,
             host: self.incoming.host(),
             user_agent: event.user_agent.clone(),
             secure: self.incoming.secure,
+            via: None,
+            inside: self.inside.clone(),
             shared: self.world.shared.clone(),
             decided: RefCell::default(),
             proved: OnceCell::new(),
         });
-        let handled = caught(input.run(facts.clone())).await;
-        event.decisions = facts.decided.take();
-        event.proved = facts.proved.get().cloned();
-        let mut outcome = handled.unwrap_or_else(|panic| {
-            tracing::error!(operation = operation.name, panic, "a handler panicked");
-            Err(ServiceError::internal())
-        })?;
-        if !pass_role::was_asked(&passed, &event.decisions) {
-            // Whatever the handler did is done; that it answers nobody keeps the defect from use.
-            tracing::error!(operation = operation.name, "a role was passed, and nobody was asked");
-            return Err(ServiceError::internal());
-        }
-        event.note_output(&*outcome.output);
-        Ok(write_output(protocol, operation, &mut *outcome.output, &event.request_id))
+        let mut outcome = run(input, facts, event).await?;
+        Ok(write_output(protocol, operation, outcome.output.as_structure(), &event.request_id))
     }
 
     fn authenticate(
@@ -394,6 +407,30 @@ impl Passage<'_> {
     }
 }
 
+/// Runs a handler, and notes what it decided and answered.
+pub(crate) async fn run(
+    mut input: Box<dyn Input>,
+    facts: Rc<CallFacts>,
+    event: &mut Event,
+) -> Result<Outcome, ServiceError> {
+    let operation = facts.operation;
+    let passed = pass_role::named(operation, input.as_structure());
+    let handled = caught(input.run(facts.clone())).await;
+    event.decisions = facts.decided.take();
+    event.proved = facts.proved.get().cloned();
+    let mut outcome = handled.unwrap_or_else(|panic| {
+        tracing::error!(operation = operation.name, panic, "a handler panicked");
+        Err(ServiceError::internal())
+    })?;
+    if !pass_role::was_asked(&passed, &event.decisions) {
+        // Whatever the handler did is done; that it answers nobody keeps the defect from use.
+        tracing::error!(operation = operation.name, "a role was passed, and nobody was asked");
+        return Err(ServiceError::internal());
+    }
+    event.note_output(outcome.output.as_structure());
+    Ok(outcome)
+}
+
 /// The region that a call is for.
 fn region_of(service: &Service, signature: &Signature) -> String {
     match signature.algorithm {
@@ -405,7 +442,7 @@ fn region_of(service: &Service, signature: &Signature) -> String {
 }
 
 /// What an operation that is not built answers. SDKs do not try it again.
-fn not_implemented(service: &Service, operation: &Operation) -> ServiceError {
+pub(crate) fn not_implemented(service: &Service, operation: &Operation) -> ServiceError {
     let code = if service.id == "S3" { "NotImplemented" } else { "InvalidAction" };
     let (name, service) = (operation.name, service.id);
     ServiceError::new(

@@ -25,6 +25,7 @@ mod event;
 mod gateway;
 mod idle;
 pub mod ids;
+mod inside;
 pub mod ledger;
 mod metrics;
 pub mod notify;
@@ -40,9 +41,11 @@ pub mod service;
 mod service_credentials;
 pub mod session;
 pub mod trail;
+pub mod upkeep;
 pub mod web_identity;
 
 pub use audit::{Audit, SyncRule};
+pub use authenticate::is_region;
 pub use authorization_message::AuthorizationMessages;
 pub use call::{Answer, Call, CallFacts, Permit, Resolved, Shared};
 pub use caller::{
@@ -51,6 +54,7 @@ pub use caller::{
 pub use dev::{Dev, OpenAccounts};
 pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
 pub use gateway::{Gateway, World};
+pub use inside::Via;
 pub use ledger::{Area, Batch, Ledger, Ledgers, NoRegional, Regional, State};
 pub use notify::Notify;
 pub use organizations::{NoOrganizations, Organization, Organizations};
@@ -60,4 +64,5 @@ pub use server::{Limits, Server};
 pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;
 pub use trail::Trail;
+pub use upkeep::Upkeep;
 pub use web_identity::TokenIssuer;

@@ -67,6 +67,11 @@ impl Routes {
         Self { services }
     }
 
+    /// A service by its model.
+    pub fn mounted(&self, service: &'static Service) -> Option<&Mounted> {
+        self.services.iter().find(|mounted| std::ptr::eq(mounted.service(), service))
+    }
+
     /// Finds the operation. `scope` is the service of the credential scope.
     pub fn find(&self, method: &str, request: &Request<'_>, scope: Option<&str>) -> Route<'_> {
         if let Some(target) = header(request.headers, "x-amz-target") {

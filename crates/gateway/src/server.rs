@@ -269,7 +269,7 @@ impl Line {
             }
         };
         if operator::is_operators(parts.uri.path()) {
-            return respond(operator::answer(&gateway, &parts, &body));
+            return respond(operator::answer(&gateway, &parts, &body).await);
         }
         let source_ip = self.peer.ip().to_canonical();
         let incoming = Incoming { parts, body, source_ip, secure: false };

@@ -3,6 +3,7 @@
 use crate::call::{Answer, Call, CallFacts, Outcome};
 use crate::pass_role::Passing;
 use ringfence_wire::{Operation, Service, ServiceError, Structure, TypedOperation};
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ pub(crate) trait Handler: Send + Sync {
 pub(crate) trait Input {
     /// The input as the protocol sees it.
     fn as_structure(&mut self) -> &mut dyn Structure;
+    /// Takes an input that another service made; `false` where it is one of another operation.
+    fn put(&mut self, input: Box<dyn Any>) -> bool;
     /// Runs the handler.
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static>;
 }
@@ -42,8 +45,12 @@ impl<T> Answering<T> for Passing<T> {
     }
 }
 
+/// What is asked before any handler of a service runs.
+type Admit<S> = fn(&S, &CallFacts) -> Result<(), ServiceError>;
+
 struct Typed<S, O, F, A> {
     state: Arc<S>,
+    admit: Admit<S>,
     handler: F,
     operation: std::marker::PhantomData<fn() -> (O, A)>,
 }
@@ -51,6 +58,7 @@ struct Typed<S, O, F, A> {
 struct TypedInput<S, O: TypedOperation, F, A> {
     input: O::Input,
     state: Arc<S>,
+    admit: Admit<S>,
     handler: F,
     answer: std::marker::PhantomData<fn() -> A>,
 }
@@ -66,6 +74,7 @@ where
         Box::new(TypedInput::<S, O, F, A> {
             input: O::Input::default(),
             state: self.state.clone(),
+            admit: self.admit,
             handler: self.handler,
             answer: std::marker::PhantomData,
         })
@@ -83,9 +92,20 @@ where
         &mut self.input
     }
 
+    fn put(&mut self, input: Box<dyn Any>) -> bool {
+        match input.downcast::<O::Input>() {
+            Ok(input) => {
+                self.input = *input;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     fn run(self: Box<Self>, facts: Rc<CallFacts>) -> Handled<'static> {
-        let Self { input, state, handler, .. } = *self;
+        let Self { input, state, admit, handler, .. } = *self;
         Box::pin(async move {
+            admit(&state, &facts)?;
             let answer = handler(&state, Call::new(input, facts)).await?;
             Ok(Outcome { output: Box::new(answer.into_output()) })
         })
@@ -96,13 +116,21 @@ where
 pub struct Handlers<S> {
     service: &'static Service,
     state: Arc<S>,
+    admit: Admit<S>,
     table: HashMap<&'static str, Box<dyn Handler>>,
 }
 
 impl<S: Send + Sync + 'static> Handlers<S> {
     /// No operations yet, over the service's state.
     pub fn new(service: &'static Service, state: Arc<S>) -> Self {
-        Self { service, state, table: HashMap::new() }
+        Self { service, state, admit: |_, _| Ok(()), table: HashMap::new() }
+    }
+
+    /// Asks this before any handler that is built from here on: whether the call is one too many, for
+    /// one. It decides nothing about what the caller may.
+    pub fn admitting(mut self, admit: fn(&S, &CallFacts) -> Result<(), ServiceError>) -> Self {
+        self.admit = admit;
+        self
     }
 
     /// Builds one operation: `.on::<op::CreateUser, _>(users::create_user)`. One that is passed roles
@@ -141,6 +169,7 @@ impl<S: Send + Sync + 'static> Handlers<S> {
     {
         let typed = Typed::<S, O, F, A> {
             state: self.state.clone(),
+            admit: self.admit,
             handler,
             operation: std::marker::PhantomData,
         };

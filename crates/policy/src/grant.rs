@@ -97,6 +97,21 @@ impl<'a> Grants<'a> {
     }
 }
 
+impl Grant {
+    /// Whether who was granted this may grant `child` on: no further operation, and constraints that are as
+    /// strict at least.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/create-grant-overview.html#grant-creategrant>
+    pub fn covers(&self, child: &Self) -> bool {
+        let operations = child.operations.iter().all(|one| self.operations.contains(one));
+        let context = match (&self.encryption_context, &child.encryption_context) {
+            (None, _) => true,
+            (Some(_), None) | (Some(Constraint::Equals(_)), Some(Constraint::Subset(_))) => false,
+            (Some(own), Some(child)) => own.holds(child.pairs()),
+        };
+        operations && context && (self.source_arn.is_none() || self.source_arn == child.source_arn)
+    }
+}
+
 impl Constraint {
     fn holds(&self, context: &EncryptionContext) -> bool {
         let has = |name: &str, value: &str| {
@@ -123,5 +138,53 @@ impl Constraint {
             Self::Equals(_) => "EncryptionContextEquals",
             Self::Subset(_) => "EncryptionContextSubset",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(operations: &[&str], encryption_context: Option<Constraint>) -> Grant {
+        Grant {
+            grantee: PrincipalPattern::Anyone,
+            operations: operations.iter().map(ToString::to_string).collect(),
+            encryption_context,
+            source_arn: None,
+        }
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> EncryptionContext {
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn a_grant_covers_what_gives_no_more_than_it() {
+        let (one, two) = (pairs(&[("a", "1")]), pairs(&[("a", "1"), ("b", "2")]));
+        let subset = |pairs: &EncryptionContext| Some(Constraint::Subset(pairs.clone()));
+        let equals = |pairs: &EncryptionContext| Some(Constraint::Equals(pairs.clone()));
+        for (parent, child, covered) in [
+            (None, None, true),
+            (None, subset(&one), true),
+            (subset(&one), None, false),
+            (subset(&one), subset(&one), true),
+            (subset(&one), subset(&two), true),
+            (subset(&two), subset(&one), false),
+            (subset(&one), equals(&two), true),
+            (subset(&two), equals(&one), false),
+            (equals(&one), equals(&one), true),
+            (equals(&one), equals(&two), false),
+            (equals(&one), subset(&one), false),
+        ] {
+            let parent = grant(&["Encrypt", "Decrypt"], parent);
+            assert_eq!(
+                parent.covers(&grant(&["Decrypt"], child.clone())),
+                covered,
+                "{parent:?} {child:?}"
+            );
+            assert!(!parent.covers(&grant(&["Decrypt", "Sign"], child)));
+        }
+        let bound = Grant { source_arn: Some("arn:aws:s3:::a".into()), ..grant(&["Sign"], None) };
+        assert!(bound.covers(&bound) && !bound.covers(&grant(&["Sign"], None)));
     }
 }

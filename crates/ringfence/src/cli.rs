@@ -78,7 +78,7 @@ pub struct Serve {
     #[arg(long, value_name = "WHICH", value_enum, default_value = "grouped")]
     pub audit_sync: AuditSync,
 
-    /// Set a quota, for example iam:users=20000
+    /// Set a quota, for example iam:users=20000 or kms:CreateKey-requests=50
     #[arg(long, value_name = "SERVICE:NAME=N", value_parser = Quota::parse)]
     pub quota: Vec<Quota>,
 

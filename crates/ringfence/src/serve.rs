@@ -5,12 +5,12 @@ use crate::exports::Exports;
 use crate::house::{House, Seal, draw_account};
 use crate::notify::Topics;
 use crate::process;
-use crate::world::{self, Named};
+use crate::world::{self, AllQuotas, Named};
 use anyhow::{Context as _, anyhow, bail};
 use ringfence_gateway::clock::{MovedClock, SystemClock};
 use ringfence_gateway::server::until_asked_to_stop;
 use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, Trail, World};
-use ringfence_iam::{Iam, Quotas, RootCredentials};
+use ringfence_iam::{Iam, RootCredentials};
 use ringfence_keyring::Keyring;
 use ringfence_policy::AccountId;
 use ringfence_store::Store;
@@ -28,12 +28,12 @@ use tokio::runtime::Runtime;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// How often the last uses of keys and roles are written down.
-const LAST_USED_EVERY: Duration = Duration::from_secs(60);
+/// How often services do what is due, and write down the last uses of keys and roles.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the server until it is asked to stop.
 pub fn serve(options: &cli::Serve) -> anyhow::Result<()> {
-    let quotas = world::quotas(&options.quota)?;
+    let quotas = world::quotas(&options.quota, options.dev)?;
     let issuers =
         Issuers::by_hand(&options.oidc_keys).map_err(|why| anyhow!(why).context("--oidc-keys"))?;
     if options.dev && !options.listen.ip().is_loopback() {
@@ -61,12 +61,12 @@ struct Start<'o> {
 
 impl Start<'_> {
     /// A server over a data directory.
-    fn durable(self, quotas: Quotas) -> anyhow::Result<()> {
+    fn durable(self, quotas: AllQuotas) -> anyhow::Result<()> {
         process::lock_memory();
         let house = House::open_or_make(&self.options.place)?;
         let clock = Arc::new(SystemClock);
-        let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas)?;
-        let kms = world::kms(house.store.clone(), &house.keyring, clock.clone())?;
+        let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
+        let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
         self.topics.serve(&iam)?;
         iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
@@ -102,22 +102,21 @@ impl Start<'_> {
         house.seal_anew();
         let upkeep = async {
             loop {
-                iam.carry_on_deletions().await;
-                kms.delete_due_keys().await;
-                tokio::time::sleep(LAST_USED_EVERY).await;
-                iam.flush_last_used().await;
+                gateway.carry_on().await;
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                gateway.keep_notes().await;
             }
         };
         self.until_stopped(upkeep)?;
         server.stop();
-        self.runtime.block_on(iam.flush_last_used());
+        self.runtime.block_on(gateway.keep_notes());
         house.store.close();
         tracing::info!("stopped");
         Ok(())
     }
 
     /// A server that keeps nothing: `--dev`.
-    fn relaxed(self, quotas: Quotas) -> anyhow::Result<()> {
+    fn relaxed(self, quotas: AllQuotas) -> anyhow::Result<()> {
         if let Place { data: Some(dir), .. } = &self.options.place {
             bail!("--dev keeps nothing: it takes no --data {}", dir.display());
         }
@@ -129,8 +128,16 @@ impl Start<'_> {
         let party = self.party.clone();
         let make = move || {
             let issuers = issuers.clone();
-            new_world(account, its.clone(), quotas, issuers, &topics, &issuer_url, party.clone())
-                .map_err(|e| format!("{e:#}"))
+            new_world(
+                account,
+                its.clone(),
+                quotas.clone(),
+                issuers,
+                &topics,
+                &issuer_url,
+                party.clone(),
+            )
+            .map_err(|e| format!("{e:#}"))
         };
         let world = make().map_err(|error| anyhow!(error))?;
         let dev = Dev { account, clock, make: Box::new(make) };
@@ -228,7 +235,7 @@ const NAME: &str = concat!("ringfence ", env!("CARGO_PKG_VERSION"));
 fn new_world(
     account: AccountId,
     clock: Arc<MovedClock>,
-    quotas: Quotas,
+    quotas: AllQuotas,
     issuers: Arc<Issuers>,
     topics: &Topics,
     issuer_url: &str,
@@ -236,8 +243,8 @@ fn new_world(
 ) -> anyhow::Result<World> {
     let keyring = Keyring::ephemeral()?;
     let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
-    let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas)?;
-    let kms = world::kms(store, &keyring, clock.clone())?;
+    let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas.iam)?;
+    let kms = world::kms(store, &keyring, clock.clone(), quotas.kms)?;
     topics.serve(&iam)?;
     world::introduce(&iam, issuer_url);
     iam.accept_security_keys(party);

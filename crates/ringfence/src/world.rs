@@ -34,8 +34,9 @@ pub fn kms(
     store: Arc<Store>,
     keyring: &Keyring,
     clock: Arc<dyn Clock>,
+    quotas: ringfence_kms::Quotas,
 ) -> Result<Arc<Kms>, StoreError> {
-    Kms::load(store, keyring, clock, ringfence_kms::Quotas::default())
+    Kms::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
 }
 
 /// Tells IAM of what is around it. `issuer_url` is where this server is reached from outside: what
@@ -73,14 +74,35 @@ pub fn world(
         authorization_messages: AuthorizationMessages::new(keyring),
         trail,
     };
-    World::new(services, Arc::new(shared)).publishing(ringfence_iam::PUBLISHED_AS, iam.clone())
+    World::new(services, Arc::new(shared))
+        .publishing(ringfence_iam::PUBLISHED_AS, iam.clone())
+        .keeping_up(iam.clone())
+        .keeping_up(kms.clone())
 }
 
-/// IAM's quotas: AWS's, changed as the command line says.
-pub fn quotas(changes: &[Quota]) -> anyhow::Result<Quotas> {
-    let mut quotas = Quotas::default();
+/// The quotas of every service.
+#[derive(Clone)]
+pub struct AllQuotas {
+    pub iam: Quotas,
+    pub kms: ringfence_kms::Quotas,
+}
+
+/// AWS's quotas, changed as the command line says. `--dev` counts no calls, unless told.
+pub fn quotas(changes: &[Quota], dev: bool) -> anyhow::Result<AllQuotas> {
+    let mut quotas = AllQuotas {
+        iam: Quotas::default(),
+        kms: match dev {
+            true => ringfence_kms::Quotas::without_rates(),
+            false => ringfence_kms::Quotas::default(),
+        },
+    };
     for Quota { service, name, value } in changes {
-        if service != "iam" || !quotas.set(name, *value) {
+        let known = match service.as_str() {
+            "iam" => quotas.iam.set(name, *value),
+            "kms" => quotas.kms.set(name, *value),
+            _ => false,
+        };
+        if !known {
             bail!("there is no quota `{service}:{name}`");
         }
     }
@@ -101,6 +123,10 @@ impl OpenAccounts for Named {
 
 #[cfg(test)]
 mod root_access;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod via_service;
 
 #[cfg(test)]
 mod tests {
@@ -113,8 +139,11 @@ mod tests {
             name: name.into(),
             value: 7,
         };
-        assert_eq!(quotas(&[quota("iam", "users")]).unwrap().users, 7);
-        assert!(quotas(&[quota("iam", "moons")]).is_err());
-        assert!(quotas(&[quota("s3", "users")]).is_err());
+        let set = |service: &str, name: &str| quotas(&[quota(service, name)], false);
+        assert_eq!(set("iam", "users").unwrap().iam.users, 7);
+        assert_eq!(set("kms", "keys").unwrap().kms.keys, 7);
+        for (service, name) in [("iam", "moons"), ("kms", "users"), ("s3", "users")] {
+            assert!(set(service, name).is_err(), "{service}:{name}");
+        }
     }
 }

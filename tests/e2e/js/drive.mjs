@@ -28,6 +28,21 @@ import {
   waitUntilUserExists,
 } from "@aws-sdk/client-iam";
 import {
+  AlreadyExistsException,
+  DecryptCommand,
+  DisabledException,
+  IncorrectKeyException,
+  InvalidCiphertextException,
+  KMS,
+  KMSClient,
+  KMSInvalidSignatureException,
+  KMSServiceException,
+  NotFoundException,
+  paginateListAliases,
+  paginateListGrants,
+  paginateListKeys,
+} from "@aws-sdk/client-kms";
+import {
   AssumeRoleCommand,
   ExpiredTokenException,
   GetCallerIdentityCommand,
@@ -50,14 +65,23 @@ const whoami = async (credentials) => {
 
 // The classes are asked for by `instanceof`, as an application asks.
 const CLASSES = {
+  AlreadyExistsException,
+  DisabledException,
   EntityAlreadyExistsException,
   ExpiredTokenException,
   IDPCommunicationErrorException,
+  IncorrectKeyException,
+  InvalidCiphertextException,
   InvalidIdentityTokenException,
   InvalidInputException,
+  KMSInvalidSignatureException,
   MalformedPolicyDocumentException,
   NoSuchEntityException,
+  NotFoundException,
 };
+const SERVICES = [IAMServiceException, KMSServiceException, STSServiceException];
+const base64 = (bytes) => Buffer.from(bytes).toString("base64");
+const bytes = (text) => Buffer.from(text, "base64");
 
 const caught = async (promise) => {
   try {
@@ -65,7 +89,7 @@ const caught = async (promise) => {
   } catch (error) {
     return {
       classes: Object.keys(CLASSES).filter((name) => error instanceof CLASSES[name]),
-      service: error instanceof IAMServiceException || error instanceof STSServiceException,
+      service: SERVICES.some((service) => error instanceof service),
       name: error.name,
       message: error.message,
       fault: error.$fault,
@@ -255,6 +279,62 @@ const scenarios = {
           new GetCallerIdentityCommand({}),
         ),
       ),
+    };
+  },
+
+  // Reads what another client has encrypted and signed, and hands over its own.
+  async kms({ key, signer, context, sealed, signature, message, algorithm }) {
+    const kms = new KMS({});
+    const opened = await kms.decrypt({ CiphertextBlob: bytes(sealed), EncryptionContext: context });
+    const mine = await kms.encrypt({ KeyId: key, Plaintext: Buffer.from("from js"), EncryptionContext: context });
+    const data = await kms.generateDataKey({ KeyId: key, KeySpec: "AES_256", EncryptionContext: context });
+    const asked = { KeyId: signer, Message: bytes(message), SigningAlgorithm: algorithm };
+    const valid = await kms.verify({ ...asked, Signature: bytes(signature) });
+    const signed = await kms.sign(asked);
+    const made = await kms.createKey({ Description: "ü = é", Tags: [{ TagKey: "a", TagValue: "b" }] });
+    const shown = await kms.describeKey({ KeyId: made.KeyMetadata.KeyId });
+    return {
+      opened: Buffer.from(opened.Plaintext).toString(),
+      key: opened.KeyId,
+      sealed: base64(mine.CiphertextBlob),
+      dataKey: { plain: base64(data.Plaintext), sealed: base64(data.CiphertextBlob) },
+      valid: valid.SignatureValid,
+      signature: base64(signed.Signature),
+      described: shown.KeyMetadata.Description,
+      age: Date.now() - shown.KeyMetadata.CreationDate.getTime(),
+    };
+  },
+
+  async kmsPages({ key, size }) {
+    const client = new KMSClient({});
+    const read = async (pages, member, name) => {
+      const seen = [];
+      for await (const page of pages) seen.push(page[member].map((one) => one[name]));
+      return seen;
+    };
+    const paging = { client, pageSize: size };
+    return {
+      keys: await read(paginateListKeys(paging, {}), "Keys", "KeyId"),
+      aliases: await read(paginateListAliases(paging, { KeyId: key }), "Aliases", "AliasName"),
+      grants: await read(paginateListGrants(paging, { KeyId: key }), "Grants", "GrantId"),
+    };
+  },
+
+  async kmsErrors({ key, other, disabled, alias, sealed, signer, keys }) {
+    const kms = new KMS({});
+    const message = { KeyId: signer, Message: Buffer.from("m"), SigningAlgorithm: "ECDSA_SHA_256" };
+    const signed = await kms.sign(message);
+    const nobody = new KMSClient({ credentials: keys });
+    const blob = bytes(sealed);
+    return {
+      missing: await caught(kms.describeKey({ KeyId: "alias/none" })),
+      exists: await caught(kms.createAlias({ AliasName: alias, TargetKeyId: key })),
+      disabled: await caught(kms.encrypt({ KeyId: disabled, Plaintext: Buffer.from("x") })),
+      context: await caught(kms.decrypt({ CiphertextBlob: blob, EncryptionContext: { a: "c" } })),
+      wrongKey: await caught(kms.decrypt({ CiphertextBlob: blob, EncryptionContext: { a: "b" }, KeyId: other })),
+      signature: await caught(kms.verify({ ...message, Message: Buffer.from("n"), Signature: signed.Signature })),
+      validation: await caught(kms.generateDataKey({ KeyId: key, NumberOfBytes: 1025 })),
+      denied: await caught(nobody.send(new DecryptCommand({ CiphertextBlob: blob, EncryptionContext: { a: "b" } }))),
     };
   },
 };

@@ -44,6 +44,32 @@ fn exception(prefix: &str, operation: &str) -> Option<Exception> {
     })
 }
 
+/// Operations that CloudTrail calls read-only, though the reference's access level is "Write": uses of
+/// KMS keys change nothing. <https://docs.aws.amazon.com/kms/latest/developerguide/ct-decrypt.html>
+/// and the pages beside it.
+fn changes_nothing(prefix: &str, operation: &str) -> bool {
+    prefix == "kms"
+        && matches!(
+            operation,
+            "Decapsulate"
+                | "Decrypt"
+                | "DeriveSharedSecret"
+                | "Encapsulate"
+                | "Encrypt"
+                | "GenerateDataKey"
+                | "GenerateDataKeyPair"
+                | "GenerateDataKeyPairWithoutPlaintext"
+                | "GenerateDataKeyWithoutPlaintext"
+                | "GenerateMac"
+                | "GenerateRandom"
+                | "GetParametersForImport"
+                | "ReEncrypt"
+                | "Sign"
+                | "Verify"
+                | "VerifyMac"
+        )
+}
+
 /// The actions that an operation asks for, the main one first; none where it needs no permission.
 pub fn actions(prefix: &str, operation: &str) -> Vec<String> {
     match exception(prefix, operation) {
@@ -76,6 +102,7 @@ pub fn row(
         return Ok(render(source, &actions, "Write", &[], &[], passes));
     };
     let level = match reference.access_level(main) {
+        _ if changes_nothing(prefix, operation) => "Read",
         Some("List") => "List",
         Some("Read") => "Read",
         Some("Permissions management") => "PermissionsManagement",

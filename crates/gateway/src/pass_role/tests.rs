@@ -249,7 +249,7 @@ async fn what_an_input_names_is_asked_for_or_nobody_is_answered() {
         (r#"{"How": "arn", "RoleArn": "arn:aws:iam::111122223333:user/a"}"#.into(), 400, "NoRole"),
         (
             r#"{"How": "arn", "RoleArn": "arn:aws:iam::999999999999:role/worker"}"#.into(),
-            403,
+            400,
             "AccessDeniedException",
         ),
         // Its path and the case of its name are the role's own.

@@ -104,7 +104,8 @@ use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
 use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::notify::{NoTopics, Notify};
-use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted, Organizations};
+use ringfence_gateway::upkeep::Work;
+use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted, Organizations, Upkeep};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
 use ringfence_model_iam::operations as ops;
@@ -578,6 +579,17 @@ fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
         account,
         access_key_id: key.id.as_str().to_owned(),
         secret_access_key: key.secret.clone(),
+    }
+}
+
+/// Service-linked roles whose deletion was asked for go.
+impl Upkeep for Iam {
+    fn carry_on(&self) -> Work<'_> {
+        Box::pin(self.carry_on_deletions())
+    }
+
+    fn keep_notes(&self) -> Work<'_> {
+        Box::pin(self.flush_last_used())
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ringfence_gateway::{Answer, Call};
 use ringfence_keyring::material::MaterialError;
 use ringfence_model_kms::operations as ops;
-use ringfence_model_kms::types::{self, KeyUsageType, OriginType};
+use ringfence_model_kms::types::{self, KeyUsageType};
 use ringfence_wire::ServiceError;
 
 pub(crate) async fn derive_shared_secret(
@@ -23,16 +23,18 @@ pub(crate) async fn derive_shared_secret(
         found.key("kms:KeyAgreementAlgorithm", input.key_agreement_algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::KeyAgreement, "DeriveSharedSecret")?;
+    let secret =
+        current(key, allowed.at)?.1.agree(&input.public_key).map_err(|error| match error {
+            MaterialError::PublicKey => errors::validation("The public key is not valid."),
+            error => errors::failed(error),
+        })?;
     allowed.not_dry(input.dry_run)?;
-    let secret = current(key)?.material.agree(&input.public_key).map_err(|error| match error {
-        MaterialError::PublicKey => errors::validation("The public key is not valid."),
-        error => errors::failed(error),
-    })?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DeriveSharedSecretResponse {
         key_id: Some(allowed.arn()?),
         shared_secret: Some(Bytes::copy_from_slice(secret.expose())),
         key_agreement_algorithm: Some(input.key_agreement_algorithm.clone()),
-        key_origin: Some(OriginType::AwsKms),
+        key_origin: Some(key.origin.clone()),
         ..types::DeriveSharedSecretResponse::default()
     }))
 }
@@ -47,9 +49,10 @@ pub(crate) async fn encapsulate(
         found.key("kms:EncapsulationAlgorithm", input.encapsulation_algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Encapsulate")?;
-    allowed.not_dry(input.dry_run)?;
-    let public = current(key)?.material.public_key().map_err(errors::failed)?;
+    let public = current(key, allowed.at)?.1.public_key().map_err(errors::failed)?;
     let made = public.encapsulate().map_err(errors::failed)?;
+    allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncapsulateResponse {
         key_id: Some(allowed.arn()?),
         shared_secret: Some(Bytes::copy_from_slice(made.shared_secret.expose())),
@@ -68,12 +71,13 @@ pub(crate) async fn decapsulate(
         found.key("kms:EncapsulationAlgorithm", input.encapsulation_algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::EncapsulateDecapsulate, "Decapsulate")?;
-    allowed.not_dry(input.dry_run)?;
-    let opened = current(key)?.material.decapsulate(&input.shared_secret_ciphertext_blob);
+    let opened = current(key, allowed.at)?.1.decapsulate(&input.shared_secret_ciphertext_blob);
     let secret = opened.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecapsulateResponse {
         key_id: Some(allowed.arn()?),
         shared_secret: Some(Bytes::copy_from_slice(secret.expose())),

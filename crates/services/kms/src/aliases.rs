@@ -3,7 +3,7 @@
 
 use crate::arn::{ALIAS, alias_arn};
 use crate::records::{Alias, Record};
-use crate::resolve::By;
+use crate::resolve::{self, By};
 use crate::state::alias_key;
 use crate::{Kms, errors, home};
 use ringfence_gateway::{Answer, Call, Resolved};
@@ -26,6 +26,11 @@ fn check_name(name: &str) -> Result<(), ServiceError> {
     if name.starts_with(RESERVED) {
         return Err(errors::reserved_alias());
     }
+    // The model's pattern lets colons through.
+    // https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
+    if name.contains(':') {
+        return Err(errors::bad_alias(name));
+    }
     Ok(())
 }
 
@@ -33,7 +38,7 @@ fn check_name(name: &str) -> Result<(), ServiceError> {
 fn resolved<O: TypedOperation>(call: &Call<O>, name: &str) -> Result<Resolved<()>, ServiceError> {
     let home = home(call)?;
     let resolved = Resolved::new(alias_arn(&home, name), home.account, ());
-    Ok(resolved.key("kms:CallerAccount", home.account.to_string()))
+    Ok(resolve::asking(resolved, home.account, call.facts()))
 }
 
 pub(crate) async fn create_alias(
@@ -42,18 +47,18 @@ pub(crate) async fn create_alias(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     check_name(&input.alias_name)?;
+    if input.alias_name == ALIAS {
+        return Err(errors::no_alias_name());
+    }
     call.allow(resolved(&call, &input.alias_name)?)?;
     let allowed = kms.allow(&call, &input.target_key_id, By::Id, |found| found)?;
     let home = home(&call)?;
     allowed.of_own_account(home.account)?;
-    let arn = allowed.arn()?;
     let at = call.now().seconds;
     allowed
         .write(|region, batch| {
             let key = allowed.now(region)?;
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             if region.aliases.contains_key(input.alias_name.as_str()) {
                 return Err(errors::alias_exists(&alias_arn(&home, &input.alias_name)));
             }
@@ -82,14 +87,11 @@ pub(crate) async fn update_alias(
     let home = home(&call)?;
     allowed.of_own_account(home.account)?;
     before.found()?;
-    let arn = allowed.arn()?;
     let at = call.now().seconds;
     allowed
         .write(|region, batch| {
             let key = allowed.now(region)?;
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             let there = region.aliases.get(input.alias_name.as_str());
             let alias =
                 there.ok_or_else(|| errors::no_such_alias(&alias_arn(&home, &input.alias_name)))?;
@@ -143,8 +145,8 @@ pub(crate) async fn list_aliases(
     let input = &call.input;
     let home = home(&call)?;
     let permit =
-        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
-    let region = kms.own(&call)?.view(&permit);
+        call.allow(resolve::asking(Resolved::any(home.account), home.account, call.facts()))?;
+    let region = kms.view(&call, &permit)?;
     let of = match &input.key_id {
         None => None,
         Some(text) => {

@@ -67,19 +67,23 @@ impl Name {
     }
 }
 
-/// An id: a UUID in lower case, or `mrk-` and 32 hexadecimal digits.
+/// An id of a key.
 fn checked_id(text: &str) -> Result<String, ServiceError> {
+    if is_key_id(text) { Ok(text.to_owned()) } else { Err(errors::invalid_key_id(text)) }
+}
+
+/// Whether a text is an id of a key: a UUID in lower case, or `mrk-` and 32 hexadecimal digits.
+pub(crate) fn is_key_id(text: &str) -> bool {
     let is_hex =
         |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let known = match text.strip_prefix("mrk-") {
+    match text.strip_prefix("mrk-") {
         Some(digits) => digits.len() == 32 && is_hex(digits),
         None => {
             let parts: Vec<&str> = text.split('-').collect();
             parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
                 && parts.iter().all(|part| is_hex(part))
         }
-    };
-    if known { Ok(text.to_owned()) } else { Err(errors::invalid_key_id(text)) }
+    }
 }
 
 /// The ARN of a key.

@@ -7,6 +7,7 @@
 //! It stands in the header of the ciphertext, in clear and authenticated: it is a claim until the
 //! ciphertext is opened.
 
+use crate::arn::is_key_id;
 use crate::errors;
 use crate::records::MaterialId;
 use ringfence_keyring::material::Blob;
@@ -48,7 +49,7 @@ impl Under {
         Some(Self {
             account: AccountId::new(u64::from_be_bytes(*account))?,
             material: MaterialId(*material),
-            key: std::str::from_utf8(key).ok()?.to_owned(),
+            key: std::str::from_utf8(key).ok().filter(|id| is_key_id(id))?.to_owned(),
         })
     }
 }
@@ -57,13 +58,15 @@ impl Under {
 mod tests {
     use super::*;
 
+    const ID: &str = "mrk-1234abcd12ab34cd56ef1234567890ab";
+
     #[test]
     fn what_is_written_is_read_and_nothing_shorter() {
         let account = AccountId::new(210_987_654_321).unwrap();
-        let under = Under { account, material: MaterialId([7; 32]), key: "mrk-1".into() };
+        let under = Under { account, material: MaterialId([7; 32]), key: ID.into() };
         let bytes = under.written();
         assert_eq!(Under::read(&bytes), Some(under));
-        for length in 0..ACCOUNT + MATERIAL {
+        for length in 0..bytes.len() {
             assert_eq!(Under::read(&bytes[..length]), None, "{length}");
         }
         assert_eq!(Under::read(&[0xff; 60]), None);

@@ -3,7 +3,7 @@
 
 use crate::errors;
 use crate::resolve::Found;
-use ringfence_keyring::material::EncryptionContext;
+use ringfence_keyring::material::{EncryptionAlgorithm, EncryptionContext};
 use ringfence_policy::grant;
 use ringfence_wire::ServiceError;
 use ringfence_wire::value::Map;
@@ -30,6 +30,25 @@ impl Pairs {
             return Err(errors::validation("The encryption context is too long."));
         }
         Ok(Self(pairs))
+    }
+
+    /// Those that a grant's constraint asks for.
+    pub fn of(pairs: grant::EncryptionContext) -> Self {
+        Self(pairs)
+    }
+
+    /// Asymmetric algorithms take none.
+    ///
+    /// # Errors
+    /// `ValidationException`, for which no recording was found.
+    pub fn fits(&self, algorithm: EncryptionAlgorithm) -> Result<(), ServiceError> {
+        if self.0.is_empty() || algorithm == EncryptionAlgorithm::SymmetricDefault {
+            return Ok(());
+        }
+        Err(errors::validation(format!(
+            "Algorithm {} does not support an encryption context.",
+            algorithm.as_str()
+        )))
     }
 
     /// As it is bound to a ciphertext.

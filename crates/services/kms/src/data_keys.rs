@@ -1,8 +1,10 @@
 //! Keys for others: data keys, data key pairs, and random bytes.
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/data-keys.html>
 
+use crate::apart::apart;
 use crate::context::Pairs;
 use crate::encryption::encrypt_with;
+use crate::rates::Kind;
 use crate::records::MaterialId;
 use crate::resolve::{Allowed, By};
 use crate::{Kms, errors, home};
@@ -48,15 +50,19 @@ struct Made {
 }
 
 /// Makes a secret and encrypts it under the key that the request names.
-fn make<O: TypedOperation, T>(
+async fn make<O: TypedOperation, T>(
     kms: &Kms,
     call: &Call<O>,
     asked: &Asked<'_>,
     pair: Option<&DataKeyPairSpec>,
-    secret: impl FnOnce() -> Result<(SecretBytes, T), ServiceError>,
+    secret: impl Future<Output = Result<(SecretBytes, T), ServiceError>>,
 ) -> Result<(Made, SecretBytes, T), ServiceError> {
+    if let Some(kind) = pair.and_then(|pair| Kind::of_pair(pair.as_str())) {
+        kms.counted.count(call.facts(), kind)?;
+    }
     let context = Pairs::read(asked.context)?;
     kms.check_tokens(call, asked.tokens)?;
+    kms.ensure_managed(call, asked.key_id).await?;
     let algorithm = EncryptionAlgorithm::SymmetricDefault;
     let allowed = kms.allow_in(call, asked.key_id, By::IdOrAlias, &context, |found| {
         found
@@ -68,8 +74,10 @@ fn make<O: TypedOperation, T>(
         return Err(errors::wrong_algorithm(algorithm.as_str(), key.spec.as_str()));
     }
     allowed.not_dry(asked.dry_run)?;
-    let (secret, rest) = secret()?;
-    let (blob, material) = encrypt_with(&allowed.home, key, algorithm, &context, secret.expose())?;
+    let (secret, rest) = secret.await?;
+    let (blob, material) =
+        encrypt_with(&allowed.home, key, algorithm, &context, secret.expose(), allowed.at)?;
+    kms.note_use(call, &allowed);
     Ok((Made { allowed, blob: blob.into(), material }, secret, rest))
 }
 
@@ -77,6 +85,13 @@ fn random<O: TypedOperation>(call: &Call<O>, length: usize) -> Result<SecretByte
     let mut bytes = vec![0; length];
     call.shared().random.fill(&mut bytes).map_err(errors::failed)?;
     Ok(SecretBytes::new(bytes))
+}
+
+async fn data_key<O: TypedOperation>(
+    call: &Call<O>,
+    length: usize,
+) -> Result<(SecretBytes, ()), ServiceError> {
+    Ok((random(call, length)?, ()))
 }
 
 pub(crate) async fn generate_data_key(
@@ -95,7 +110,7 @@ pub(crate) async fn generate_data_key(
         dry_run: input.dry_run,
         operation: "GenerateDataKey",
     };
-    let (made, secret, ()) = make(kms, &call, &asked, None, || Ok((random(&call, length)?, ())))?;
+    let (made, secret, ()) = make(kms, &call, &asked, None, data_key(&call, length)).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyResponse {
         ciphertext_blob: Some(made.blob),
         plaintext: Some(Bytes::copy_from_slice(secret.expose())),
@@ -118,7 +133,7 @@ pub(crate) async fn generate_data_key_without_plaintext(
         dry_run: input.dry_run,
         operation: "GenerateDataKeyWithoutPlaintext",
     };
-    let (made, _, ()) = make(kms, &call, &asked, None, || Ok((random(&call, length)?, ())))?;
+    let (made, _, ()) = make(kms, &call, &asked, None, data_key(&call, length)).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyWithoutPlaintextResponse {
         ciphertext_blob: Some(made.blob),
         key_id: Some(made.allowed.arn()?),
@@ -126,8 +141,8 @@ pub(crate) async fn generate_data_key_without_plaintext(
     }))
 }
 
-/// A new pair, its public key as DER.
-fn pair<O: TypedOperation>(
+/// A new pair, its public key as DER. The primes of RSA are looked for beside the calls.
+async fn pair<O: TypedOperation>(
     call: &Call<O>,
     spec: &DataKeyPairSpec,
 ) -> Result<(SecretBytes, Bytes), ServiceError> {
@@ -135,7 +150,14 @@ fn pair<O: TypedOperation>(
     let known = known.ok_or_else(|| {
         errors::unsupported(format!("KeyPairSpec {} is not supported.", spec.as_str()))
     })?;
-    let pair = DataKeyPair::generate(known, &*call.shared().random).map_err(errors::failed)?;
+    let random = call.shared().random.clone();
+    let made = match known {
+        Spec::Rsa2048 | Spec::Rsa3072 | Spec::Rsa4096 => {
+            apart(move || DataKeyPair::generate(known, &*random)).await?
+        }
+        _ => DataKeyPair::generate(known, &*random),
+    };
+    let pair = made.map_err(errors::failed)?;
     let public = Bytes::copy_from_slice(pair.public_key.as_der());
     Ok((pair.private_key, public))
 }
@@ -156,7 +178,7 @@ pub(crate) async fn generate_data_key_pair(
         operation: "GenerateDataKeyPair",
     };
     let spec = &input.key_pair_spec;
-    let (made, secret, public) = make(kms, &call, &asked, Some(spec), || pair(&call, spec))?;
+    let (made, secret, public) = make(kms, &call, &asked, Some(spec), pair(&call, spec)).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyPairResponse {
         private_key_ciphertext_blob: Some(made.blob),
         private_key_plaintext: Some(Bytes::copy_from_slice(secret.expose())),
@@ -181,7 +203,7 @@ pub(crate) async fn generate_data_key_pair_without_plaintext(
         operation: "GenerateDataKeyPairWithoutPlaintext",
     };
     let spec = &input.key_pair_spec;
-    let (made, _, public) = make(kms, &call, &asked, Some(spec), || pair(&call, spec))?;
+    let (made, _, public) = make(kms, &call, &asked, Some(spec), pair(&call, spec)).await?;
     Ok(made.allowed.permit.answer(types::GenerateDataKeyPairWithoutPlaintextResponse {
         private_key_ciphertext_blob: Some(made.blob),
         public_key: Some(public),

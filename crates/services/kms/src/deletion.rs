@@ -1,11 +1,11 @@
 //! The end of keys: scheduled, called off, and carried out when its time has come.
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html>
 
-use crate::records::Deletion;
+use crate::records::{Deletion, Key};
 use crate::resolve::By;
-use crate::state::{Region, alias_key, grant_key, key_key};
-use crate::{Kms, errors};
-use ringfence_gateway::{Answer, Batch, Call};
+use crate::state::{Region, alias_key, grant_key, key_key, used_key};
+use crate::{Kms, errors, import};
+use ringfence_gateway::{Answer, Batch, Call, Regional};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyState};
 use ringfence_wire::{ServiceError, Timestamp};
@@ -32,20 +32,24 @@ pub(crate) async fn schedule_key_deletion(
         ));
     }
     let arn = allowed.arn()?;
-    let deletion = Deletion { at: call.now().seconds + i64::from(days) * DAY, days };
+    // A primary key waits for its replicas to go first; its window begins then.
+    // https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
+    let waits = has_replicas(kms, &allowed.home, allowed.found()?);
+    let at = (!waits).then(|| allowed.at + i64::from(days) * DAY);
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
-            key.deletion = Some(deletion);
+            key.living(&allowed.home)?;
+            key.deletion = Some(Deletion { at, days });
             Ok(true)
         })
         .await?;
     Ok(allowed.permit.answer(types::ScheduleKeyDeletionResponse {
         key_id: Some(arn),
-        deletion_date: Some(Timestamp::from_seconds(deletion.at)),
-        key_state: Some(KeyState::PendingDeletion),
+        deletion_date: at.map(Timestamp::from_seconds),
+        key_state: Some(match at {
+            Some(_) => KeyState::PendingDeletion,
+            None => KeyState::PendingReplicaDeletion,
+        }),
         pending_window_in_days: Some(days),
     }))
 }
@@ -70,24 +74,69 @@ pub(crate) async fn cancel_key_deletion(
     Ok(allowed.permit.answer(types::CancelKeyDeletionResponse { key_id: Some(arn) }))
 }
 
+/// Whether a key is a primary key of which there are replicas.
+fn has_replicas(kms: &Kms, home: &Regional, key: &Key) -> bool {
+    let family = kms.family(home, key).filter(|family| family.primary == home.region);
+    family.is_some_and(|family| family.replicas().next().is_some())
+}
+
 impl Kms {
-    /// Deletes the keys whose time has come, with their aliases and grants: their only material is
-    /// gone with them. What cannot be deleted is tried again the next time.
-    pub async fn delete_due_keys(&self) {
-        let now = self.clock.now().seconds;
-        for home in self.ledgers.areas() {
-            let Some(ledger) = self.ledgers.get(&home) else { continue };
-            if due(&ledger.for_deciding(), now).next().is_none() {
-                continue;
+    /// Deletes a region's keys whose time has come, with their aliases and grants: their only material
+    /// is gone with them. What cannot be deleted is tried again the next time.
+    pub(crate) async fn delete_due_keys(&self, home: &Regional, now: i64) {
+        let Some(ledger) = self.ledgers.get(home) else { return };
+        if due(&ledger.for_deciding(), now).next().is_none() {
+            return;
+        }
+        let written = ledger
+            .write_unasked(|region, batch| {
+                due(region, now).for_each(|id| delete(region, &id, batch));
+                Ok(())
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::warn!(%error, %home, "keys whose time has come are still there");
+        }
+    }
+
+    /// Begins the window of primary keys whose last replica has gone.
+    pub(crate) async fn begin_windows(&self, home: &Regional, now: i64) {
+        let Some(ledger) = self.ledgers.get(home) else { return };
+        let waiting: Vec<_> = {
+            let region = ledger.for_deciding();
+            let keys = region.keys.values();
+            let waits =
+                |key: &&std::sync::Arc<Key>| key.state(now) == KeyState::PendingReplicaDeletion;
+            keys.filter(waits).cloned().collect()
+        };
+        for key in waiting.into_iter().filter(|key| !has_replicas(self, home, key)) {
+            let begun = self.change_in(home, &key.id, |key| match &mut key.deletion {
+                Some(deletion) if deletion.at.is_none() => {
+                    deletion.at = Some(now + i64::from(deletion.days) * DAY);
+                    true
+                }
+                _ => false,
+            });
+            if let Err(error) = begun.await {
+                tracing::warn!(%error, %home, "a deletion's window has not begun");
             }
-            let written = ledger
-                .write_unasked(|region, batch| {
-                    due(region, now).for_each(|id| delete(region, &id, batch));
-                    Ok(())
-                })
-                .await;
-            if let Err(error) = written {
-                tracing::warn!(%error, %home, "keys whose time has come are still there");
+        }
+    }
+
+    /// Takes away imported material that has expired.
+    pub(crate) async fn drop_expired_material(&self, home: &Regional, now: i64) {
+        let Some(ledger) = self.ledgers.get(home) else { return };
+        let over = import::expired(&ledger.for_deciding(), now);
+        for (key, id) in over {
+            let dropped = self.change_in(home, &key.id, |key| {
+                let still = key.version(&id).is_some_and(|version| version.has_expired(now));
+                if still {
+                    import::forget(key, &id);
+                }
+                still
+            });
+            if let Err(error) = dropped.await {
+                tracing::warn!(%error, %home, "material that has expired is still kept");
             }
         }
     }
@@ -101,6 +150,7 @@ fn due(region: &Region, now: i64) -> impl Iterator<Item = String> {
 
 fn delete(region: &Region, id: &str, batch: &mut Batch<Region>) {
     batch.delete(key_key(id));
+    batch.delete(used_key(id));
     region.aliases_of(id).for_each(|name| batch.delete(alias_key(name)));
     region.grants_of(id).for_each(|grant| batch.delete(grant_key(&grant.id)));
 }

@@ -1,14 +1,15 @@
 //! Encrypting, decrypting, and encrypting anew under another key.
 
+use crate::arn::KeyName;
 use crate::ciphertext::Under;
 use crate::context::Pairs;
-use crate::records::{Key, MaterialId, Version};
+use crate::records::{Key, MaterialId};
 use crate::resolve::{Allowed, By};
 use crate::{Kms, arn, errors};
 use bytes::Bytes;
 use ringfence_gateway::{Answer, Call, Regional};
 use ringfence_keyring::SecretBytes;
-use ringfence_keyring::material::{Blob, EncryptionAlgorithm, MaterialError, Spec};
+use ringfence_keyring::material::{Blob, EncryptionAlgorithm, Material, MaterialError, Spec};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, EncryptionAlgorithmSpec, KeyUsageType};
 use ringfence_wire::{ServiceError, TypedOperation};
@@ -36,11 +37,12 @@ pub(crate) fn encrypt_with(
     algorithm: EncryptionAlgorithm,
     context: &Pairs,
     plaintext: &[u8],
+    now: i64,
 ) -> Result<(Vec<u8>, MaterialId), ServiceError> {
-    let Version { id, material, .. } = current(key)?;
+    let (id, material) = current(key, now)?;
     let blob = match algorithm {
         EncryptionAlgorithm::SymmetricDefault => {
-            let under = Under { account: home.account, material: *id, key: key.id.to_string() };
+            let under = Under { account: home.account, material: id, key: key.id.to_string() };
             material.encrypt(&under.written(), &context.bound(), plaintext)
         }
         _ => material.public_key().and_then(|public| public.encrypt(algorithm, plaintext)),
@@ -52,12 +54,13 @@ pub(crate) fn encrypt_with(
         }
         error => errors::failed(error),
     })?;
-    Ok((blob, *id))
+    Ok((blob, id))
 }
 
-/// The newest material of a key.
-pub(crate) fn current(key: &Key) -> Result<&Version, ServiceError> {
-    key.current().ok_or_else(|| errors::failed("a key without material was used"))
+/// The material that encrypts and signs, and its id.
+pub(crate) fn current(key: &Key, now: i64) -> Result<(MaterialId, &Material), ServiceError> {
+    let found = key.current().and_then(|version| Some((version.id, version.material(now)?)));
+    found.ok_or_else(|| errors::failed("a key without material was used"))
 }
 
 /// Most bytes that RSA-OAEP encrypts: those of the modulus but for two hashes and two (RFC 8017,
@@ -80,13 +83,17 @@ pub(crate) async fn encrypt(
     let context = Pairs::read(input.encryption_context.as_ref())?;
     let algorithm = named(input.encryption_algorithm.as_ref());
     kms.check_tokens(&call, input.grant_tokens.as_deref())?;
+    kms.ensure_managed(&call, &input.key_id).await?;
     let allowed = kms.allow_in(&call, &input.key_id, By::IdOrAlias, &context, |found| {
         found.key("kms:EncryptionAlgorithm", algorithm.as_str())
     })?;
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "Encrypt")?;
     let checked = checked(key, &algorithm)?;
+    context.fits(checked)?;
+    let (blob, _) =
+        encrypt_with(&allowed.home, key, checked, &context, &input.plaintext, allowed.at)?;
     allowed.not_dry(input.dry_run)?;
-    let (blob, _) = encrypt_with(&allowed.home, key, checked, &context, &input.plaintext)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::EncryptResponse {
         ciphertext_blob: Some(blob.into()),
         key_id: Some(allowed.arn()?),
@@ -109,7 +116,11 @@ struct Sealed<'a> {
     context: &'a Pairs,
     operation: &'static str,
     dry_run: Option<bool>,
+    /// The key that it is encrypted under anew, as the request names it.
+    onto: Option<&'a str>,
 }
+
+const ON_SAME_KEY: &str = "kms:ReEncryptOnSameKey";
 
 /// Finds the key of a ciphertext **before** deciding, so that policies of keys decide; then opens it.
 fn open<O: TypedOperation>(
@@ -129,7 +140,10 @@ fn open<O: TypedOperation>(
         (None, Some(under)) => {
             let Under { account, key, .. } = under.clone()?;
             let home = Regional { account, region: call.facts().region.as_str().into() };
-            arn::key_arn(&home, &key)
+            let arn = arn::key_arn(&home, &key);
+            // Its header claims an id, and may be spoilt.
+            KeyName::parse(&arn, &home).map_err(|_| errors::bad_ciphertext())?;
+            arn
         }
         (None, None) if symmetric => return Err(errors::bad_ciphertext()),
         (None, None) => {
@@ -138,35 +152,39 @@ fn open<O: TypedOperation>(
             ));
         }
     };
+    let same = sealed.onto.map(|onto| kms.same_key(call, &named, onto)).transpose()?;
     let allowed =
         kms.allow_action_in(call, action, &named, By::IdOrAlias, sealed.context, |found| {
-            found.key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+            found
+                .key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+                .key_if(ON_SAME_KEY, same.map(|same| same.to_string()))
         })?;
-    // A ciphertext that names a key which is not there is told as any that does not open.
     if sealed.key_id.is_none() && allowed.found().is_err() {
-        return Err(errors::bad_ciphertext());
+        return Err(errors::no_key_of_ciphertext());
+    }
+    // That the ciphertext is another key's is told before what the key is for. [rec]
+    if let (Ok(key), Some(Ok(under))) = (allowed.found(), &under)
+        && (*under.key != *key.id || under.account != allowed.home.account)
+    {
+        return Err(errors::wrong_key());
     }
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, sealed.operation)?;
     let algorithm = checked(key, sealed.algorithm)?;
+    sealed.context.fits(algorithm)?;
     let (plaintext, material) = match (blob, under) {
         (Some(blob), under) => {
             let (blob, under) = (blob?, under.ok_or_else(errors::bad_ciphertext)??);
-            if *under.key != *key.id || under.account != allowed.home.account {
-                return Err(errors::wrong_key());
-            }
-            allowed.not_dry(sealed.dry_run)?;
-            let version = key.version(&under.material).ok_or_else(errors::bad_ciphertext)?;
-            (version.material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
+            let version = key.version(&under.material).and_then(|one| one.material(allowed.at));
+            let material = version.ok_or_else(errors::bad_ciphertext)?;
+            (material.decrypt(&blob, &sealed.context.bound()), Some(under.material))
         }
-        (None, _) => {
-            allowed.not_dry(sealed.dry_run)?;
-            (current(key)?.material.decrypt_asymmetric(algorithm, sealed.blob), None)
-        }
+        (None, _) => (current(key, allowed.at)?.1.decrypt_asymmetric(algorithm, sealed.blob), None),
     };
     let plaintext = plaintext.map_err(|error| match error {
         MaterialError::Ciphertext => errors::bad_ciphertext(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(sealed.dry_run)?;
     Ok(Opened { allowed, plaintext, material })
 }
 
@@ -193,8 +211,10 @@ pub(crate) async fn decrypt(
             context: &context,
             operation: "Decrypt",
             dry_run: input.dry_run,
+            onto: None,
         },
     )?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::DecryptResponse {
         key_id: Some(allowed.arn()?),
         plaintext: Some(Bytes::copy_from_slice(plaintext.expose())),
@@ -226,25 +246,35 @@ pub(crate) async fn re_encrypt(
             context: &from,
             operation: "ReEncrypt",
             dry_run: None,
+            onto: Some(&input.destination_key_id),
         },
     )?;
+    let source = opened.allowed.arn()?;
+    let same = kms.same_key(&call, &source, &input.destination_key_id)?;
     let allowed = kms.allow_action_in(
         &call,
         "kms:ReEncryptTo",
         &input.destination_key_id,
         By::IdOrAlias,
         &to,
-        |found| found.key("kms:EncryptionAlgorithm", algorithm.as_str()),
+        |found| {
+            found
+                .key("kms:EncryptionAlgorithm", algorithm.as_str())
+                .key(ON_SAME_KEY, same.to_string())
+        },
     )?;
     let key = allowed.usable(&KeyUsageType::EncryptDecrypt, "ReEncrypt")?;
     let checked = checked(key, &algorithm)?;
-    allowed.not_dry(input.dry_run)?;
+    to.fits(checked)?;
     let (blob, material) =
-        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose())?;
+        encrypt_with(&allowed.home, key, checked, &to, opened.plaintext.expose(), allowed.at)?;
+    allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &opened.allowed);
+    kms.note_use(&call, &allowed);
     let symmetric = key.spec == Spec::SymmetricDefault;
     Ok(allowed.permit.answer(types::ReEncryptResponse {
         ciphertext_blob: Some(blob.into()),
-        source_key_id: Some(opened.allowed.arn()?),
+        source_key_id: Some(source),
         key_id: Some(allowed.arn()?),
         source_encryption_algorithm: Some(source_algorithm),
         destination_encryption_algorithm: Some(algorithm),

@@ -1,7 +1,7 @@
 //! KMS's errors, worded as AWS words them. [rec] marks texts recorded from AWS, kept by LocalStack in
 //! tests/aws/services/kms/test_kms.snapshot.json (2023-2024); for the others no recording was found.
 
-use ringfence_model_kms::types;
+use ringfence_model_kms::types::{self, KeyState};
 use ringfence_wire::ServiceError;
 use std::fmt::Display;
 
@@ -50,6 +50,87 @@ pub(crate) fn invalid_state(arn: &str, is: &str) -> ServiceError {
     types::KMSInvalidStateException::error(format!("{arn} is {is}."))
 }
 
+/// The key is in a state in which this cannot be done.
+pub(crate) fn in_state(arn: &str, state: &KeyState) -> ServiceError {
+    let is = match state {
+        KeyState::PendingImport => "pending import",
+        KeyState::PendingReplicaDeletion => "pending replica deletion",
+        KeyState::Unavailable => "unavailable",
+        KeyState::Disabled => return disabled(arn),
+        _ => "pending deletion",
+    };
+    invalid_state(arn, is)
+}
+
+/// [rec]
+pub(crate) fn wrong_origin(arn: &str, origin: &str) -> ServiceError {
+    unsupported(format!("{arn} origin is {origin} which is not valid for this operation."))
+}
+
+/// A key of a kind that has no rotation. AWS's text is empty. [rec]
+pub(crate) fn no_rotation(_: &str) -> ServiceError {
+    unsupported("")
+}
+
+pub(crate) fn managed_by_aws(arn: &str) -> ServiceError {
+    unsupported(format!("{arn} is managed by AWS."))
+}
+
+/// [rec]
+pub(crate) fn over_rotations(arn: &str) -> ServiceError {
+    over_quota(format!(
+        "The on-demand rotations limit has been reached for the given keyId. No more on-demand \
+         rotations can be performed for this key: {arn}"
+    ))
+}
+
+/// [rec]
+pub(crate) fn nothing_to_rotate_to(arn: &str) -> ServiceError {
+    types::KMSInvalidStateException::error(format!(
+        "No available key material pending rotation for the key: {arn}."
+    ))
+}
+
+/// [rec]
+pub(crate) fn another_is_pending(
+    arn: &str,
+    new: impl Display,
+    pending: impl Display,
+) -> ServiceError {
+    types::KMSInvalidStateException::error(format!(
+        "New key material (id: {new}) cannot be imported into KMS key {arn}, because another key \
+         material (id: {pending}) is pending rotation."
+    ))
+}
+
+/// A rotation or a change of the primary key is under way.
+pub(crate) fn conflict(arn: &str) -> ServiceError {
+    types::ConflictException::error(format!("A rotation of {arn} is in progress."))
+}
+
+pub(crate) fn bad_import_token() -> ServiceError {
+    types::InvalidImportTokenException::error("")
+}
+
+pub(crate) fn expired_import_token() -> ServiceError {
+    types::ExpiredImportTokenException::error("")
+}
+
+/// Material that is not what it must be.
+pub(crate) fn wrong_material(why: &str) -> ServiceError {
+    types::IncorrectKeyMaterialException::error(format!(
+        "The key material cannot be imported: {why}."
+    ))
+}
+
+pub(crate) fn no_such_material(id: &str) -> ServiceError {
+    types::NotFoundException::error(format!("Key material {id} is not found."))
+}
+
+pub(crate) fn replica_exists(arn: &str) -> ServiceError {
+    types::AlreadyExistsException::error(format!("{arn} already exists."))
+}
+
 /// [rec]
 pub(crate) fn wrong_usage(arn: &str, usage: impl Display, operation: &str) -> ServiceError {
     types::InvalidKeyUsageException::error(format!(
@@ -73,6 +154,15 @@ pub(crate) fn bad_ciphertext() -> ServiceError {
     types::InvalidCiphertextException::error("")
 }
 
+/// The key of a ciphertext is not there. Recorded:
+/// <https://github.com/aws/aws-encryption-sdk-javascript/issues/1005>
+pub(crate) fn no_key_of_ciphertext() -> ServiceError {
+    ServiceError::access_denied(
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this \
+         region, or you are not allowed to access.",
+    )
+}
+
 /// The key that is named is another than the ciphertext's. [rec]
 pub(crate) fn wrong_key() -> ServiceError {
     types::IncorrectKeyException::error(
@@ -88,6 +178,14 @@ pub(crate) fn bad_alias_prefix() -> ServiceError {
     )
 }
 
+pub(crate) fn no_alias_name() -> ServiceError {
+    types::InvalidAliasNameException::error("Alias name is empty")
+}
+
+pub(crate) fn bad_alias(name: &str) -> ServiceError {
+    validation(format!("{name} contains invalid characters for an alias"))
+}
+
 pub(crate) fn reserved_alias() -> ServiceError {
     ServiceError::new("NotAuthorizedException", 400, "")
 }
@@ -100,6 +198,12 @@ pub(crate) fn malformed_policy(why: impl Display) -> ServiceError {
     types::MalformedPolicyDocumentException::error(why.to_string())
 }
 
+/// A key policy names somebody who is not there. Recorded:
+/// <https://github.com/hashicorp/terraform-provider-aws/issues/21225>
+pub(crate) fn invalid_principals() -> ServiceError {
+    malformed_policy("Policy contains a statement with one or more invalid principals.")
+}
+
 /// The lockout safety check.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html>
 pub(crate) fn locked_out() -> ServiceError {
@@ -110,6 +214,16 @@ pub(crate) fn locked_out() -> ServiceError {
 
 pub(crate) fn over_quota(message: impl Into<String>) -> ServiceError {
     types::LimitExceededException::error(message)
+}
+
+/// A call beyond its request quota.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html>
+pub(crate) fn throttled() -> ServiceError {
+    ServiceError::new(
+        "ThrottlingException",
+        400,
+        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
+    )
 }
 
 pub(crate) fn bad_tags(message: impl Into<String>) -> ServiceError {
@@ -165,10 +279,6 @@ pub(crate) fn bad_mac() -> ServiceError {
 /// Attestation documents of enclaves are not checked here, so that nothing is encrypted for them.
 pub(crate) fn no_enclaves() -> ServiceError {
     ServiceError::new("InvalidAction", 501, "The parameter Recipient is not implemented.")
-}
-
-pub(crate) fn not_built(what: &str) -> ServiceError {
-    ServiceError::new("InvalidAction", 501, format!("Not implemented in Ringfence: {what}."))
 }
 
 pub(crate) fn no_custom_key_stores() -> ServiceError {

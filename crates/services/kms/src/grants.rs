@@ -5,8 +5,9 @@
 //! whoever has it can name the grant, and no more.
 
 use crate::arn::{KeyName, Name};
+use crate::context::Pairs;
 use crate::records::{Grant, Kept, Party, Record};
-use crate::resolve::{Allowed, By};
+use crate::resolve::{self, Allowed, By};
 use crate::state::{Region, grant_key};
 use crate::{Kms, errors, home, policy};
 use ringfence_gateway::ids::uuid;
@@ -19,6 +20,7 @@ use ringfence_policy::document::PrincipalPattern;
 use ringfence_policy::{AccountId, Arn, grant};
 use ringfence_wire::value::{Empty, Map};
 use ringfence_wire::{ServiceError, Timestamp, TypedOperation};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Grants of a page where `Limit` is not given.
@@ -27,7 +29,10 @@ const PAGE: usize = 50;
 /// What a token is bound to.
 const TOKEN: &[&[u8]] = &[b"kms-grant-token"];
 
-/// Most pairs of a constraint, bytes of all.
+/// True where a service asks for somebody, which none does here.
+const FOR_RESOURCE: &str = "kms:GrantIsForAWSResource";
+
+/// Most bytes of a constraint.
 const LONGEST_CONSTRAINT: usize = 8 * 1024;
 
 impl Party {
@@ -147,10 +152,9 @@ fn constraint(given: Option<&GrantConstraints>) -> Result<Option<Kept>, ServiceE
         }
         (one, other) => one.or(other),
     };
-    let length = kept.as_ref().map_or(0, |kept| {
-        let (Kept::Equals(pairs) | Kept::Subset(pairs)) = kept;
-        pairs.iter().map(|(name, value)| name.len() + value.len()).sum()
-    });
+    let length = kept
+        .as_ref()
+        .map_or(0, |kept| kept.pairs().iter().map(|(name, value)| name.len() + value.len()).sum());
     if length > LONGEST_CONSTRAINT {
         return Err(errors::validation("The encryption context constraint is too long."));
     }
@@ -198,15 +202,27 @@ pub(crate) async fn create_grant(
         }
         () => None,
     };
-    let operations = input.operations.iter().map(|one| one.as_str().to_owned()).collect();
+    let operations: Vec<_> = input.operations.iter().map(|one| one.as_str().to_owned()).collect();
+    let pairs = kept.as_ref().map(|kept| Pairs::of(kept.pairs().clone())).unwrap_or_default();
+    // Who may by grants alone gives no more than one of them gives.
+    // https://docs.aws.amazon.com/kms/latest/developerguide/create-grant-overview.html#grant-creategrant
+    let asked = grant::Grant {
+        grantee: PrincipalPattern::Anyone,
+        operations: operations.clone(),
+        encryption_context: kept.as_ref().map(Kept::constraint),
+        source_arn: source_arn.map(ToOwned::to_owned),
+    };
     let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
-        found
+        pairs
+            .told(found.only_grants(|parent| parent.covers(&asked)))
             .keys("kms:GrantOperations", operations)
+            .key_if("kms:GranteeServicePrincipal", input.grantee_service_principal.as_deref())
+            .key_if("kms:RetiringServicePrincipal", input.retiring_service_principal.as_deref())
+            .key_if("kms:GrantConstraintSourceArn", source_arn)
             .key_if("kms:GranteePrincipal", input.grantee_principal.as_deref())
             .key_if("kms:RetiringPrincipal", input.retiring_principal.as_deref())
             .key_if("kms:GrantConstraintType", kind)
-            // Set where a service asks for somebody, which none does here.
-            .key("kms:GrantIsForAWSResource", "false")
+            .key(FOR_RESOURCE, call.facts().via.is_some().to_string())
     })?;
     let key = allowed.enabled()?;
     let grantee = Kms::party(
@@ -226,6 +242,9 @@ pub(crate) async fn create_grant(
         return Err(errors::validation(
             "A grant for a service principal needs a SourceArn constraint and a retiring principal.",
         ));
+    }
+    if input.operations.is_empty() {
+        return Err(errors::validation("A grant is for one operation at least."));
     }
     if let Some(unfit) = input.operations.iter().find(|one| !fits(&key.usage, one)) {
         return Err(errors::validation(format!(
@@ -328,7 +347,9 @@ pub(crate) async fn list_grants(
     call: Call<ops::ListGrants>,
 ) -> Result<Answer<types::ListGrantsResponse>, ServiceError> {
     let input = &call.input;
-    let allowed = kms.allow(&call, &input.key_id, By::Id, |found| found)?;
+    let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
+        found.key(FOR_RESOURCE, call.facts().via.is_some().to_string())
+    })?;
     let key = allowed.found()?;
     let principal =
         input.grantee_principal.as_deref().or(input.grantee_service_principal.as_deref());
@@ -356,14 +377,24 @@ pub(crate) async fn list_retirable_grants(
     let input = &call.input;
     let home = home(&call)?;
     let permit =
-        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
+        call.allow(resolve::asking(Resolved::any(home.account), home.account, call.facts()))?;
     let who = input.retiring_principal.as_deref().or(input.retiring_service_principal.as_deref());
     let who = who.ok_or_else(|| errors::validation("You must specify a retiring principal."))?;
     let pager = kms.pager(&call, &[who], input.marker.as_deref(), input.limit, PAGE)?;
-    let region = kms.own(&call)?.view(&permit);
-    let page = pager
-        .cut(region.retirable_by(who).map(|one| (&*one.id, one)))?
-        .map(|one| describe(one, &home));
+    // Those of keys of other accounts, too, where the principal is the caller's own.
+    // https://docs.aws.amazon.com/kms/latest/APIReference/API_ListRetirableGrants.html
+    let of_own = input.retiring_principal.is_some()
+        && Arn::parse(who).is_ok_and(|arn| arn.account_id() == Some(home.account));
+    let areas = kms.ledgers.areas().into_iter();
+    let areas =
+        areas.filter(|area| area.region == home.region && (of_own || area.account == home.account));
+    let mut grants = BTreeMap::new();
+    for area in areas {
+        let region = kms.ledgers.get(&area).map(|ledger| ledger.view(&permit)).unwrap_or_default();
+        let own = region.retirable_by(who);
+        grants.extend(own.map(|one| (one.id.clone(), describe(one, &area))));
+    }
+    let page = pager.cut(grants.into_iter())?;
     Ok(permit.answer(types::ListGrantsResponse {
         truncated: page.truncated(),
         grants: Some(page.items),
@@ -371,12 +402,17 @@ pub(crate) async fn list_retirable_grants(
     }))
 }
 
+/// Whether a key has this grant.
+fn is_on(region: &Region, id: &str, key: &str) -> bool {
+    region.grants.get(id).is_some_and(|grant| *grant.key == *key)
+}
+
 /// Takes a grant away.
 async fn remove(allowed: &Allowed, id: &str) -> Result<(), ServiceError> {
     let key = allowed.found()?.id.clone();
     allowed
         .write(|region, batch| {
-            if region.grants.get(id).is_none_or(|grant| grant.key != key) {
+            if !is_on(region, id, &key) {
                 return Err(errors::no_such_grant(id));
             }
             batch.delete(grant_key(id));
@@ -391,33 +427,33 @@ pub(crate) async fn revoke_grant(
 ) -> Result<Answer<Empty>, ServiceError> {
     let input = &call.input;
     let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
-        found.key("kms:GrantIsForAWSResource", "false")
+        found.key(FOR_RESOURCE, call.facts().via.is_some().to_string())
     })?;
-    allowed.found()?;
+    let key = allowed.found()?;
+    if !is_on(&allowed.view(), &input.grant_id, &key.id) {
+        return Err(errors::no_such_grant(&input.grant_id));
+    }
     allowed.not_dry(input.dry_run)?;
     remove(&allowed, &input.grant_id).await?;
     Ok(allowed.permit.answer(Empty::default()))
 }
 
 /// Who may retire a grant: its retiring principal, its grantee where it grants that, and the account
-/// of its key.
+/// of its key, which alone hears that there is none.
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/API_RetireGrant.html>
 fn retirable(region: &Region, home: &Regional, id: &str) -> Vec<grant::Grant> {
-    let Some(own) = region.grants.get(id) else { return Vec::new() };
-    let retire = || vec!["RetireGrant".to_owned()];
-    let retiring = own.retiring.as_ref().map(|party| grant::Grant {
-        grantee: party.pattern(),
-        operations: retire(),
-        encryption_context: None,
-        source_arn: None,
-    });
-    let owner = grant::Grant {
-        grantee: PrincipalPattern::Account(home.account),
-        operations: retire(),
+    let retires = |grantee| grant::Grant {
+        grantee,
+        operations: vec!["RetireGrant".to_owned()],
         encryption_context: None,
         source_arn: None,
     };
-    [own.decided(), owner].into_iter().chain(retiring).collect()
+    let mut may = vec![retires(PrincipalPattern::Account(home.account))];
+    if let Some(own) = region.grants.get(id) {
+        may.push(own.decided());
+        may.extend(own.retiring.as_ref().map(|party| retires(party.pattern())));
+    }
+    may
 }
 
 pub(crate) async fn retire_grant(
@@ -447,7 +483,7 @@ pub(crate) async fn retire_grant(
         let own = own.filter(|own| key.as_deref().is_none_or(|key| *own.key == *key));
         let named = own.map(|own| own.key.to_string()).or_else(|| key.clone());
         let arn = crate::arn::key_arn(&home, named.as_deref().unwrap_or("*"));
-        let may = own.map(|_| retirable(region, &home, &id)).unwrap_or_default();
+        let may = retirable(region, &home, own.map_or("", |own| &*own.id));
         Resolved::new(arn, home.account, own.cloned())
             .key_policy(Arc::new(policy::of_nobody()))
             .grants(may, None)

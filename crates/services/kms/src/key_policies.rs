@@ -2,17 +2,16 @@
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying.html>
 
 use crate::policy::{KeyPolicy, NAME};
-use crate::resolve::By;
+use crate::resolve::{self, By};
 use crate::{Kms, errors};
 use ringfence_gateway::{Answer, Call, Resolved};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types;
-use ringfence_policy::AccountId;
 use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, TypedOperation};
 
 /// Whether a key may have this policy: it is not too long, and its caller can put another one later,
-/// unless that check is passed over.
+/// unless that check is passed over. `key` is the key as a decision on it sees it.
 ///
 /// # Errors
 /// `LimitExceededException`, `MalformedPolicyDocumentException`.
@@ -20,14 +19,15 @@ pub(crate) fn check<O: TypedOperation>(
     kms: &Kms,
     call: &Call<O>,
     policy: &KeyPolicy,
-    arn: &str,
-    account: AccountId,
+    key: Resolved<()>,
     bypass: bool,
 ) -> Result<(), ServiceError> {
-    if policy.text().len() > kms.quotas.key_policy_size {
+    if policy.length() > kms.quotas.key_policy_size {
         return Err(errors::over_quota("Key policy is too long."));
     }
-    let again = Resolved::new(arn, account, ()).key_policy(policy.document().clone());
+    let again = resolve::asking(key, call.account()?, call.facts())
+        .key_policy(policy.document(&*call.shared().directory))
+        .key("kms:BypassPolicyLockoutSafetyCheck", "false");
     if !bypass && !call.might("kms:PutKeyPolicy", &again) {
         return Err(errors::locked_out());
     }
@@ -52,7 +52,7 @@ pub(crate) async fn get_key_policy(
     let key = allowed.found()?;
     named(input.policy_name.as_deref())?;
     Ok(allowed.permit.answer(types::GetKeyPolicyResponse {
-        policy: Some(key.policy.text().to_string()),
+        policy: Some(key.policy.text(&*call.shared().directory).to_string()),
         policy_name: Some(NAME.to_owned()),
     }))
 }
@@ -70,8 +70,12 @@ pub(crate) async fn put_key_policy(
     allowed.of_own_account(account)?;
     let arn = allowed.arn()?;
     named(input.policy_name.as_deref())?;
-    let policy = KeyPolicy::parse(&input.policy)?;
-    check(kms, &call, &policy, &arn, account, bypass)?;
+    let policy = KeyPolicy::parse(&input.policy, &*call.shared().directory)?;
+    let own = allowed.found()?;
+    let key = Resolved::new(arn, account, ()).tagged(&own.tags, None);
+    let in_regions = own.in_regions(&allowed.home.region);
+    let key = resolve::kind(key, own.spec, &own.usage, &own.origin, in_regions);
+    check(kms, &call, &policy, key, bypass)?;
     allowed
         .change(|_, key| {
             key.policy = policy.clone();

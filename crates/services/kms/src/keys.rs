@@ -1,20 +1,25 @@
 //! Keys: made, described, listed, switched on and off.
 
+use crate::apart::apart;
+use crate::import::material_id;
+use crate::multi_region::there;
 use crate::policy::KeyPolicy;
-use crate::records::{Key, MaterialId, MultiRegion, Record, Version};
-use crate::resolve::By;
+use crate::records::{Key, MultiRegion, Record, Version};
+use crate::resolve::{self, By};
 use crate::{Kms, errors, home, key_policies, specs, tags};
 use ringfence_gateway::ids::uuid;
 use ringfence_gateway::{Answer, Call, Regional, Resolved};
 use ringfence_keyring::material::{Material, Spec};
+use ringfence_keyring::random::Random;
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{
-    self, CreateKeyRequest, CustomerMasterKeySpec, EncapsulationAlgorithmSpec,
-    KeyAgreementAlgorithmSpec, KeyManagerType, KeySpec, KeyUsageType, MultiRegionConfiguration,
-    MultiRegionKey, MultiRegionKeyType, OriginType,
+    self, CreateKeyRequest, CustomerMasterKeySpec, EncapsulationAlgorithmSpec, ExpirationModelType,
+    KeyAgreementAlgorithmSpec, KeyManagerType, KeySpec, KeyState, KeyUsageType,
+    MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, OriginType,
 };
 use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Keys of a page where `Limit` is not given.
@@ -29,14 +34,11 @@ pub(crate) async fn create_key(
     let asked = Asked::read(input)?;
     let given = input.tags.as_deref().unwrap_or_default();
     let bypass = input.bypass_policy_lockout_safety_check.unwrap_or_default();
+    let any = resolve::asking(Resolved::any(home.account), home.account, call.facts());
     let permit = call.allow(
-        Resolved::any(home.account)
-            .key("kms:KeySpec", asked.spec.as_str())
-            .key("kms:KeyUsage", asked.usage.as_str())
-            .key("kms:KeyOrigin", asked.origin.as_str())
-            .key("kms:MultiRegion", asked.multi_region.to_string())
+        asked
+            .told(any)
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
-            .key("kms:CallerAccount", home.account.to_string())
             .requesting_tags(tags::pairs(given)),
     )?;
     if !given.is_empty() {
@@ -49,13 +51,18 @@ pub(crate) async fn create_key(
     let policy = match &input.policy {
         None => KeyPolicy::standard(home.account),
         Some(text) => {
-            let policy = KeyPolicy::parse(text)?;
-            let arn = crate::arn::key_arn(&home, &id);
-            key_policies::check(kms, &call, &policy, &arn, home.account, bypass)?;
+            let policy = KeyPolicy::parse(text, &*call.shared().directory)?;
+            let key = Resolved::new(crate::arn::key_arn(&home, &id), home.account, ());
+            let tags = tags::with(&Default::default(), given, kms.quotas.tags)?;
+            let key = asked.told(key.tagged(&tags, None));
+            key_policies::check(kms, &call, &policy, key, bypass)?;
             policy
         }
     };
-    let version = draw(asked.spec, &home, &id, &call)?;
+    let version = match asked.origin {
+        OriginType::External => None,
+        _ => Some(draw(asked.spec, &home, &id, &call).await?),
+    };
     let key = Arc::new(Key {
         id: id.into(),
         created: call.now().seconds,
@@ -66,12 +73,19 @@ pub(crate) async fn create_key(
         enabled: true,
         deletion: None,
         policy,
-        versions: vec![version],
+        versions: version.into_iter().collect(),
+        next: None,
+        rotating: None,
+        schedule: None,
+        rotations_on_demand: 0,
         tags: Arc::new(tags::with(&Default::default(), given, kms.quotas.tags)?),
-        multi_region: asked
-            .multi_region
-            .then(|| MultiRegion { primary: home.region.clone(), replicas: Vec::new() }),
+        multi_region: asked.multi_region.then(|| MultiRegion {
+            primary: home.region.clone(),
+            changes: 0,
+            regions: BTreeSet::from([home.region.clone()]),
+        }),
         of_service: false,
+        last_used: Arc::default(),
     });
     kms.own(&call)?
         .write(&permit, |region, batch| {
@@ -82,22 +96,36 @@ pub(crate) async fn create_key(
             Ok(())
         })
         .await?;
-    let key_metadata = Some(describe(&key, &home));
+    let key_metadata = Some(kms.describe(&key, &home, key.created));
     Ok(permit.answer(types::CreateKeyResponse { key_metadata }))
 }
 
 /// A version of new material.
-fn draw(
+async fn draw(
     spec: Spec,
     home: &Regional,
     id: &str,
     call: &Call<ops::CreateKey>,
 ) -> Result<Version, ServiceError> {
-    let material = Material::generate(spec, &*call.shared().random).map_err(errors::failed)?;
-    let place = [home.account.to_string(), id.to_owned()];
-    let place: Vec<&[u8]> = place.iter().map(|part| part.as_bytes()).collect();
-    let id = MaterialId(material.fingerprint(&place));
-    Ok(Version { id, created: call.now().seconds, material })
+    let material = generate(spec, &call.shared().random).await?;
+    let id = material_id(home, id, &material);
+    let since = call.now().seconds;
+    Ok(Version { id, since, by: None, material: Some(material), import: None })
+}
+
+/// New material; that of RSA beside the calls, since its primes have to be found.
+pub(crate) async fn generate(
+    spec: Spec,
+    random: &Arc<dyn Random>,
+) -> Result<Material, ServiceError> {
+    let made = match spec {
+        Spec::Rsa2048 | Spec::Rsa3072 | Spec::Rsa4096 => {
+            let random = random.clone();
+            apart(move || Material::generate(spec, &*random)).await?
+        }
+        _ => Material::generate(spec, &**random),
+    };
+    made.map_err(errors::failed)
 }
 
 /// What a new key is to be.
@@ -145,10 +173,18 @@ impl Asked {
             )));
         }
         let origin = input.origin.clone().unwrap_or(OriginType::AwsKms);
-        if origin != OriginType::AwsKms || input.custom_key_store_id.is_some() {
-            return Err(errors::not_built("keys whose material comes from elsewhere"));
+        if !matches!(origin, OriginType::AwsKms | OriginType::External)
+            || input.custom_key_store_id.is_some()
+        {
+            return Err(errors::no_custom_key_stores());
         }
         Ok(Self { spec, usage, origin, multi_region: input.multi_region.unwrap_or_default() })
+    }
+
+    /// Sets the condition keys of it.
+    fn told<T>(&self, resolved: Resolved<T>) -> Resolved<T> {
+        let in_regions = self.multi_region.then_some("PRIMARY");
+        resolve::kind(resolved, self.spec, &self.usage, &self.origin, in_regions)
     }
 
     /// A new key's id.
@@ -166,55 +202,74 @@ fn names<'n, T: From<&'n str>>(all: impl Iterator<Item = &'n str>) -> Vec<T> {
     all.map(T::from).collect()
 }
 
-/// A key as answers carry it.
-pub(crate) fn describe(key: &Key, home: &Regional) -> types::KeyMetadata {
-    let of = |usage: KeyUsageType| key.usage == usage;
-    types::KeyMetadata {
-        aws_account_id: Some(home.account.to_string()),
-        key_id: key.id.to_string(),
-        arn: Some(key.arn(home)),
-        creation_date: Some(Timestamp::from_seconds(key.created)),
-        enabled: Some(key.state() == types::KeyState::Enabled),
-        description: Some(key.description.to_string()),
-        key_usage: Some(key.usage.clone()),
-        key_state: Some(key.state()),
-        deletion_date: key.deletion.map(|deletion| Timestamp::from_seconds(deletion.at)),
-        origin: Some(key.origin.clone()),
-        current_key_material_id: (key.spec == Spec::SymmetricDefault)
-            .then(|| key.current().map(|version| version.id.to_string()))
-            .flatten(),
-        key_manager: Some(match key.of_service {
-            true => KeyManagerType::AWS,
-            false => KeyManagerType::Customer,
-        }),
-        customer_master_key_spec: Some(CustomerMasterKeySpec::from(key.spec.as_str())),
-        key_spec: Some(KeySpec::from(key.spec.as_str())),
-        encryption_algorithms: of(KeyUsageType::EncryptDecrypt)
-            .then(|| names(key.spec.encryption_algorithms().iter().map(|one| one.as_str()))),
-        signing_algorithms: of(KeyUsageType::SignVerify)
-            .then(|| names(key.spec.signing_algorithms().iter().map(|one| one.as_str()))),
-        mac_algorithms: of(KeyUsageType::GenerateVerifyMac)
-            .then(|| names(key.spec.mac_algorithms().iter().map(|one| one.as_str()))),
-        key_agreement_algorithms: of(KeyUsageType::KeyAgreement)
-            .then(|| vec![KeyAgreementAlgorithmSpec::Ecdh]),
-        encapsulation_algorithms: of(KeyUsageType::EncapsulateDecapsulate)
-            .then(|| vec![EncapsulationAlgorithmSpec::MlKem]),
-        multi_region: Some(key.multi_region.is_some()),
-        multi_region_configuration: key.multi_region.as_ref().map(|own| {
-            let at = |region: &Arc<str>| {
-                let there = Regional { account: home.account, region: region.clone() };
-                MultiRegionKey { arn: Some(key.arn(&there)), region: Some(region.to_string()) }
-            };
-            MultiRegionConfiguration {
-                multi_region_key_type: Some(match own.primary == home.region {
-                    true => MultiRegionKeyType::Primary,
-                    false => MultiRegionKeyType::Replica,
-                }),
-                primary_key: Some(at(&own.primary)),
-                replica_keys: Some(own.replicas.iter().map(at).collect()),
-            }
-        }),
-        ..types::KeyMetadata::default()
+impl Kms {
+    /// A key as answers carry it.
+    pub(crate) fn describe(&self, key: &Key, home: &Regional, now: i64) -> types::KeyMetadata {
+        let state = key.state(now);
+        let import =
+            key.current().filter(|version| key.is_imported() && version.material(now).is_some());
+        let expires = import.and_then(|version| version.import.as_ref()?.expires);
+        let family = self.family(home, key);
+        let of = |usage: KeyUsageType| key.usage == usage;
+        types::KeyMetadata {
+            aws_account_id: Some(home.account.to_string()),
+            key_id: key.id.to_string(),
+            arn: Some(key.arn(home)),
+            creation_date: Some(Timestamp::from_seconds(key.created)),
+            enabled: Some(state == KeyState::Enabled),
+            description: Some(key.description.to_string()),
+            key_usage: Some(key.usage.clone()),
+            deletion_date: key
+                .deletion
+                .and_then(|deletion| deletion.at)
+                .map(Timestamp::from_seconds),
+            pending_deletion_window_in_days: key
+                .deletion
+                .filter(|_| state == KeyState::PendingReplicaDeletion)
+                .map(|deletion| deletion.days),
+            key_state: Some(state),
+            valid_to: expires.map(Timestamp::from_seconds),
+            expiration_model: import.map(|_| match expires {
+                Some(_) => ExpirationModelType::KeyMaterialExpires,
+                None => ExpirationModelType::KeyMaterialDoesNotExpire,
+            }),
+            origin: Some(key.origin.clone()),
+            current_key_material_id: (key.spec == Spec::SymmetricDefault)
+                .then(|| key.current().map(|version| version.id.to_string()))
+                .flatten(),
+            key_manager: Some(match key.of_service {
+                true => KeyManagerType::AWS,
+                false => KeyManagerType::Customer,
+            }),
+            customer_master_key_spec: Some(CustomerMasterKeySpec::from(key.spec.as_str())),
+            key_spec: Some(KeySpec::from(key.spec.as_str())),
+            encryption_algorithms: of(KeyUsageType::EncryptDecrypt)
+                .then(|| names(key.spec.encryption_algorithms().iter().map(|one| one.as_str()))),
+            signing_algorithms: of(KeyUsageType::SignVerify)
+                .then(|| names(key.spec.signing_algorithms().iter().map(|one| one.as_str()))),
+            mac_algorithms: of(KeyUsageType::GenerateVerifyMac)
+                .then(|| names(key.spec.mac_algorithms().iter().map(|one| one.as_str()))),
+            key_agreement_algorithms: of(KeyUsageType::KeyAgreement)
+                .then(|| vec![KeyAgreementAlgorithmSpec::Ecdh]),
+            encapsulation_algorithms: of(KeyUsageType::EncapsulateDecapsulate)
+                .then(|| vec![EncapsulationAlgorithmSpec::MlKem]),
+            multi_region: Some(key.multi_region.is_some()),
+            multi_region_configuration: family.map(|family| {
+                let at = |region: &Arc<str>| MultiRegionKey {
+                    arn: Some(key.arn(&there(home, region))),
+                    region: Some(region.to_string()),
+                };
+                MultiRegionConfiguration {
+                    multi_region_key_type: Some(match family.primary == home.region {
+                        true => MultiRegionKeyType::Primary,
+                        false => MultiRegionKeyType::Replica,
+                    }),
+                    primary_key: Some(at(&family.primary)),
+                    replica_keys: Some(family.replicas().map(|(region, _)| at(region)).collect()),
+                }
+            }),
+            ..types::KeyMetadata::default()
+        }
     }
 }
 
@@ -222,8 +277,10 @@ pub(crate) async fn describe_key(
     kms: &Kms,
     call: Call<ops::DescribeKey>,
 ) -> Result<Answer<types::DescribeKeyResponse>, ServiceError> {
+    kms.check_tokens(&call, call.input.grant_tokens.as_deref())?;
+    kms.ensure_managed(&call, &call.input.key_id).await?;
     let allowed = kms.allow(&call, &call.input.key_id, By::IdOrAlias, |found| found)?;
-    let key_metadata = Some(describe(allowed.found()?, &allowed.home));
+    let key_metadata = Some(kms.describe(allowed.found()?, &allowed.home, allowed.at));
     Ok(allowed.permit.answer(types::DescribeKeyResponse { key_metadata }))
 }
 
@@ -234,9 +291,9 @@ pub(crate) async fn list_keys(
     let input = &call.input;
     let home = home(&call)?;
     let permit =
-        call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
+        call.allow(resolve::asking(Resolved::any(home.account), home.account, call.facts()))?;
     let pager = kms.pager(&call, &[], input.marker.as_deref(), input.limit, PAGE)?;
-    let region = kms.own(&call)?.view(&permit);
+    let region = kms.view(&call, &permit)?;
     let now = call.now().seconds;
     let page = pager.cut(pager.of(&region.keys).filter(|(_, key)| !key.is_over(now)))?.map(|key| {
         types::KeyListEntry { key_id: Some(key.id.to_string()), key_arn: Some(key.arn(&home)) }
@@ -257,11 +314,11 @@ async fn switch<O: ringfence_wire::TypedOperation>(
 ) -> Result<Answer<Empty>, ServiceError> {
     let allowed = kms.allow(call, key_id, By::Id, |found| found)?;
     allowed.of_own_account(call.account()?)?;
-    let arn = allowed.arn()?;
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
+            key.living(&allowed.home)?;
+            if key.state(allowed.at) == KeyState::PendingImport {
+                return Err(errors::in_state(&key.arn(&allowed.home), &KeyState::PendingImport));
             }
             let was = std::mem::replace(&mut key.enabled, enabled);
             Ok(was != enabled)
@@ -291,12 +348,9 @@ pub(crate) async fn update_key_description(
     let input = &call.input;
     let allowed = kms.allow(&call, &input.key_id, By::Id, |found| found)?;
     allowed.of_own_account(call.account()?)?;
-    let arn = allowed.arn()?;
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             key.description = input.description.as_str().into();
             Ok(true)
         })

@@ -10,6 +10,7 @@
 
 mod agreement;
 mod aliases;
+mod apart;
 mod arn;
 mod ciphertext;
 mod context;
@@ -18,37 +19,52 @@ mod deletion;
 mod encryption;
 mod errors;
 mod grants;
+mod import;
 mod key_policies;
 mod keys;
+mod last_used;
+mod managed;
+mod multi_region;
 mod policy;
 mod quotas;
+mod rates;
 mod records;
 mod resolve;
+mod rotation;
 mod signing;
 mod specs;
 mod state;
 mod tags;
 
+use crate::rates::Counted;
 use crate::state::Region;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::pages::Pager;
-use ringfence_gateway::{Call, Handlers, Ledger, Ledgers, Mounted, Regional};
+use ringfence_gateway::upkeep::Work;
+use ringfence_gateway::{Call, Handlers, Ledger, Ledgers, Mounted, Permit, Regional, Upkeep};
+use ringfence_keyring::random::Random;
 use ringfence_keyring::{Domain, Keyring};
 use ringfence_model_kms::SERVICE;
 use ringfence_model_kms::operations as ops;
 use ringfence_store::{Store, StoreError};
 use ringfence_wire::{ServiceError, TypedOperation};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use quotas::Quotas;
+pub use rates::Rates;
 
 /// The service.
 pub struct Kms {
     ledgers: Ledgers<Region>,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     markers: Domain,
     tokens: Domain,
+    imports: Domain,
     quotas: Quotas,
+    counted: Counted,
+    /// Keys whose last use is to be kept.
+    used: Mutex<Vec<(Regional, Arc<str>)>>,
 }
 
 impl Kms {
@@ -60,21 +76,27 @@ impl Kms {
         store: Arc<Store>,
         keyring: &Keyring,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
         quotas: Quotas,
     ) -> Result<Arc<Self>, StoreError> {
         let ledgers = Ledgers::load(store)?;
         Ok(Arc::new(Self {
             ledgers,
             clock,
+            random,
             markers: keyring.domain("kms-marker"),
             tokens: keyring.domain("kms-grant-token"),
+            imports: keyring.domain("kms-import-token"),
+            counted: Counted::new(quotas.rates.clone()),
             quotas,
+            used: Mutex::default(),
         }))
     }
 
     /// Its operations that are built.
     pub fn handlers(self: &Arc<Self>) -> Mounted {
         Handlers::new(&SERVICE, self.clone())
+            .admitting(|kms, facts| kms.counted.admit(facts))
             // Keys.
             .on::<ops::CreateKey, _>(keys::create_key)
             .on::<ops::DescribeKey, _>(keys::describe_key)
@@ -84,6 +106,18 @@ impl Kms {
             .on::<ops::UpdateKeyDescription, _>(keys::update_key_description)
             .on::<ops::ScheduleKeyDeletion, _>(deletion::schedule_key_deletion)
             .on::<ops::CancelKeyDeletion, _>(deletion::cancel_key_deletion)
+            .on::<ops::GetKeyLastUsage, _>(last_used::get_key_last_usage)
+            .on::<ops::ReplicateKey, _>(multi_region::replicate_key)
+            .on::<ops::UpdatePrimaryRegion, _>(multi_region::update_primary_region)
+            // Their material.
+            .on::<ops::GetParametersForImport, _>(import::get_parameters_for_import)
+            .on::<ops::ImportKeyMaterial, _>(import::import_key_material)
+            .on::<ops::DeleteImportedKeyMaterial, _>(import::delete_imported_key_material)
+            .on::<ops::EnableKeyRotation, _>(rotation::enable_key_rotation)
+            .on::<ops::DisableKeyRotation, _>(rotation::disable_key_rotation)
+            .on::<ops::GetKeyRotationStatus, _>(rotation::get_key_rotation_status)
+            .on::<ops::RotateKeyOnDemand, _>(rotation::rotate_key_on_demand)
+            .on::<ops::ListKeyRotations, _>(rotation::list_key_rotations)
             // What is done with them.
             .on::<ops::Encrypt, _>(encryption::encrypt)
             .on::<ops::Decrypt, _>(encryption::decrypt)
@@ -127,9 +161,18 @@ impl Kms {
             .finish()
     }
 
-    /// The state of the caller's account in the call's region.
+    /// The state of the caller's account in the call's region, to write into it.
     fn own<O: TypedOperation>(&self, call: &Call<O>) -> Result<Arc<Ledger<Region>>, ServiceError> {
         self.ledgers.get_or_make(&home(call)?).map_err(errors::failed)
+    }
+
+    /// What the caller's account has in the call's region.
+    fn view<O: TypedOperation, T>(
+        &self,
+        call: &Call<O>,
+        permit: &Permit<T>,
+    ) -> Result<Region, ServiceError> {
+        Ok(self.ledgers.get(&home(call)?).map(|ledger| ledger.view(permit)).unwrap_or_default())
     }
 
     /// Reads a call's `Marker` and `Limit`; `narrowed` is what else says which list it is.
@@ -152,4 +195,25 @@ impl Kms {
 /// The caller's account in the call's region.
 fn home<O: TypedOperation>(call: &Call<O>) -> Result<Regional, ServiceError> {
     Ok(Regional { account: call.account()?, region: call.facts().region.as_str().into() })
+}
+
+/// Keys and material whose time has come go, others are rotated, and what was cut short between two
+/// regions is carried on.
+impl Upkeep for Kms {
+    fn carry_on(&self) -> Work<'_> {
+        Box::pin(async {
+            let now = self.clock.now().seconds;
+            for home in self.ledgers.areas() {
+                self.delete_due_keys(&home, now).await;
+                self.begin_windows(&home, now).await;
+                self.drop_expired_material(&home, now).await;
+                self.rotate_due_keys(&home, now).await;
+                self.settle_families(&home).await;
+            }
+        })
+    }
+
+    fn keep_notes(&self) -> Work<'_> {
+        Box::pin(self.flush_last_used())
+    }
 }

@@ -1,6 +1,7 @@
 //! What is stored: keys, aliases, grants.
 
 use crate::arn::key_arn;
+use crate::last_used::{LastUsed, Used};
 use crate::policy::KeyPolicy;
 use ringfence_gateway::{Regional, Tags};
 use ringfence_keyring::material::{Material, Spec};
@@ -8,6 +9,7 @@ use ringfence_keyring::sealed_only;
 use ringfence_model_kms::types::{GrantOperation, KeyState, KeyUsageType, OriginType};
 use ringfence_policy::grant::{Constraint, EncryptionContext};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ pub(crate) enum Record {
     Key(Arc<Key>),
     Alias(Arc<Alias>),
     Grant(Arc<Grant>),
+    Used(Arc<Used>),
 }
 
 /// A KMS key.
@@ -37,8 +40,22 @@ pub(crate) struct Key {
     #[serde(default)]
     pub deletion: Option<Deletion>,
     pub policy: KeyPolicy,
-    /// Its material, the newest last; what decrypts is found by its id.
+    /// Its material in the order in which it came to encrypt: the last encrypts and signs, and what
+    /// decrypts is found by its id.
     pub versions: Vec<Version>,
+    /// Material that decrypts, and encrypts after the next rotation: imported, or on its way to all
+    /// regions.
+    #[serde(default)]
+    pub next: Option<Version>,
+    /// A rotation that is under way.
+    #[serde(default)]
+    pub rotating: Option<Rotating>,
+    /// Automatic rotation, where it is switched on.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
+    /// Rotations that were asked for.
+    #[serde(default)]
+    pub rotations_on_demand: u32,
     #[serde(default)]
     pub tags: Arc<Tags>,
     /// Of a multi-Region key.
@@ -47,20 +64,83 @@ pub(crate) struct Key {
     /// Made and managed by a service: `alias/aws/…`.
     #[serde(default)]
     pub of_service: bool,
+    /// How it was last used; kept by records of their own (`last_used.rs`).
+    #[serde(skip)]
+    pub last_used: Arc<LastUsed>,
 }
 
 /// One version of a key's material.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Version {
     pub id: MaterialId,
-    pub created: i64,
-    #[serde(with = "sealed_only")]
-    pub material: Material,
+    /// When it came to encrypt; of material that does not yet, when it was made or imported.
+    pub since: i64,
+    /// By which rotation; none made the first version.
+    #[serde(default)]
+    pub by: Option<RotationKind>,
+    /// `None` where it was imported and has been deleted or has expired, or where a replica waits for
+    /// it: only the same material may come again.
+    #[serde(default, with = "sealed_only")]
+    pub material: Option<Material>,
+    #[serde(default)]
+    pub import: Option<Import>,
+}
+
+/// What is known of material that was imported.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Import {
+    /// When it expires, in seconds since 1970.
+    #[serde(default)]
+    pub expires: Option<i64>,
+    #[serde(default)]
+    pub description: Option<Arc<str>>,
+}
+
+/// What made a version the current one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RotationKind {
+    Automatic,
+    OnDemand,
+}
+
+/// A rotation that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rotating {
+    pub since: i64,
+    pub by: RotationKind,
+}
+
+/// Automatic rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Schedule {
+    /// Days from one to the next.
+    pub days: i32,
+    /// When the next one is due, in seconds since 1970.
+    pub next: i64,
 }
 
 impl Clone for Version {
     fn clone(&self) -> Self {
-        Self { id: self.id, created: self.created, material: self.material.duplicate() }
+        Self {
+            id: self.id,
+            since: self.since,
+            by: self.by,
+            material: self.material.as_ref().map(Material::duplicate),
+            import: self.import.clone(),
+        }
+    }
+}
+
+impl Version {
+    /// The material, where it is there and has not expired.
+    pub fn material(&self, now: i64) -> Option<&Material> {
+        self.material.as_ref().filter(|_| !self.has_expired(now))
+    }
+
+    /// Its time is over: it is gone, whether or not anybody has taken it away yet.
+    pub fn has_expired(&self, now: i64) -> bool {
+        let expires = self.import.as_ref().and_then(|import| import.expires);
+        expires.is_some_and(|at| at <= now)
     }
 }
 
@@ -83,20 +163,21 @@ impl fmt::Debug for MaterialId {
 /// A key that waits for its deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deletion {
-    /// When, in seconds since 1970.
-    pub at: i64,
+    /// When, in seconds since 1970; `None` while a primary key waits for its replicas to go first.
+    pub at: Option<i64>,
     /// The window that was asked for, in days.
     pub days: i32,
 }
 
-/// What the keys of one id in several regions know of each other.
+/// What the keys of one id in several regions know of each other: see `multi_region.rs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MultiRegion {
     /// The primary key's region.
     pub primary: Arc<str>,
-    /// Those of the replicas.
-    #[serde(default)]
-    pub replicas: Vec<Arc<str>>,
+    /// How often the primary key has changed: whoever knows of more changes is right.
+    pub changes: u64,
+    /// Regions where a key of this id may be.
+    pub regions: BTreeSet<Arc<str>>,
 }
 
 /// Another name of a key.
@@ -149,6 +230,12 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
+    /// What it asks for.
+    pub fn pairs(&self) -> &EncryptionContext {
+        let (Self::Equals(pairs) | Self::Subset(pairs)) = self;
+        pairs
+    }
+
     /// As it is decided on.
     pub fn constraint(&self) -> Constraint {
         match self {
@@ -166,23 +253,50 @@ impl Key {
 
     /// Its time is over: it is gone, whether or not anybody has taken it away yet.
     pub fn is_over(&self, now: i64) -> bool {
-        self.deletion.is_some_and(|deletion| deletion.at <= now)
+        self.deletion.and_then(|deletion| deletion.at).is_some_and(|at| at <= now)
     }
 
-    /// The material that encrypts and signs.
+    /// What a multi-Region key is in a region, as condition keys have it.
+    pub fn in_regions(&self, region: &str) -> Option<&'static str> {
+        let own = self.multi_region.as_ref()?;
+        Some(if *own.primary == *region { "PRIMARY" } else { "REPLICA" })
+    }
+
+    /// The version that encrypts and signs.
     pub fn current(&self) -> Option<&Version> {
         self.versions.last()
     }
 
-    /// The material of an id.
+    /// The version of an id.
     pub fn version(&self, id: &MaterialId) -> Option<&Version> {
-        self.versions.iter().find(|version| version.id == *id)
+        self.versions.iter().chain(&self.next).find(|version| version.id == *id)
+    }
+
+    /// The version of an id, to change it.
+    pub fn version_mut(&mut self, id: &MaterialId) -> Option<&mut Version> {
+        self.versions.iter_mut().chain(&mut self.next).find(|version| version.id == *id)
+    }
+
+    /// Its material comes from its owner.
+    pub fn is_imported(&self) -> bool {
+        self.origin == OriginType::External
+    }
+
+    /// Whether material of it must be imported before it can be used again. What is to encrypt next
+    /// is not missed.
+    fn lacks_material(&self, now: i64) -> bool {
+        self.is_imported()
+            && (self.versions.is_empty()
+                || self.versions.iter().any(|version| version.material(now).is_none()))
     }
 
     /// Its state as answers carry it.
-    pub fn state(&self) -> KeyState {
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>
+    pub fn state(&self, now: i64) -> KeyState {
         match (self.deletion, self.enabled) {
+            (Some(Deletion { at: None, .. }), _) => KeyState::PendingReplicaDeletion,
             (Some(_), _) => KeyState::PendingDeletion,
+            (None, _) if self.lacks_material(now) => KeyState::PendingImport,
             (None, true) => KeyState::Enabled,
             (None, false) => KeyState::Disabled,
         }

@@ -4,12 +4,13 @@ use crate::arn::{KeyName, Name, key_arn};
 use crate::context::Pairs;
 use crate::errors;
 use crate::policy::of_account;
+use crate::rates::Kind;
 use crate::records::{Key, Record};
 use crate::state::Region;
 use crate::{Kms, home};
-use ringfence_gateway::{Batch, Call, Ledger, Permit, Regional, Resolved};
+use ringfence_gateway::{Batch, Call, CallFacts, Ledger, Permit, Regional, Resolved};
 use ringfence_keyring::material::Spec;
-use ringfence_model_kms::types::{KeyState, KeyUsageType};
+use ringfence_model_kms::types::{KeyState, KeyUsageType, OriginType};
 use ringfence_policy::AccountId;
 use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct Allowed {
     /// `None` where nothing was ever made.
     ledger: Option<Arc<Ledger<Region>>>,
     pub permit: Permit<Option<Arc<Key>>>,
+    /// When the call came, in seconds since 1970.
+    pub at: i64,
     /// As the request names it.
     named: KeyName,
 }
@@ -101,10 +104,10 @@ impl Allowed {
     pub fn enabled(&self) -> Result<&Arc<Key>, ServiceError> {
         let key = self.found()?;
         let arn = || key.arn(&self.home);
-        match key.state() {
+        match key.state(self.at) {
             KeyState::Enabled => Ok(key),
             KeyState::Disabled => Err(errors::disabled(&arn())),
-            _ => Err(errors::invalid_state(&arn(), "pending deletion")),
+            state => Err(errors::in_state(&arn(), &state)),
         }
     }
 
@@ -145,6 +148,19 @@ impl Allowed {
         Err(ServiceError::access_denied(
             "Cross-account access is not allowed for this operation on this key.",
         ))
+    }
+}
+
+impl Key {
+    /// A key that does not wait for its deletion.
+    ///
+    /// # Errors
+    /// `KMSInvalidStateException`.
+    pub fn living(&self, home: &Regional) -> Result<(), ServiceError> {
+        match self.deletion {
+            None => Ok(()),
+            Some(_) => Err(errors::in_state(&self.arn(home), &self.state(0))),
+        }
     }
 }
 
@@ -194,6 +210,22 @@ impl Kms {
         self.ask(call, action, text, by, Some(context), |found| keys(context.told(found)))
     }
 
+    /// Whether two names that a request has are those of one key, for a condition alone.
+    pub(crate) fn same_key<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        one: &str,
+        other: &str,
+    ) -> Result<bool, ServiceError> {
+        let arn = |text| {
+            let named = KeyName::parse(text, &home(call)?)?;
+            let ledger = self.ledgers.get(&named.home);
+            let key = ledger.and_then(|ledger| find(&ledger.for_deciding(), &named.name));
+            Ok::<_, ServiceError>(key.map_or_else(|| named.arn(), |key| key.arn(&named.home)))
+        };
+        Ok(arn(one)? == arn(other)?)
+    }
+
     fn ask<O: TypedOperation>(
         &self,
         call: &Call<O>,
@@ -204,6 +236,35 @@ impl Kms {
         keys: impl FnOnce(Found) -> Found,
     ) -> Result<Allowed, ServiceError> {
         let named = KeyName::parse(text, &home(call)?)?;
+        self.ask_for(call, action, text, named, by, context, keys)
+    }
+
+    /// Asks for the operation's action on a key elsewhere.
+    ///
+    /// # Errors
+    /// As [`Kms::allow`].
+    pub(crate) fn allow_at<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        home: &Regional,
+        id: &str,
+        keys: impl FnOnce(Found) -> Found,
+    ) -> Result<Allowed, ServiceError> {
+        let named = KeyName { home: home.clone(), name: Name::Key(id.to_owned()) };
+        self.ask_for(call, main_action::<O>()?, id, named, By::Id, None, keys)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn ask_for<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &'static str,
+        text: &str,
+        named: KeyName,
+        by: By,
+        context: Option<&Pairs>,
+        keys: impl FnOnce(Found) -> Found,
+    ) -> Result<Allowed, ServiceError> {
         if by == By::Id && matches!(named.name, Name::Alias(_)) {
             return Err(errors::invalid_key_id(text));
         }
@@ -211,14 +272,54 @@ impl Kms {
         let ledger = self.ledgers.get(&home);
         let caller = call.account()?;
         let now = call.now().seconds;
-        let of = |region: &Region| keys(describe(region, &named, caller, context, now));
+        let facts = call.facts();
+        let of = |region: &Region| keys(describe(region, &named, caller, context, facts));
         let resolved = match &ledger {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
         };
+        self.count_by_key(call, action, ledger.as_deref(), &named)?;
         let permit = call.allow_action(action, resolved)?;
-        Ok(Allowed { home, ledger, permit, named })
+        Ok(Allowed { home, ledger, permit, at: now, named })
     }
+}
+
+impl Kms {
+    /// Counts a cryptographic operation by the kind of its key. Where there is none, it is counted as
+    /// the most frequent kind.
+    fn count_by_key<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &str,
+        ledger: Option<&Ledger<Region>>,
+        named: &KeyName,
+    ) -> Result<(), ServiceError> {
+        // Of an operation that asks twice, the first counts.
+        if !is_by_key(O::OPERATION.name) || main_action::<O>()? != action {
+            return Ok(());
+        }
+        let spec = ledger.and_then(|ledger| Some(find(&ledger.for_deciding(), &named.name)?.spec));
+        self.counted.count(call.facts(), Kind::of_key(spec.unwrap_or(Spec::SymmetricDefault)))
+    }
+}
+
+/// The operations whose request quota hangs on their key.
+fn is_by_key(operation: &str) -> bool {
+    matches!(
+        operation,
+        "Encrypt"
+            | "Decrypt"
+            | "ReEncrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateMac"
+            | "VerifyMac"
+            | "Sign"
+            | "Verify"
+            | "DeriveSharedSecret"
+            | "Encapsulate"
+            | "Decapsulate"
+    )
 }
 
 /// The action of an operation.
@@ -236,37 +337,59 @@ fn find(region: &Region, name: &Name) -> Option<Arc<Key>> {
     region.keys.get(id).cloned()
 }
 
-/// A key as a decision sees it.
+/// The condition keys of what a key is, by their present names and by those that are deprecated.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+pub(crate) fn kind<T>(
+    resolved: Resolved<T>,
+    spec: Spec,
+    usage: &KeyUsageType,
+    origin: &OriginType,
+    multi_region: Option<&str>,
+) -> Resolved<T> {
+    resolved
+        .key("kms:KeySpec", spec.as_str())
+        .key("kms:CustomerMasterKeySpec", spec.as_str())
+        .key("kms:KeyUsage", usage.as_str())
+        .key("kms:CustomerMasterKeyUsage", usage.as_str())
+        .key("kms:KeyOrigin", origin.as_str())
+        .key("kms:MultiRegion", multi_region.is_some().to_string())
+        .key_if("kms:MultiRegionKeyType", multi_region)
+}
+
+/// The condition keys of who asks: the caller's account, and the service that calls for it.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service>
+pub(crate) fn asking<T>(
+    resolved: Resolved<T>,
+    account: AccountId,
+    facts: &CallFacts,
+) -> Resolved<T> {
+    let via = facts.via.map(|via| format!("{via}.{}.amazonaws.com", facts.region));
+    resolved.key("kms:CallerAccount", account.to_string()).key_if("kms:ViaService", via)
+}
+
+/// A key as a decision sees it.
 fn describe(
     region: &Region,
     named: &KeyName,
     caller: AccountId,
     context: Option<&Pairs>,
-    now: i64,
+    facts: &CallFacts,
 ) -> Found {
     let home = &named.home;
+    let (now, directory) = (facts.now.seconds, &*facts.shared.directory);
     let resolved = match find(region, &named.name).filter(|key| !key.is_over(now)) {
         Some(key) => {
             let aliases = region.aliases_of(&key.id).map(ToString::to_string).collect();
-            let kind = key.multi_region.as_ref().map(|own| match own.primary == home.region {
-                true => "PRIMARY",
-                false => "REPLICA",
-            });
             let grants = region.grants_of(&key.id).map(|grant| grant.decided()).collect();
             // Constraints bind the operations that take an encryption context, on keys that do.
             let context =
                 context.filter(|_| key.spec == Spec::SymmetricDefault).map(Pairs::pairs).cloned();
-            Resolved::new(key.arn(home), home.account, Some(key.clone()))
+            let resolved = Resolved::new(key.arn(home), home.account, Some(key.clone()))
                 .grants(grants, context)
-                .key_policy(key.policy.document().clone())
-                .key("kms:KeySpec", key.spec.as_str())
-                .key("kms:KeyUsage", key.usage.as_str())
-                .key("kms:KeyOrigin", key.origin.as_str())
-                .key("kms:MultiRegion", key.multi_region.is_some().to_string())
-                .key_if("kms:MultiRegionKeyType", kind)
+                .key_policy(key.policy.document(directory))
                 .keys("kms:ResourceAliases", aliases)
-                .tagged(&key.tags, None)
+                .tagged(&key.tags, None);
+            kind(resolved, key.spec, &key.usage, &key.origin, key.in_regions(&home.region))
         }
         None => Resolved::new(named.arn(), home.account, None)
             .key_policy(Arc::new(of_account(home.account))),
@@ -275,5 +398,5 @@ fn describe(
         Name::Alias(alias) => Some(alias.as_str()),
         Name::Key(_) => None,
     };
-    resolved.key("kms:CallerAccount", caller.to_string()).key_if("kms:RequestAlias", alias)
+    asking(resolved, caller, facts).key_if("kms:RequestAlias", alias)
 }

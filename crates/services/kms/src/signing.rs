@@ -67,9 +67,10 @@ pub(crate) async fn sign(
     let allowed = allow(kms, &call, &input.key_id, algorithm, kind, tokens)?;
     let key = allowed.usable(&KeyUsageType::SignVerify, "Sign")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
-    allowed.not_dry(input.dry_run)?;
-    let signature = current(key)?.material.sign(known, message);
+    let signature = current(key, allowed.at)?.1.sign(known, message);
     let signature = signature.map_err(|error| refused(error, algorithm))?;
+    allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::SignResponse {
         key_id: Some(allowed.arn()?),
         signature: Some(signature.into()),
@@ -87,10 +88,11 @@ pub(crate) async fn verify(
     let allowed = allow(kms, &call, &input.key_id, algorithm, kind, tokens)?;
     let key = allowed.usable(&KeyUsageType::SignVerify, "Verify")?;
     let (known, message) = (checked(key, algorithm)?, message(kind, &input.message)?);
-    allowed.not_dry(input.dry_run)?;
-    let public = current(key)?.material.public_key().map_err(errors::failed)?;
+    let public = current(key, allowed.at)?.1.public_key().map_err(errors::failed)?;
     let verified = public.verify(known, message, &input.signature);
     verified.map_err(|error| refused(error, algorithm))?;
+    allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::VerifyResponse {
         key_id: Some(allowed.arn()?),
         signature_valid: Some(true),
@@ -106,13 +108,13 @@ pub(crate) async fn get_public_key(
     kms.check_tokens(&call, input.grant_tokens.as_deref())?;
     let allowed = kms.allow(&call, &input.key_id, By::IdOrAlias, |found| found)?;
     let key = allowed.enabled()?;
-    let public = current(key)?.material.public_key().map_err(|error| match error {
+    let public = current(key, allowed.at)?.1.public_key().map_err(|error| match error {
         MaterialError::Unsupported => {
             errors::unsupported(format!("{} is not an asymmetric key.", key.arn(&allowed.home)))
         }
         error => errors::failed(error),
     })?;
-    let described = crate::keys::describe(key, &allowed.home);
+    let described = kms.describe(key, &allowed.home, allowed.at);
     Ok(allowed.permit.answer(types::GetPublicKeyResponse {
         key_id: Some(allowed.arn()?),
         public_key: Some(Bytes::copy_from_slice(public.as_der())),
@@ -145,8 +147,9 @@ pub(crate) async fn generate_mac(
     })?;
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "GenerateMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
+    let mac = current(key, allowed.at)?.1.mac(algorithm, &input.message).map_err(errors::failed)?;
     allowed.not_dry(input.dry_run)?;
-    let mac = current(key)?.material.mac(algorithm, &input.message).map_err(errors::failed)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::GenerateMacResponse {
         mac: Some(mac.into()),
         mac_algorithm: Some(input.mac_algorithm.clone()),
@@ -165,12 +168,13 @@ pub(crate) async fn verify_mac(
     })?;
     let key = allowed.usable(&KeyUsageType::GenerateVerifyMac, "VerifyMac")?;
     let algorithm = checked_mac(key, &input.mac_algorithm)?;
-    allowed.not_dry(input.dry_run)?;
-    let material = &current(key)?.material;
+    let (_, material) = current(key, allowed.at)?;
     material.verify_mac(algorithm, &input.message, &input.mac).map_err(|error| match error {
         MaterialError::Signature => errors::bad_mac(),
         error => errors::failed(error),
     })?;
+    allowed.not_dry(input.dry_run)?;
+    kms.note_use(&call, &allowed);
     Ok(allowed.permit.answer(types::VerifyMacResponse {
         key_id: Some(allowed.arn()?),
         mac_valid: Some(true),

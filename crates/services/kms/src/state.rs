@@ -5,10 +5,12 @@
 //! | `kms/key/ID` | a key with its policy, tags and material |
 //! | `kms/alias/NAME` | an alias |
 //! | `kms/grant/ID` | a grant |
+//! | `kms/used/ID` | how a key was last used |
 //!
 //! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
 //! comes in, and never stored.
 
+use crate::last_used::Used;
 use crate::records::{Alias, Grant, Key, Party, Record};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::{Regional, State};
@@ -23,6 +25,8 @@ pub(crate) struct Region {
     pub aliases: OrdMap<Arc<str>, Arc<Alias>>,
     /// By id.
     pub grants: OrdMap<Arc<str>, Arc<Grant>>,
+    /// By the key's id.
+    pub used: OrdMap<Arc<str>, Arc<Used>>,
     /// A key's id → the names of its aliases.
     aliases_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// A key's id → the ids of its grants.
@@ -107,6 +111,11 @@ pub(crate) fn grant_key(id: &str) -> String {
     format!("kms/grant/{id}")
 }
 
+/// The store's key of a key's last use.
+pub(crate) fn used_key(id: &str) -> String {
+    format!("kms/used/{id}")
+}
+
 impl State for Region {
     type Area = Regional;
     type Record = Record;
@@ -117,6 +126,7 @@ impl State for Region {
             Record::Key(key) => key_key(&key.id),
             Record::Alias(alias) => alias_key(&alias.name),
             Record::Grant(grant) => grant_key(&grant.id),
+            Record::Used(used) => used_key(&used.key),
         }
     }
 
@@ -137,6 +147,9 @@ impl State for Region {
                 }
                 self.index_grant(&grant, true);
             }
+            Record::Used(used) => {
+                self.used.insert(used.key.clone(), used);
+            }
         }
     }
 
@@ -148,6 +161,9 @@ impl State for Region {
         match kind {
             "key" => {
                 self.keys.remove(name);
+            }
+            "used" => {
+                self.used.remove(name);
             }
             "alias" => {
                 if let Some(old) = self.aliases.remove(&format!("alias/{name}") as &str) {

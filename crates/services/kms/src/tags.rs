@@ -18,6 +18,13 @@ pub(crate) fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
     tags.iter().map(|tag| (tag.tag_key.as_str(), tag.tag_value.as_str()))
 }
 
+fn not_reserved(tag_key: &str) -> Result<(), ServiceError> {
+    if tag_key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+        return Err(errors::bad_tags("Tags beginning with aws: are reserved"));
+    }
+    Ok(())
+}
+
 /// The tags that a key has after these are set. Their keys are told apart by case.
 ///
 /// # Errors
@@ -28,9 +35,7 @@ pub(crate) fn with(had: &Tags, given: &[Tag], limit: usize) -> Result<Tags, Serv
         if given[..at].iter().any(|other| other.tag_key == tag.tag_key) {
             return Err(errors::bad_tags("Duplicate tag keys"));
         }
-        if tag.tag_key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
-            return Err(errors::bad_tags("Tags beginning with aws: are reserved"));
-        }
+        not_reserved(&tag.tag_key)?;
         tags.insert(tag.tag_key.clone(), tag.tag_value.clone());
     }
     if tags.len() > limit {
@@ -47,12 +52,9 @@ pub(crate) async fn tag_resource(
     let allowed =
         kms.allow(&call, &input.key_id, By::Id, |found| found.requesting_tags(pairs(&input.tags)))?;
     allowed.of_own_account(call.account()?)?;
-    let arn = allowed.arn()?;
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             key.tags = Arc::new(with(&key.tags, &input.tags, kms.quotas.tags)?);
             Ok(true)
         })
@@ -68,12 +70,10 @@ pub(crate) async fn untag_resource(
     let allowed = kms
         .allow(&call, &input.key_id, By::Id, |found| found.requesting_tag_keys(&input.tag_keys))?;
     allowed.of_own_account(call.account()?)?;
-    let arn = allowed.arn()?;
+    input.tag_keys.iter().try_for_each(|key| not_reserved(key))?;
     allowed
         .change(|_, key| {
-            if key.deletion.is_some() {
-                return Err(errors::invalid_state(&arn, "pending deletion"));
-            }
+            key.living(&allowed.home)?;
             let mut tags = Tags::clone(&key.tags);
             tags.retain(|name, _| !input.tag_keys.contains(name));
             let changed = tags.len() != key.tags.len();

@@ -229,10 +229,10 @@ fn shape_name(error: &ServiceError) -> &str {
 }
 
 /// The status on wires that name errors by their shape: their services answer 400 where awsQuery
-/// answers 403.
+/// answers 403, denials included.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html>
 fn shape_status(error: &ServiceError) -> u16 {
-    let common = error.shape.is_none() && error.status == 403;
-    if common && error.code != "AccessDenied" { 400 } else { error.status }
+    if error.shape.is_none() && error.status == 403 { 400 } else { error.status }
 }
 
 /// `Code;Sender`, which SDKs prefer where a service once spoke awsQuery.

@@ -1,5 +1,6 @@
-//! Input and output as CloudTrail records them: JSON with member names in lower camel case, and
-//! nothing sensitive.
+//! Input and output as CloudTrail records them: JSON with member names in lower camel case, nothing
+//! sensitive, and no bytes (of KMS's events: "The ciphertext in the request and the plaintext in the
+//! response are omitted").
 
 pub use super::json::quote;
 use crate::shape::{Kind, Location, Member, TimestampFormat};
@@ -33,7 +34,8 @@ impl RecordWriter<'_> {
             let Some(field) = value.member(index).filter(|field| !field.is_absent()) else {
                 continue;
             };
-            if member.is_streaming() || member.location == Location::StatusCode {
+            let bytes = matches!(member.shape.kind, Kind::Blob(_));
+            if bytes || member.is_streaming() || member.location == Location::StatusCode {
                 continue;
             }
             if !first {

@@ -3,6 +3,8 @@
 //! `ringfence-sdk-rust SCENARIO` reads its arguments as JSON from standard input and prints what it
 //! saw as JSON. Endpoint, region and credentials come from the environment, as an application's do.
 
+mod kms;
+
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_iam::client::Waiters as _;
@@ -30,6 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some("pages") => pages(&config, &input).await?,
         Some("waiters") => waiters(&config, &input).await?,
         Some("errors") => errors(&config, &input).await?,
+        Some("kms") => kms::exchange(&config, &input).await?,
+        Some("kms-pages") => kms::pages(&config, &input).await?,
+        Some("kms-errors") => kms::errors(&config, &input).await?,
+        Some("kms-denied") => kms::denied(&config, &input).await?,
         other => return Err(format!("no scenario {other:?}").into()),
     };
     println!("{seen}");
