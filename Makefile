@@ -18,6 +18,9 @@ OUTSIDE := prowler cloudsplaining principalmapper
 # it are passed over, which they say.
 SOFTHSM := .cache/softhsm
 export RINGFENCE_SOFTHSM = $(wildcard $(abspath $(SOFTHSM))/usr/lib/softhsm/libsofthsm2.so)
+# A TPM in software, likewise.
+SWTPM := .cache/swtpm
+export RINGFENCE_SWTPM = $(patsubst %/usr/bin/swtpm,%,$(wildcard $(abspath $(SWTPM))/usr/bin/swtpm))
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -35,7 +38,7 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -46,7 +49,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Doctests are not nextest's business, so cargo runs them after it.
-unit: softhsm
+unit: softhsm swtpm
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run --workspace --locked; \
 	else \
@@ -54,6 +57,16 @@ unit: softhsm
 	    set -x; $(CARGO) test --workspace --locked --lib --bins --tests; \
 	fi
 	$(CARGO) test --workspace --locked --doc
+
+swtpm:
+	@if test -x $(SWTPM)/usr/bin/swtpm; then :; else \
+	    rm -rf $(SWTPM) && mkdir -p $(SWTPM) && cd $(SWTPM) && \
+	    apt-get download -qq swtpm swtpm-libs libtpms0 libjson-glib-1.0-0 libtasn1-6 2>/dev/null && \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done && \
+	    LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu):$$(echo $$PWD/usr/lib/*-linux-gnu/swtpm) \
+	        usr/bin/swtpm --version >/dev/null || { rm -rf usr; \
+	    echo "swtpm cannot be had from Debian's packages: the tests on it are passed over"; }; \
+	fi
 
 # Licences, bans and sources need no network beyond the crates themselves. Advisories need the advisory database, which
 # `cargo deny fetch` brings where the network allows it; they are checked where it lies at hand.
@@ -84,7 +97,7 @@ deny-if-installed:
 binary:
 	$(CARGO) build --locked --package ringfence
 
-e2e: venv softhsm $(NODE_MODULES) $(BUILD_BINARY)
+e2e: venv softhsm swtpm $(NODE_MODULES) $(BUILD_BINARY)
 	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m 'not torture and not sdk_rust' -n $(JOBS) --dist loadfile $(ARGS)
 
 # What Prowler, Cloudsplaining and Principal Mapper say of an account. The pinned Prowler runs on Python

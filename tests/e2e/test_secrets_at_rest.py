@@ -1,14 +1,25 @@
 """Nothing secret lies in clear in the data directory.
 
 A server is filled with things whose plaintext is known, stopped, and every byte of every file is
-searched for them: as they are, in base64 at each alignment, in hexadecimal and as UTF-16.
+searched for them: as they are, in base64 at each alignment, in hexadecimal and as UTF-16. What is in
+memory is closed to others, and leaves it by no core.
 """
 
 import base64
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from ringfence_server import free_port
 from world import World, allow, policy, tags
 
 MARK = "Zq7markZq7"
@@ -150,3 +161,97 @@ def test_without_its_key_file_the_store_does_not_open(filled, ringfence, tmp_pat
     other = tmp_path / "other.key"
     done = ringfence("env", "--data", filled.data, "--seal", f"file:{other}", check=False)
     assert done.returncode != 0 and "export" not in done.stdout
+
+
+def dies_by_abort(command, cwd, **kwargs):
+    """Starts a process, aborts it once it is ready, and returns the files that it leaves."""
+    ready = kwargs.pop("ready", lambda process: None)
+    process = subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2),
+        **kwargs,
+    )
+    try:
+        ready(process)
+        process.send_signal(signal.SIGABRT)
+        assert process.wait(20) == -signal.SIGABRT
+    finally:
+        process.kill()
+        process.wait()
+    return {path.name for path in cwd.iterdir()}
+
+
+def answers(port):
+    def wait(process):
+        deadline = time.monotonic() + 20
+        while True:
+            assert process.poll() is None, "it ended"
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    return wait
+
+
+def test_a_process_that_is_aborted_leaves_no_core(binary, tmp_path):
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if pattern.startswith("|") or "/" in pattern:
+        pytest.skip(f"cores of this machine go elsewhere: {pattern}")
+    control, ours = tmp_path / "control", tmp_path / "ours"
+    control.mkdir()
+    ours.mkdir()
+    try:
+        left = dies_by_abort(["sleep", "60"], control)
+    except (ValueError, subprocess.SubprocessError):
+        pytest.skip("this machine lets nobody raise the limit on cores")
+    if not left:
+        pytest.skip("not even a process that may leaves a core here")
+    port = free_port()
+    command = [
+        str(binary), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(tmp_path / "data")
+    ]
+    assert dies_by_abort(command, ours, ready=answers(port)) == set()
+
+
+@pytest.fixture
+def for_anyone(binary):
+    """The binary where any user may run it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        copy = Path(folder) / "ringfence"
+        shutil.copy(binary, copy)
+        copy.chmod(0o755)
+        Path(folder).chmod(0o755)
+        yield copy
+
+
+def test_the_memory_of_a_process_is_closed_to_its_own_user_and_stays_out_of_dumps(for_anyone):
+    """A process that is not dumpable has its files in /proc owned by root (proc(5))."""
+    port = free_port()
+    # Root's processes have them owned by root anyway: then the server runs as nobody.
+    is_root = os.geteuid() == 0
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if is_root else {}
+    said = {"cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [str(for_anyone), "serve", "--dev", "--listen", f"127.0.0.1:{port}"]
+    ours = subprocess.Popen(command, **said, **user)
+    control = subprocess.Popen(["sleep", "60"], **said, **user)
+    try:
+        answers(port)(ours)
+        assert os.stat(f"/proc/{control.pid}/environ").st_uid == user.get("user", os.geteuid())
+        assert os.stat(f"/proc/{ours.pid}/environ").st_uid == 0
+        if is_root:
+            # What root may still look at: no anonymous memory would go into a dump.
+            assert int(Path(f"/proc/{ours.pid}/coredump_filter").read_text(), 16) == 0
+            assert int(Path(f"/proc/{control.pid}/coredump_filter").read_text(), 16) != 0
+            limits = Path(f"/proc/{ours.pid}/limits").read_text()
+            core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+            assert core.split()[4:6] == ["0", "0"]
+        else:
+            with pytest.raises(PermissionError):
+                Path(f"/proc/{ours.pid}/mem").open("rb")
+    finally:
+        for ended in (ours, control):
+            ended.kill()
+            ended.wait()

@@ -3,7 +3,6 @@
 #![expect(clippy::expect_used, reason = "a bench has nobody to report to")]
 
 use std::hint::black_box;
-use std::num::NonZeroU32;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringfence_keyring::Keyring;
@@ -11,7 +10,6 @@ use ringfence_keyring::Keyring;
 fn domain(criterion: &mut Criterion) {
     let keyring = Keyring::ephemeral().expect("a root key");
     let domain = keyring.domain("store");
-    let later = keyring.domain_at("store", NonZeroU32::MAX);
     let aad: [&[u8]; 3] = [b"000000000000", b"iam/user/alice", &7u64.to_be_bytes()];
 
     let mut group = criterion.benchmark_group("domain");
@@ -25,11 +23,6 @@ fn domain(criterion: &mut Criterion) {
         group.bench_function(format!("open/{len}"), |bencher| {
             bencher.iter(|| domain.open(black_box(&aad), black_box(&sealed)));
         });
-        if len == 300 {
-            group.bench_function("open another generation's/300", |bencher| {
-                bencher.iter(|| later.open(black_box(&aad), black_box(&sealed)));
-            });
-        }
     }
     group.finish();
 }

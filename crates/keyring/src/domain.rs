@@ -5,7 +5,7 @@
 //! ```text
 //! format (1) | generation (4, big-endian) | salt (24) | ciphertext | tag (16)
 //! └────────────────── header ─────────────────────────┘
-//! message key = HMAC-SHA256(domain key of that generation, header)
+//! message key = HMAC-SHA256(domain key of that generation's base key, header)
 //! ciphertext, tag = AES-256-GCM(message key, nonce 0, associated data, plaintext)
 //! ```
 //!
@@ -33,10 +33,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::base_keys::BaseKeys;
 use crate::errors::KeyringError;
+use crate::parent_key::ParentKey;
 use crate::parts;
 use crate::random;
-use crate::root_key::RootKey;
 
 const FORMAT: u8 = 1;
 const GENERATION_AT: usize = 1;
@@ -49,9 +50,14 @@ const TAG_LEN: usize = 16;
 pub struct Domain(Arc<Inner>);
 
 struct Inner {
-    root: Arc<RootKey>,
     name: &'static str,
-    generation: NonZeroU32,
+    current: Generation,
+    /// Those that still open values and seal none.
+    earlier: Vec<Generation>,
+}
+
+struct Generation {
+    number: NonZeroU32,
     /// Wiped on drop by aws-lc (`HMAC_CTX_cleanup`).
     key: hmac::Key,
 }
@@ -60,18 +66,29 @@ impl Domain {
     /// How many bytes longer a sealed value is than its plaintext.
     pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 
-    pub(crate) fn new(root: Arc<RootKey>, name: &'static str, generation: NonZeroU32) -> Self {
-        let key = root.domain_key(name, generation);
-        Self(Arc::new(Inner { root, name, generation, key }))
+    pub(crate) fn new(bases: &BaseKeys, name: &'static str) -> Self {
+        let of = |number, key: &ParentKey| Generation { number, key: key.domain_key(name, number) };
+        let (number, key) = bases.current();
+        let earlier = bases.earlier().map(|(number, key)| of(number, key)).collect();
+        Self(Arc::new(Inner { name, current: of(number, key), earlier }))
     }
 
     pub fn name(&self) -> &'static str {
         self.0.name
     }
 
-    /// The generation that [`seal`](Self::seal) uses. [`open`](Self::open) takes every one.
+    /// The generation that [`seal`](Self::seal) uses. [`open`](Self::open) takes every one that the
+    /// data directory still has.
     pub fn generation(&self) -> NonZeroU32 {
-        self.0.generation
+        self.0.current.number
+    }
+
+    /// The generation that a sealed value was sealed under; `None` for what is none.
+    pub fn generation_of(sealed: &[u8]) -> Option<NonZeroU32> {
+        if sealed.len() < Self::OVERHEAD || sealed.first() != Some(&FORMAT) {
+            return None;
+        }
+        generation_of(sealed).ok()
     }
 
     /// Encrypts `plaintext` and binds it to `aad`: it opens only with the same parts, in the same
@@ -81,55 +98,21 @@ impl Domain {
     /// [`KeyringError::Random`] when the system gives no random bytes; [`KeyringError::TooLong`]
     /// past AES-GCM's 64 GiB.
     pub fn seal(&self, aad: &[&[u8]], plaintext: &[u8]) -> Result<Vec<u8>, KeyringError> {
-        let mut sealed = vec![0; Self::OVERHEAD + plaintext.len()];
-        let (header, body) = sealed.split_at_mut(HEADER_LEN);
-        header[0] = FORMAT;
-        header[GENERATION_AT..SALT_AT].copy_from_slice(&self.0.generation.get().to_be_bytes());
-        random::fill(&mut header[SALT_AT..])?;
-
-        let (ciphertext, tag) = body.split_at_mut(plaintext.len());
-        message_key(&self.0.key, header)?
-            .seal_out_of_place_scatter(
-                constant_nonce(),
-                Aad::from(parts::joined(aad)),
-                plaintext,
-                ciphertext,
-                &[],
-                tag,
-            )
-            .map_err(|_| KeyringError::TooLong)?;
-        Ok(sealed)
+        seal(&self.0.current, &parts::joined(aad), plaintext)
     }
 
     /// The plaintext of what [`seal`](Self::seal) made with the same `aad`, under any generation
-    /// of this domain's key.
+    /// that the data directory still has.
     ///
     /// # Errors
     /// [`KeyringError::Open`] for everything else, of any length and content.
     pub fn open(&self, aad: &[&[u8]], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-        let (header, body) = sealed.split_at_checked(HEADER_LEN).ok_or(KeyringError::Open)?;
-        let text_len = body.len().checked_sub(TAG_LEN).ok_or(KeyringError::Open)?;
-        let (ciphertext, tag) = body.split_at(text_len);
-
-        if header[0] != FORMAT {
-            return Err(KeyringError::Open);
-        }
-        let key = match generation_of(header)? {
-            current if current == self.0.generation => message_key(&self.0.key, header)?,
-            // Derived for this call, not kept: a forger may name four thousand million of them.
-            other => message_key(&self.0.root.domain_key(self.0.name, other), header)?,
-        };
-
-        let mut plaintext = Zeroizing::new(vec![0; text_len]);
-        key.open_separate_gather(
-            constant_nonce(),
-            Aad::from(parts::joined(aad)),
-            ciphertext,
-            tag,
-            &mut plaintext,
-        )
-        .map_err(|_| KeyringError::Open)?;
-        Ok(plaintext)
+        let number = generation_of(sealed)?;
+        let generation = std::iter::once(&self.0.current)
+            .chain(&self.0.earlier)
+            .find(|generation| generation.number == number)
+            .ok_or(KeyringError::Open)?;
+        open(&generation.key, &parts::joined(aad), sealed)
     }
 
     /// [`seal`](Self::seal), in base64 (RFC 4648 section 4), for tokens.
@@ -159,9 +142,73 @@ impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Domain")
             .field("name", &self.0.name)
-            .field("generation", &self.0.generation)
+            .field("generation", &self.generation())
             .finish_non_exhaustive()
     }
+}
+
+fn seal(generation: &Generation, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyringError> {
+    let mut sealed = vec![0; Domain::OVERHEAD + plaintext.len()];
+    let (header, body) = sealed.split_at_mut(HEADER_LEN);
+    header[0] = FORMAT;
+    header[GENERATION_AT..SALT_AT].copy_from_slice(&generation.number.get().to_be_bytes());
+    random::fill(&mut header[SALT_AT..])?;
+
+    let (ciphertext, tag) = body.split_at_mut(plaintext.len());
+    message_key(&generation.key, header)?
+        .seal_out_of_place_scatter(
+            constant_nonce(),
+            Aad::from(aad),
+            plaintext,
+            ciphertext,
+            &[],
+            tag,
+        )
+        .map_err(|_| KeyringError::TooLong)?;
+    Ok(sealed)
+}
+
+fn open(key: &hmac::Key, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let (header, body) = sealed.split_at_checked(HEADER_LEN).ok_or(KeyringError::Open)?;
+    let text_len = body.len().checked_sub(TAG_LEN).ok_or(KeyringError::Open)?;
+    let (ciphertext, tag) = body.split_at(text_len);
+    if header[0] != FORMAT {
+        return Err(KeyringError::Open);
+    }
+    let mut plaintext = Zeroizing::new(vec![0; text_len]);
+    message_key(key, header)?
+        .open_separate_gather(constant_nonce(), Aad::from(aad), ciphertext, tag, &mut plaintext)
+        .map_err(|_| KeyringError::Open)?;
+    Ok(plaintext)
+}
+
+/// Seals under one key that is no domain's, as generation 1.
+///
+/// # Errors
+/// Those of [`Domain::seal`].
+pub(crate) fn seal_under(
+    key: &hmac::Key,
+    aad: &[Vec<u8>],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, KeyringError> {
+    let generation = Generation { number: NonZeroU32::MIN, key: key.clone() };
+    seal(&generation, &joined(aad), plaintext)
+}
+
+/// What [`seal_under`] made.
+///
+/// # Errors
+/// [`KeyringError::Open`].
+pub(crate) fn open_under(
+    key: &hmac::Key,
+    aad: &[Vec<u8>],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    open(key, &joined(aad), sealed)
+}
+
+fn joined(aad: &[Vec<u8>]) -> Vec<u8> {
+    parts::joined(&aad.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 fn message_key(domain_key: &hmac::Key, header: &[u8]) -> Result<LessSafeKey, KeyringError> {
@@ -193,22 +240,29 @@ mod tests {
     use super::*;
     use crate::secret::SecretBytes;
 
-    const FIRST: NonZeroU32 = NonZeroU32::MIN;
     const AAD: [&[u8]; 2] = [b"ab", b"c"];
 
-    fn root(byte: u8) -> Arc<RootKey> {
-        Arc::new(RootKey::new(&SecretBytes::new((byte..byte + 32).collect())))
+    fn key(byte: u8) -> SecretBytes {
+        SecretBytes::new((byte..byte + 32).collect())
+    }
+
+    /// Base keys whose first bytes are these, from generation 1 on.
+    fn bases(bytes: &[u8]) -> BaseKeys {
+        bytes.iter().skip(1).fold(BaseKeys::first(key(bytes[0])), |mut bases, byte| {
+            bases.append(key(*byte), 0).unwrap();
+            bases
+        })
     }
 
     fn domain() -> Domain {
-        Domain::new(root(0), "store", FIRST)
+        Domain::new(&bases(&[0]), "store")
     }
 
     fn refuses(domain: &Domain, aad: &[&[u8]], sealed: &[u8]) -> bool {
         matches!(domain.open(aad, sealed), Err(KeyringError::Open))
     }
 
-    /// Sealed by Python's `cryptography` 48, after the drawing at the head of this file: root key
+    /// Sealed by Python's `cryptography` 48, after the drawing at the head of this file: base key
     /// 00 01 .. 1f, domain `store`, salt 100 .. 123. A store written once must open for ever.
     #[test]
     fn what_another_implementation_sealed_opens() {
@@ -216,7 +270,8 @@ mod tests {
             "AQAAAAFkZWZnaGlqa2xtbm9wcXJzdHV2d3h5env6n60gUtFF5HnEeDnXr/uD13QJ63TZKRHVWL+5hi4=",
             "AQAAAAJkZWZnaGlqa2xtbm9wcXJzdHV2d3h5enuCVFpm83SEww/4wosvBOuwA9eBoGXXGhBT4dxCagM=",
         ] {
-            assert_eq!(domain().open_text(&AAD, sealed).unwrap().as_slice(), b"attack at dawn");
+            let domain = Domain::new(&bases(&[0, 0]), "store");
+            assert_eq!(domain.open_text(&AAD, sealed).unwrap().as_slice(), b"attack at dawn");
         }
     }
 
@@ -277,10 +332,10 @@ mod tests {
         let store = domain();
         let sealed = store.seal(&AAD, b"attack at dawn").unwrap();
         for other in [
-            Domain::new(root(0), "session-token", FIRST),
-            Domain::new(root(0), "stor", FIRST),
-            Domain::new(root(0), "", FIRST),
-            Domain::new(root(1), "store", FIRST),
+            Domain::new(&bases(&[0]), "session-token"),
+            Domain::new(&bases(&[0]), "stor"),
+            Domain::new(&bases(&[0]), ""),
+            Domain::new(&bases(&[1]), "store"),
         ] {
             assert!(refuses(&other, &AAD, &sealed), "{other:?}");
             assert!(refuses(&store, &AAD, &other.seal(&AAD, b"attack at dawn").unwrap()));
@@ -288,22 +343,29 @@ mod tests {
     }
 
     #[test]
-    fn each_generation_opens_what_the_others_sealed_but_seals_under_its_own_key() {
+    fn a_new_generation_seals_under_its_own_key_and_earlier_values_open() {
         let first = domain();
-        let second = Domain::new(root(0), "store", NonZeroU32::new(2).unwrap());
+        let second = Domain::new(&bases(&[0, 9]), "store");
         let (old, new) = (first.seal(&AAD, b"old").unwrap(), second.seal(&AAD, b"new").unwrap());
         assert_eq!(second.open(&AAD, &old).unwrap().as_slice(), b"old");
-        assert_eq!(first.open(&AAD, &new).unwrap().as_slice(), b"new");
-        assert_eq!(
-            (generation_of(&old).unwrap().get(), generation_of(&new).unwrap().get()),
-            (1, 2)
-        );
+        assert_eq!(second.open(&AAD, &new).unwrap().as_slice(), b"new");
+        assert!(refuses(&first, &AAD, &new));
+        let of = |sealed: &[u8]| Domain::generation_of(sealed).unwrap().get();
+        assert_eq!((of(&old), of(&new)), (1, 2));
 
-        let mut relabelled = new;
-        relabelled[GENERATION_AT..SALT_AT].copy_from_slice(&1u32.to_be_bytes());
-        assert!(refuses(&second, &AAD, &relabelled));
-        relabelled[GENERATION_AT..SALT_AT].copy_from_slice(&0u32.to_be_bytes());
-        assert!(refuses(&second, &AAD, &relabelled));
+        for other in [0u32, 1, 3, u32::MAX] {
+            let mut relabelled = new.clone();
+            relabelled[GENERATION_AT..SALT_AT].copy_from_slice(&other.to_be_bytes());
+            assert!(refuses(&second, &AAD, &relabelled), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_retired_generation_opens_nothing() {
+        let old = domain().seal(&AAD, b"old").unwrap();
+        let mut bases = bases(&[0, 9]);
+        bases.retire_earlier();
+        assert!(refuses(&Domain::new(&bases, "store"), &AAD, &old));
     }
 
     #[test]

@@ -9,15 +9,41 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum KeyringError {
     #[error(
-        "unknown seal: expected `file:PATH`, `passphrase:env:VARIABLE` or `passphrase:file:PATH`"
+        "unknown seal: expected `file:PATH`, `passphrase:env:VARIABLE`, `passphrase:file:PATH`, \
+         `systemd:NAME`, `tpm:DEVICE`, `pkcs11:URI` or `kms:KEY_ARN@ENDPOINT`"
     )]
     UnknownSeal,
+
+    #[error(
+        "there is no systemd credential `{name}`: the service manager hands them over in \
+         $CREDENTIALS_DIRECTORY (LoadCredential=, LoadCredentialEncrypted=)"
+    )]
+    NoCredential { name: String },
+
+    #[error("the credential is too short: a seal needs one of at least {least} bytes")]
+    CredentialTooShort { least: usize },
+
+    #[error(
+        "this is not the credential that seals this store (or `{}` was altered)",
+        path.display()
+    )]
+    WrongCredential { path: PathBuf },
+
+    /// What a [`HeldSeal`](crate::HeldSeal) said.
+    #[error("the seal by a {kind} failed: {reason}")]
+    Holder { kind: &'static str, reason: String },
+
+    #[error("another process changes the seal of this store: `{}` is locked", path.display())]
+    SealLocked { path: PathBuf },
+
+    #[error("there are too many generations of base keys: retire the earlier ones")]
+    TooManyGenerations,
 
     #[error("the passphrase's environment variable `{variable}` is not set, or is not valid UTF-8")]
     PassphraseVariable { variable: String },
 
-    #[error("the passphrase file `{}` is not valid UTF-8, or is longer than {limit} bytes", path.display())]
-    PassphraseFile { path: PathBuf, limit: u64 },
+    #[error("the file `{}` with a secret is not valid UTF-8", path.display())]
+    SecretFile { path: PathBuf },
 
     #[error("the passphrase is too short: a new store needs one of at least {least} characters")]
     PassphraseTooShort { least: usize },
@@ -68,6 +94,19 @@ pub enum KeyringError {
         path.display()
     )]
     KeyFileWithoutSeal { path: PathBuf },
+
+    #[error(
+        "the key file `{}` is a symbolic link: a new root key would have to take its place; name \
+         the file itself, or move to another seal",
+        path.display()
+    )]
+    KeyFileIsLink { path: PathBuf },
+
+    #[error(
+        "there is a file at `{}` already: name another, or move it away",
+        path.display()
+    )]
+    KeyFileThere { path: PathBuf },
 
     #[error(
         "the key file `{}` can be used by others (mode {mode:04o}): make it its owner's alone, \

@@ -1,12 +1,17 @@
 //! The key-file seal: the root key as 32 raw bytes in a file that its owner alone can use.
+//!
+//! A new root key comes into `PATH.next` first. Once `seal.json` says that it is the root key, it
+//! takes the place of the file at `PATH`, whose bytes are overwritten. So at any moment one of the
+//! two is the root key that `seal.json` tells, and whoever opens looks at both. Nothing is replaced
+//! but the former root key, which `seal.json` tells too.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::errors::KeyringError;
-use crate::root_key::ROOT_KEY_LEN;
+use crate::parent_key::{CHECK_LEN, ParentKey, ROOT_KEY_LEN};
 use crate::secret::SecretBytes;
 use crate::whole_file::{self, Placed};
 
@@ -55,6 +60,112 @@ pub(crate) fn read(path: &Path) -> Result<Option<SecretBytes>, KeyringError> {
 /// Those of [`whole_file::place`].
 pub(crate) fn place(path: &Path, root: &SecretBytes) -> Result<Placed, KeyringError> {
     whole_file::place(path, root.expose())
+}
+
+/// Where a new root key waits.
+///
+/// # Errors
+/// [`KeyringError::Io`] for a path without a file name.
+pub(crate) fn next_of(path: &Path) -> Result<PathBuf, KeyringError> {
+    whole_file::beside(path, ".next")
+}
+
+/// The root key that has this check value, and whether it still waits to be settled.
+///
+/// # Errors
+/// What is wrong with the file at `path`: that it is missing, is another's, or one of those of
+/// [`read`].
+pub(crate) fn find(
+    path: &Path,
+    check: &[u8; CHECK_LEN],
+) -> Result<(SecretBytes, ParentKey, bool), KeyringError> {
+    let right = |path: &Path| match read(path)? {
+        None => Err(KeyringError::KeyFileMissing { path: path.to_owned() }),
+        Some(root) => {
+            let key = ParentKey::new(&root);
+            // The check value is public, so the time that a comparison takes tells nothing.
+            match key.check_value() == *check {
+                true => Ok((root, key)),
+                false => Err(KeyringError::WrongKeyFile { path: path.to_owned() }),
+            }
+        }
+    };
+    let first = match right(path) {
+        Ok((root, key)) => return Ok((root, key, false)),
+        Err(error) => error,
+    };
+    if let Ok((root, key)) = right(&next_of(path)?) {
+        return Ok((root, key, true));
+    }
+    // It may have been settled between the two looks.
+    right(path).map(|(root, key)| (root, key, false)).map_err(|_| first)
+}
+
+/// Puts `root` where it waits for [`settle`]. What another attempt left there goes.
+///
+/// # Errors
+/// [`KeyringError::KeyFileIsLink`] where `path` is a symbolic link, which settling would replace;
+/// those of [`whole_file::place`].
+pub(crate) fn prepare(path: &Path, root: &SecretBytes) -> Result<(), KeyringError> {
+    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(KeyringError::KeyFileIsLink { path: path.to_owned() });
+    }
+    let next = next_of(path)?;
+    discard(&next)?;
+    match whole_file::place(&next, root.expose())? {
+        Placed::ByUs => Ok(()),
+        Placed::ByAnother => Err(KeyringError::Io {
+            action: "create",
+            path: next,
+            cause: io::ErrorKind::AlreadyExists.into(),
+        }),
+    }
+}
+
+/// Puts what waits into its place: over the key file whose check value is `former`, whose bytes are
+/// overwritten, or where there is none. Whatever else is there stays, and the new key goes on
+/// waiting; it is found there as well.
+///
+/// # Errors
+/// [`KeyringError::KeyFileThere`]; [`KeyringError::Io`].
+pub(crate) fn settle(path: &Path, former: Option<&[u8; CHECK_LEN]>) -> Result<(), KeyringError> {
+    let next = next_of(path)?;
+    let is_former = || {
+        let there = read(path).ok().flatten();
+        there.is_some_and(|root| Some(&ParentKey::new(&root).check_value()) == former)
+    };
+    if path.symlink_metadata().is_err() {
+        // As in `whole_file`: unlike renaming, linking takes nobody's place.
+        fs::hard_link(&next, path).map_err(KeyringError::io("create", path))?;
+        fs::remove_file(&next).map_err(KeyringError::io("remove", &next))?;
+        return whole_file::sync_directory_of(path);
+    }
+    if !is_former() {
+        return Err(KeyringError::KeyFileThere { path: path.to_owned() });
+    }
+    // It need not be writable; what counts is the renaming.
+    let replaced = File::options().write(true).open(path);
+    fs::rename(&next, path).map_err(KeyringError::io("replace", path))?;
+    whole_file::sync_directory_of(path)?;
+    if let Ok(mut replaced) = replaced {
+        let _ = whole_file::overwrite(&mut replaced, 0);
+    }
+    Ok(())
+}
+
+/// Removes a key file that is of no use any more, its bytes overwritten first. It need not be there.
+///
+/// # Errors
+/// [`KeyringError::Io`].
+pub(crate) fn discard(path: &Path) -> Result<(), KeyringError> {
+    if let Ok(mut file) = File::options().write(true).open(path) {
+        let _ = whole_file::overwrite(&mut file, 1);
+    }
+    match fs::remove_file(path) {
+        Ok(()) => whole_file::sync_directory_of(path),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(KeyringError::Io { action: "remove", path: path.to_owned(), cause }),
+    }
 }
 
 fn judge(path: &Path, mode: u32, owner: u32, process: u32) -> Result<(), KeyringError> {

@@ -13,26 +13,30 @@
 //! start, put there by whoever installs the machine, is taken likewise.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::base_keys::{BaseKeyInfo, BaseKeys};
 use crate::blind::Blinder;
 use crate::domain::Domain;
 use crate::errors::KeyringError;
+use crate::held_seal::SealedPlace;
 use crate::key_file;
-use crate::passphrase::{self, Cost, Failure};
-use crate::root_key::{CHECK_LEN, ROOT_KEY_LEN, RootKey};
-use crate::seal_file::{self, Seal, SealFile};
+use crate::parent_key::{CHECK_LEN, ParentKey, ROOT_KEY_LEN};
+use crate::passphrase::{self, Cost, Failure, Secret};
+use crate::random;
+use crate::seal_change;
+use crate::seal_file::{self, NewSeal, Seal, SealFile};
 use crate::seal_spec::{DEFAULT_KEY_FILE, SealSpec};
 use crate::secret::SecretBytes;
 use crate::whole_file;
 
-/// The root key of one data directory, in memory. Domain keys come from it.
+/// The base keys of one data directory, in memory. Domain keys come from them; the root key that
+/// wraps them is needed only to open and to change the seal, and is not kept.
 ///
-/// Share it as it is or in an `Arc`; dropping it and every [`Domain`] wipes the root key.
+/// Share it as it is or in an `Arc`; dropping it wipes the base keys.
 pub struct Keyring {
-    root: Arc<RootKey>,
+    bases: BaseKeys,
     kind: &'static str,
 }
 
@@ -78,11 +82,24 @@ impl Keyring {
     /// [`WrongKeyFile`](KeyringError::WrongKeyFile),
     /// [`KeyFileExposed`](KeyringError::KeyFileExposed),
     /// [`KeyFileForeign`](KeyringError::KeyFileForeign) or
-    /// [`KeyFileContent`](KeyringError::KeyFileContent); [`Io`](KeyringError::Io) when a file
-    /// cannot be read.
+    /// [`KeyFileContent`](KeyringError::KeyFileContent);
+    /// [`WrongCredential`](KeyringError::WrongCredential); [`Holder`](KeyringError::Holder);
+    /// [`Io`](KeyringError::Io) when a file cannot be read.
     pub fn open(data_dir: &Path, spec: &SealSpec) -> Result<Self, KeyringError> {
         let path = seal_file::path_in(data_dir);
-        let stored = SealFile::read(&path)?.ok_or(KeyringError::NoSeal { path: path.clone() })?;
+        let mut stored =
+            SealFile::read(&path)?.ok_or(KeyringError::NoSeal { path: path.clone() })?;
+        // Whoever changes the seal in this moment may leave us with the old file and the new key.
+        for _ in 0..3 {
+            let refused = match Self::open_sealed(&path, &stored, spec) {
+                Ok(keyring) => return Ok(keyring),
+                Err(error) => error,
+            };
+            match SealFile::read(&path)? {
+                Some(now) if now.check != stored.check => stored = now,
+                _ => return Err(refused),
+            }
+        }
         Self::open_sealed(&path, &stored, spec)
     }
 
@@ -91,57 +108,59 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::Random`] when the system gives no random bytes.
     pub fn ephemeral() -> Result<Self, KeyringError> {
-        Ok(Self { root: Arc::new(RootKey::random()?), kind: "memory" })
+        Ok(Self { bases: BaseKeys::first(SecretBytes::random(ROOT_KEY_LEN)?), kind: "memory" })
     }
 
-    /// `key file`, `passphrase` or `memory`, for the start banner.
+    /// The base keys that it has, as far as they may be known.
+    pub fn base_keys(&self) -> Vec<BaseKeyInfo> {
+        self.bases.infos()
+    }
+
+    /// The kind of its seal, or `memory`.
     pub fn seal_kind(&self) -> &'static str {
         self.kind
     }
 
-    /// The first generation of a domain's key. The same name under the same root key gives the
-    /// same key, always; no two names do. Ask once for each purpose and keep the answer.
+    /// A domain's key: its newest generation seals, every one that is left opens. The same name
+    /// under the same base key gives the same key, always; no two names do. Ask once for each
+    /// purpose and keep the answer.
     pub fn domain(&self, name: &'static str) -> Domain {
-        self.domain_at(name, NonZeroU32::MIN)
+        Domain::new(&self.bases, name)
     }
 
-    /// The pseudonyms of a purpose. The same name under the same root key gives the same pseudonyms,
-    /// always.
+    /// The pseudonyms of a purpose. The same name in the same data directory gives the same
+    /// pseudonyms, always: they stay with the first generation.
     pub fn blinder(&self, name: &'static str) -> Blinder {
-        Blinder::new(self.root.blind_key(name))
+        Blinder::new(self.bases.names().blind_key(name))
     }
 
-    /// A domain that seals under a later generation of its key. Generations are independent: one
-    /// says nothing of another. What any of them sealed, a domain of any generation opens.
-    pub fn domain_at(&self, name: &'static str, generation: NonZeroU32) -> Domain {
-        Domain::new(Arc::clone(&self.root), name, generation)
-    }
-
-    fn open_or_create_with(
+    pub(crate) fn open_or_create_with(
         data_dir: &Path,
         spec: &SealSpec,
         new: &NewStore,
     ) -> Result<(Self, Opened), KeyringError> {
         let path = seal_file::path_in(data_dir);
-        if let Some(stored) = SealFile::read(&path)? {
-            return Ok((Self::open_sealed(&path, &stored, spec)?, Opened::Existing));
+        if SealFile::read(&path)?.is_some() {
+            return Ok((Self::open(data_dir, spec)?, Opened::Existing));
         }
 
         whole_file::ensure_directory(data_dir)?;
-        let (root, seal) = match spec {
-            SealSpec::KeyFile(key_path) => {
-                (root_of_key_file(data_dir, key_path, new)?, Seal::KeyFile {})
-            }
-            SealSpec::Passphrase(passphrase) => {
+        let root = match spec {
+            SealSpec::KeyFile(key_path) => root_of_key_file(data_dir, key_path, new)?,
+            _ => {
                 refuse_orphaned_key_file(data_dir)?;
-                let root = (new.root)()?;
-                let check = RootKey::new(&root).check_value();
-                let wrapped = passphrase::wrap(passphrase, &root, &check, new.cost)?;
-                (root, Seal::Passphrase(wrapped))
+                (new.root)()?
             }
         };
-        let root = RootKey::new(&root);
-        let placed = SealFile::new(root.check_value(), seal).place(&path)?;
+        let mut id = [0; 16];
+        random::fill(&mut id)?;
+        let key = ParentKey::new(&root);
+        let seal = wrap(spec, &root, &key.check_value(), SealedPlace { id }, new.cost)?;
+        let since = now();
+        let base_keys = BaseKeys::first_since(SecretBytes::random(ROOT_KEY_LEN)?, since);
+        let file =
+            NewSeal { id, generation: 1, since, root: &key, seal: &seal, base_keys: &base_keys };
+        let placed = file.place(&path)?;
 
         // Read back in either case: what opens now is what will open next time, and a process that
         // lost a race takes the winner's root key.
@@ -153,41 +172,106 @@ impl Keyring {
     }
 
     fn open_sealed(path: &Path, stored: &SealFile, spec: &SealSpec) -> Result<Self, KeyringError> {
-        let root = match (&stored.seal, spec) {
-            (Seal::KeyFile {}, SealSpec::KeyFile(key_path)) => {
-                let root = key_file::read(key_path)?
-                    .ok_or_else(|| KeyringError::KeyFileMissing { path: key_path.clone() })?;
-                checked(&root, &stored.check)
-                    .ok_or_else(|| KeyringError::WrongKeyFile { path: key_path.clone() })
-                    .inspect(|_| whole_file::sweep(key_path))?
-            }
-            (Seal::Passphrase(wrapped), SealSpec::Passphrase(passphrase)) => {
-                let root =
-                    passphrase::unwrap(passphrase, wrapped, &stored.check).map_err(|failure| {
-                        match failure {
-                            Failure::WrongPassphrase => {
-                                KeyringError::WrongPassphrase { path: path.to_owned() }
-                            }
-                            Failure::BadParameters => KeyringError::SealFile {
-                                path: path.to_owned(),
-                                reason: "its argon2id parameters are out of bounds".to_owned(),
-                            },
-                        }
-                    })?;
-                checked(&root, &stored.check)
-                    .ok_or_else(|| KeyringError::WrongPassphrase { path: path.to_owned() })?
-            }
-            (stored, given) => {
-                return Err(KeyringError::WrongSealKind {
-                    path: path.to_owned(),
-                    stored: stored.kind(),
-                    given: given.kind(),
-                });
-            }
-        };
+        let Root { bytes, key, waits } = unwrap(path, stored, spec)?;
+        let bases = stored.base_keys(path, &bytes, &key)?;
         whole_file::sweep(path);
-        Ok(Self { root: Arc::new(root), kind: spec.kind() })
+        if let SealSpec::KeyFile(key_path) = spec {
+            whole_file::sweep(key_path);
+            if waits {
+                seal_change::finish(path, key_path);
+            }
+        }
+        Ok(Self { bases, kind: spec.kind() })
     }
+}
+
+/// A root key as it was unwrapped.
+pub(crate) struct Root {
+    pub bytes: SecretBytes,
+    pub key: ParentKey,
+    /// It is in a key file that is not in its place yet.
+    pub waits: bool,
+}
+
+/// The root key that `stored` tells, unwrapped by the seal that the operator named.
+pub(crate) fn unwrap(
+    path: &Path,
+    stored: &SealFile,
+    spec: &SealSpec,
+) -> Result<Root, KeyringError> {
+    let altered =
+        |reason: &str| KeyringError::SealFile { path: path.to_owned(), reason: reason.to_owned() };
+    let by_argon2id = |wrapped, secret: &Secret<'_>, wrong: &dyn Fn() -> KeyringError| {
+        let bytes =
+            passphrase::unwrap(secret, wrapped, &stored.check).map_err(
+                |failure| match failure {
+                    Failure::WrongPassphrase => wrong(),
+                    Failure::BadParameters => altered("its argon2id parameters are out of bounds"),
+                },
+            )?;
+        checked(bytes, &stored.check).ok_or_else(wrong)
+    };
+    match (&stored.seal, spec) {
+        (Seal::KeyFile { .. }, SealSpec::KeyFile(key_path)) => {
+            let (bytes, key, waits) = key_file::find(key_path, &stored.check)?;
+            Ok(Root { bytes, key, waits })
+        }
+        (Seal::Passphrase(wrapped), SealSpec::Passphrase(passphrase)) => {
+            let wrong = || KeyringError::WrongPassphrase { path: path.to_owned() };
+            by_argon2id(wrapped, &Secret::Passphrase(passphrase), &wrong)
+        }
+        (Seal::Systemd(wrapped), SealSpec::Systemd(credential)) => {
+            let wrong = || KeyringError::WrongCredential { path: path.to_owned() };
+            by_argon2id(wrapped, &Secret::Credential(credential), &wrong)
+        }
+        (seal, SealSpec::Held(holder))
+            if seal.as_held().is_some_and(|(kind, _)| kind == holder.kind()) =>
+        {
+            let (Some((kind, blob)), Some(id)) = (seal.as_held(), stored.id) else {
+                return Err(altered("a seal of this kind needs the directory's id"));
+            };
+            let failed = |reason: String| KeyringError::Holder { kind: kind.name(), reason };
+            let bytes = holder.unwrap(blob, &SealedPlace { id }).map_err(|why| failed(why.0))?;
+            checked(bytes, &stored.check)
+                .ok_or_else(|| failed("it gave another root key than this store's".to_owned()))
+        }
+        (stored, given) => Err(KeyringError::WrongSealKind {
+            path: path.to_owned(),
+            stored: stored.kind(),
+            given: given.kind(),
+        }),
+    }
+}
+
+/// What `seal.json` is to keep of a root key that is put under a seal. For a key file that is
+/// nothing: whoever calls this has placed it.
+pub(crate) fn wrap(
+    spec: &SealSpec,
+    root: &SecretBytes,
+    check: &[u8; CHECK_LEN],
+    place: SealedPlace,
+    cost: Cost,
+) -> Result<Seal, KeyringError> {
+    Ok(match spec {
+        SealSpec::KeyFile(_) => Seal::KeyFile { former: None },
+        SealSpec::Passphrase(passphrase) => {
+            Seal::Passphrase(passphrase::wrap(&Secret::Passphrase(passphrase), root, check, cost)?)
+        }
+        SealSpec::Systemd(credential) => {
+            Seal::Systemd(passphrase::wrap(&Secret::Credential(credential), root, check, cost)?)
+        }
+        SealSpec::Held(holder) => {
+            let kind = holder.kind();
+            let failed = |reason: String| KeyringError::Holder { kind: kind.name(), reason };
+            let blob = holder.wrap(root, &place).map_err(|why| failed(why.0))?;
+            Seal::held(kind, blob)
+        }
+    })
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl fmt::Debug for Keyring {
@@ -196,14 +280,14 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// What goes into a new store; tests choose it.
-struct NewStore {
-    root: fn() -> Result<SecretBytes, KeyringError>,
-    cost: Cost,
+/// What goes into a new seal; tests choose it.
+pub(crate) struct NewStore {
+    pub root: fn() -> Result<SecretBytes, KeyringError>,
+    pub cost: Cost,
 }
 
 impl NewStore {
-    const STANDARD: Self =
+    pub(crate) const STANDARD: Self =
         Self { root: || SecretBytes::random(ROOT_KEY_LEN), cost: Cost::STANDARD };
 }
 
@@ -243,11 +327,11 @@ fn refuse_orphaned_key_file(data_dir: &Path) -> Result<(), KeyringError> {
     }
 }
 
-/// `None` when `root` is not the root key that `check` was made of.
-fn checked(root: &SecretBytes, check: &[u8; CHECK_LEN]) -> Option<RootKey> {
-    let root = RootKey::new(root);
+/// `None` when `bytes` is not the root key that `check` was made of.
+fn checked(bytes: SecretBytes, check: &[u8; CHECK_LEN]) -> Option<Root> {
+    let key = ParentKey::new(&bytes);
     // The check value is public, so the time that a comparison takes tells nothing.
-    (root.check_value() == *check).then_some(root)
+    (key.check_value() == *check).then_some(Root { bytes, key, waits: false })
 }
 
 #[cfg(test)]

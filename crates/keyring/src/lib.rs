@@ -3,30 +3,36 @@
 //!
 //! # The words
 //!
-//! - A **root key** is 32 random bytes, one for a data directory. Everything else is derived from
-//!   it, so whoever has it has everything, and without it nothing can be read.
+//! - A **root key** is 32 random bytes, one for a data directory at a time. It wraps the base keys,
+//!   so whoever has it and the directory has everything, and without it nothing can be read.
 //! - A **seal** is what protects the root key while the program does not run: a *key file* that
-//!   its owner alone can use, or a *passphrase*. `seal.json` says which, with what is needed to
-//!   recognise the right one; it exists if and only if the store does.
-//! - A **domain** is one purpose, such as `store` or `session-token`. Its key comes from the root
-//!   key and the domain's name, so what one domain seals no other opens. A domain's key has
-//!   generations, for rotation.
+//!   its owner alone can use, a *passphrase*, a *systemd credential*, or a holder that the crates
+//!   above bring ([`HeldSeal`]): a TPM, a PKCS#11 token, another KMS. `seal.json` says which, with
+//!   what is needed to recognise the right one; it exists if and only if the store does.
+//! - A **base key** is 32 random bytes. The newest of them seals, the earlier ones still open. A new
+//!   root key, or another seal, wraps the same base keys: see [`SealChange`].
+//! - A **domain** is one purpose, such as `store` or `session-token`. Its key comes from a base key
+//!   and the domain's name, so what one domain seals no other opens.
 //! - A **message key** encrypts one value and nothing else.
 //! - **Key material** is the secret behind a KMS key, kept in records that a domain seals: see
 //!   [`material`].
 //!
 //! ```text
-//!   key file (0600) ──────────────┐
-//!                                 ├──► root key ──HKDF──► domain key ──HMAC──► message key
-//!   passphrase ──argon2id──► unwrap   (memory only)      name, generation      salt, one a value
-//!                             ▲                                                    │
-//!                         seal.json                                           AES-256-GCM
+//!   key file (0600) ────────────────────────┐
+//!   passphrase, credential ─argon2id─► unwrap ├─► root key ─► unwrap ─► base keys ─HKDF─► domain key
+//!   TPM, token, KMS ─────────────────► unwrap ┘                 ▲      (in memory)   name    │
+//!                                        ▲                      │                            │ HMAC
+//!                                        └────── seal.json ─────┘            message key ◄───┘ salt,
+//!                                                                                 │       one a value
+//!                                                                            AES-256-GCM
 //! ```
 //!
 //! # What it promises
 //!
-//! - With a passphrase seal nothing secret is in the data directory in clear; with a key-file seal
-//!   the key file alone is.
+//! - Nothing secret is in the data directory in clear but the key file, where that is the seal and
+//!   lies there.
+//! - A change of the seal that is cut short leaves a store that opens with the old seal or with the
+//!   new one.
 //! - A first start that is cut short, or two at once, end with one root key or none: never with
 //!   half of one, and never with two.
 //! - Once there is a store, a missing or wrong key file or passphrase is an error. It never makes
@@ -72,20 +78,23 @@
 compile_error!("ringfence-keyring protects its files by Unix owners and permissions");
 
 mod base64_field;
+mod base_keys;
 mod blind;
 mod decrypting_key;
 mod domain;
 mod errors;
+mod held_seal;
 mod key_file;
 mod key_pair;
 mod keyring;
 pub mod material;
 mod one_time;
+mod parent_key;
 mod parts;
 mod passphrase;
 mod password;
 pub mod random;
-mod root_key;
+mod seal_change;
 mod seal_file;
 mod seal_spec;
 pub mod sealed_only;
@@ -93,16 +102,19 @@ mod secret;
 mod signing_key;
 mod whole_file;
 
+pub use base_keys::BaseKeyInfo;
 pub use blind::Blinder;
 pub use decrypting_key::{DecryptingKey, MessageCipher, Oaep, Unopened};
 pub use domain::Domain;
 pub use errors::KeyringError;
+pub use held_seal::{Blob, HeldKind, HeldSeal, HolderFailed, SealedPlace};
 pub use key_pair::public_key_of;
 pub use keyring::{Keyring, Opened};
 pub use one_time::OneTime;
 pub use password::PasswordHash;
 pub use random::{Random, SystemRandom};
-pub use seal_spec::SealSpec;
+pub use seal_change::{SealChange, SealStatus};
+pub use seal_spec::{SealSpec, secret_file, secret_line};
 pub use secret::{SecretBytes, SecretString};
 pub use signing_key::{SigningAlgorithm, SigningKey, VerifyingKey};
 /// What [`Domain::open`] returns its plaintext in: wiped on drop, otherwise the bytes.

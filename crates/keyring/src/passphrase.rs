@@ -1,4 +1,5 @@
-//! The passphrase seal: the root key wrapped by a key that argon2id makes of a passphrase.
+//! The passphrase seal and the systemd seal: the root key wrapped by a key that argon2id makes of a
+//! passphrase, or of a credential's bytes, which may be one.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -6,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::errors::KeyringError;
+use crate::parent_key::{CHECK_LEN, ROOT_KEY_LEN};
 use crate::parts;
 use crate::random;
-use crate::root_key::{CHECK_LEN, ROOT_KEY_LEN};
 use crate::secret::{SecretBytes, SecretString};
 
 /// A passphrase faces guessing at the speed of the guesser's machines once a disk is stolen, so a
@@ -19,6 +20,43 @@ pub(crate) const LEAST_CHARACTERS: usize = 12;
 const SALT_LEN: usize = 16;
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
+
+/// What argon2id makes the key of. A root key that one kind wraps no other unwraps.
+#[derive(Debug)]
+pub(crate) enum Secret<'a> {
+    Passphrase(&'a SecretString),
+    Credential(&'a SecretBytes),
+}
+
+impl Secret<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Passphrase(passphrase) => passphrase.expose().as_bytes(),
+            Self::Credential(credential) => credential.expose(),
+        }
+    }
+
+    fn label(&self) -> &'static [u8] {
+        match self {
+            Self::Passphrase(_) => b"ringfence root key, wrapped by a passphrase, 1",
+            Self::Credential(_) => b"ringfence root key, wrapped by a systemd credential, 1",
+        }
+    }
+
+    fn check_length(&self) -> Result<(), KeyringError> {
+        match self {
+            Self::Passphrase(passphrase)
+                if passphrase.expose().chars().count() < LEAST_CHARACTERS =>
+            {
+                Err(KeyringError::PassphraseTooShort { least: LEAST_CHARACTERS })
+            }
+            Self::Credential(credential) if credential.len() < LEAST_CHARACTERS => {
+                Err(KeyringError::CredentialTooShort { least: LEAST_CHARACTERS })
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// What a guess at the passphrase costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,27 +124,26 @@ pub(crate) enum Failure {
 /// Wraps `root`, whose key-check value is `check`.
 ///
 /// # Errors
-/// [`KeyringError::PassphraseTooShort`]; [`KeyringError::Random`].
+/// [`KeyringError::PassphraseTooShort`], [`KeyringError::CredentialTooShort`];
+/// [`KeyringError::Random`].
 pub(crate) fn wrap(
-    passphrase: &SecretString,
+    secret: &Secret<'_>,
     root: &SecretBytes,
     check: &[u8; CHECK_LEN],
     cost: Cost,
 ) -> Result<Wrapped, KeyringError> {
-    if passphrase.expose().chars().count() < LEAST_CHARACTERS {
-        return Err(KeyringError::PassphraseTooShort { least: LEAST_CHARACTERS });
-    }
+    secret.check_length()?;
     let mut salt = [0; SALT_LEN];
     random::fill(&mut salt)?;
     let mut nonce = [0; NONCE_LEN];
     random::fill(&mut nonce)?;
 
-    let key = wrapping_key(passphrase, &salt, cost).ok_or(KeyringError::Derivation)?;
+    let key = wrapping_key(secret, &salt, cost).ok_or(KeyringError::Derivation)?;
     let mut wrapped_root_key = [0; ROOT_KEY_LEN + TAG_LEN];
     let (ciphertext, tag) = wrapped_root_key.split_at_mut(ROOT_KEY_LEN);
     key.seal_out_of_place_scatter(
         Nonce::assume_unique_for_key(nonce),
-        associated_data(check),
+        associated_data(secret, check),
         root.expose(),
         ciphertext,
         &[],
@@ -127,19 +164,19 @@ pub(crate) fn wrap(
 /// The root key in `wrapped`. The caller must compare its key-check value with `check`: AES-GCM
 /// alone does not commit to a key, and a file could be made that opens under several passphrases.
 pub(crate) fn unwrap(
-    passphrase: &SecretString,
+    secret: &Secret<'_>,
     wrapped: &Wrapped,
     check: &[u8; CHECK_LEN],
 ) -> Result<SecretBytes, Failure> {
     let Kdf::Argon2id = wrapped.kdf;
     let cost =
         Cost { memory_kib: wrapped.memory_kib, passes: wrapped.passes, lanes: wrapped.lanes };
-    let key = wrapping_key(passphrase, &wrapped.salt, cost).ok_or(Failure::BadParameters)?;
+    let key = wrapping_key(secret, &wrapped.salt, cost).ok_or(Failure::BadParameters)?;
     let (ciphertext, tag) = wrapped.wrapped_root_key.split_at(ROOT_KEY_LEN);
     let mut root = SecretBytes::new(vec![0; ROOT_KEY_LEN]);
     key.open_separate_gather(
         Nonce::assume_unique_for_key(wrapped.nonce),
-        associated_data(check),
+        associated_data(secret, check),
         ciphertext,
         tag,
         root.expose_mut(),
@@ -149,33 +186,24 @@ pub(crate) fn unwrap(
 }
 
 /// The parameters and the salt need no place here: they make the key.
-fn associated_data(check: &[u8; CHECK_LEN]) -> Aad<Vec<u8>> {
-    Aad::from(parts::joined(&[b"ringfence root key, wrapped by a passphrase, 1", check]))
+fn associated_data(secret: &Secret<'_>, check: &[u8; CHECK_LEN]) -> Aad<Vec<u8>> {
+    Aad::from(parts::joined(&[secret.label(), check]))
 }
 
 /// `None` when the parameters are out of bounds.
-fn wrapping_key(passphrase: &SecretString, salt: &[u8], cost: Cost) -> Option<LessSafeKey> {
-    let key = argon2id(passphrase, salt, cost)?;
+fn wrapping_key(secret: &Secret<'_>, salt: &[u8], cost: Cost) -> Option<LessSafeKey> {
+    let key = argon2id(secret.bytes(), salt, cost)?;
     UnboundKey::new(&AES_256_GCM, &*key).ok().map(LessSafeKey::new)
 }
 
 /// `None` when the parameters are out of bounds.
-pub(crate) fn argon2id(
-    secret: &SecretString,
-    salt: &[u8],
-    cost: Cost,
-) -> Option<Zeroizing<[u8; 32]>> {
+pub(crate) fn argon2id(secret: &[u8], salt: &[u8], cost: Cost) -> Option<Zeroizing<[u8; 32]>> {
     let params = cost.params()?;
     // Our own memory, because argon2 frees its own unwiped.
     let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
     let mut out = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into_with_memory(
-            secret.expose().as_bytes(),
-            salt,
-            &mut *out,
-            memory.as_mut_slice(),
-        )
+        .hash_password_into_with_memory(secret, salt, &mut *out, memory.as_mut_slice())
         .ok()?;
     Some(out)
 }
@@ -193,7 +221,31 @@ mod tests {
 
     fn wrapped() -> Wrapped {
         let root = SecretBytes::new(vec![7; ROOT_KEY_LEN]);
-        wrap(&passphrase("correct horse"), &root, &CHECK, CHEAP).unwrap()
+        wrap(&Secret::Passphrase(&passphrase("correct horse")), &root, &CHECK, CHEAP).unwrap()
+    }
+
+    fn unwrap(
+        passphrase: &SecretString,
+        wrapped: &Wrapped,
+        check: &[u8; CHECK_LEN],
+    ) -> Result<SecretBytes, Failure> {
+        super::unwrap(&Secret::Passphrase(passphrase), wrapped, check)
+    }
+
+    #[test]
+    fn a_credential_of_the_same_bytes_is_no_passphrase() {
+        let credential = SecretBytes::new(b"correct horse".to_vec());
+        let root = SecretBytes::new(vec![7; ROOT_KEY_LEN]);
+        let by_credential = wrap(&Secret::Credential(&credential), &root, &CHECK, CHEAP).unwrap();
+        assert!(unwrap(&passphrase("correct horse"), &by_credential, &CHECK).is_err());
+        assert!(super::unwrap(&Secret::Credential(&credential), &wrapped(), &CHECK).is_err());
+        let opened = super::unwrap(&Secret::Credential(&credential), &by_credential, &CHECK);
+        assert!(opened.unwrap().matches(root.expose()));
+        let short = SecretBytes::new(vec![1; 11]);
+        assert!(matches!(
+            wrap(&Secret::Credential(&short), &root, &CHECK, CHEAP),
+            Err(KeyringError::CredentialTooShort { .. })
+        ));
     }
 
     #[test]
@@ -259,7 +311,7 @@ mod tests {
         let root = SecretBytes::new(vec![7; ROOT_KEY_LEN]);
         for short in ["", "hunter2", "elevenchars", "ééééééééééé"] {
             assert!(matches!(
-                wrap(&passphrase(short), &root, &CHECK, CHEAP),
+                wrap(&Secret::Passphrase(&passphrase(short)), &root, &CHECK, CHEAP),
                 Err(KeyringError::PassphraseTooShort { .. })
             ));
         }

@@ -66,7 +66,8 @@ impl PasswordHash {
         salt: [u8; SALT_LEN],
         cost: Cost,
     ) -> Result<Self, KeyringError> {
-        let hash = argon2id(password, &salt, cost).ok_or(KeyringError::Derivation)?;
+        let hash =
+            argon2id(password.expose().as_bytes(), &salt, cost).ok_or(KeyringError::Derivation)?;
         let Cost { memory_kib, passes, lanes } = cost;
         Ok(Self { memory_kib, passes, lanes, salt, hash: SecretBytes::new(hash.to_vec()) })
     }

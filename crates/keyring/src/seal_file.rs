@@ -1,29 +1,47 @@
-//! `seal.json`: how a data directory's root key is protected. It holds no secret in clear.
+//! `seal.json`: how a data directory's root key is protected, and the base keys under it. It holds
+//! no secret in clear.
 //!
-//! It is written last and once: a directory with it is a store, one without it is not yet one.
+//! A first start writes it last and once: a directory with it is a store, one without it is not yet
+//! one. Later it is replaced as a whole, and only by `seal_change`.
+//!
+//! | format | what is different |
+//! |---|---|
+//! | 1 | no id, no generations: the root key is itself base key 1 |
+//! | 2 | the root key wraps a list of base keys |
+//!
+//! Both are read; format 2 is written.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base_keys::{BaseKeyInfo, BaseKeys};
 use crate::errors::KeyringError;
+use crate::held_seal::{Blob, HeldKind};
+use crate::parent_key::{CHECK_LEN, ParentKey};
 use crate::passphrase::Wrapped;
-use crate::root_key::CHECK_LEN;
+use crate::secret::SecretBytes;
 use crate::whole_file::{self, Placed};
 
-const FORMAT: u32 = 1;
+const FIRST_FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Far more than a `seal.json` ever has.
 const MOST_BYTES: u64 = 64 * 1024;
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(crate) struct SealFile {
-    format: u32,
-    /// Tells a wrong root key from the right one; see `RootKey::check_value`.
-    #[serde(with = "crate::base64_field")]
+    /// The directory's own id; the first format has none.
+    pub id: Option<[u8; 16]>,
+    /// How many root keys there have been.
+    pub generation: u32,
+    /// When this root key was made, in seconds since 1970; the first format does not say.
+    pub since: Option<u64>,
+    /// Tells a wrong root key from the right one; see `ParentKey::check_value`.
     pub check: [u8; CHECK_LEN],
     pub seal: Seal,
+    /// `None` in the first format: the root key is base key 1.
+    pub base_keys: Option<WrappedBaseKeys>,
 }
 
 /// What protects the root key.
@@ -31,8 +49,29 @@ pub(crate) struct SealFile {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Seal {
     /// The file's path is not kept: directory and key file may each move.
-    KeyFile {},
+    KeyFile {
+        /// Of the root key that the file held before this one: nothing else may be replaced.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "crate::base64_field::optional"
+        )]
+        former: Option<[u8; CHECK_LEN]>,
+    },
     Passphrase(Wrapped),
+    /// A credential that systemd hands to the service.
+    Systemd(Wrapped),
+    Tpm(Blob),
+    Pkcs11(Blob),
+    Kms(Blob),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrappedBaseKeys {
+    pub generations: Vec<BaseKeyInfo>,
+    #[serde(with = "crate::base64_field::of_any_length")]
+    wrapped: Vec<u8>,
 }
 
 /// Read first, so that a later format is recognised whatever else it has.
@@ -41,15 +80,91 @@ struct Format {
     format: u32,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct First {
+    #[serde(rename = "format")]
+    _format: u32,
+    #[serde(with = "crate::base64_field")]
+    check: [u8; CHECK_LEN],
+    seal: Seal,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Second<S> {
+    format: u32,
+    #[serde(with = "crate::base64_field")]
+    id: [u8; 16],
+    generation: u32,
+    since: u64,
+    #[serde(with = "crate::base64_field")]
+    check: [u8; CHECK_LEN],
+    seal: S,
+    base_keys: WrappedBaseKeys,
+}
+
 pub(crate) fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("seal.json")
 }
 
-impl SealFile {
-    pub(crate) fn new(check: [u8; CHECK_LEN], seal: Seal) -> Self {
-        Self { format: FORMAT, check, seal }
+/// What a new `seal.json` says.
+pub(crate) struct NewSeal<'a> {
+    pub id: [u8; 16],
+    pub generation: u32,
+    pub since: u64,
+    pub root: &'a ParentKey,
+    pub seal: &'a Seal,
+    pub base_keys: &'a BaseKeys,
+}
+
+impl NewSeal<'_> {
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// [`KeyringError::Random`], [`KeyringError::SealFile`].
+    fn text(&self, path: &Path) -> Result<Vec<u8>, KeyringError> {
+        let file = Second {
+            format: FORMAT,
+            id: self.id,
+            generation: self.generation,
+            since: self.since,
+            check: self.root.check_value(),
+            seal: self.seal,
+            base_keys: WrappedBaseKeys {
+                generations: self.base_keys.infos(),
+                wrapped: self.base_keys.wrap(self.root, &self.id)?,
+            },
+        };
+        let mut text = serde_json::to_vec_pretty(&file).map_err(|error| malformed(path, &error))?;
+        text.push(b'\n');
+        if text.len() as u64 > MOST_BYTES {
+            return Err(KeyringError::SealFile {
+                path: path.to_owned(),
+                reason: "what the seal keeps in it is too long".to_owned(),
+            });
+        }
+        Ok(text)
     }
 
+    /// Writes it to `path`, unless there is one already.
+    ///
+    /// # Errors
+    /// Those of [`whole_file::place`], and [`KeyringError::Random`].
+    pub(crate) fn place(&self, path: &Path) -> Result<Placed, KeyringError> {
+        whole_file::place(path, &self.text(path)?)
+    }
+
+    /// Writes it to `path` in place of the one that is there.
+    ///
+    /// # Errors
+    /// Those of [`whole_file::replace`], and [`KeyringError::Random`].
+    pub(crate) fn replace(&self, path: &Path) -> Result<(), KeyringError> {
+        whole_file::replace(path, &self.text(path)?)
+    }
+}
+
+impl SealFile {
     /// The seal at `path`, or `None` when there is no such file.
     ///
     /// # Errors
@@ -57,36 +172,92 @@ impl SealFile {
     /// it cannot be understood, [`KeyringError::Io`] when it cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, KeyringError> {
         let Some(contents) = whole_file::read(path, MOST_BYTES)? else { return Ok(None) };
-        let malformed = |error: serde_json::Error| KeyringError::SealFile {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
+        let malformed = |error: serde_json::Error| malformed(path, &error);
         let Format { format } = serde_json::from_slice(&contents).map_err(malformed)?;
-        if format != FORMAT {
-            return Err(KeyringError::SealFormat { path: path.to_owned(), format, known: FORMAT });
+        match format {
+            FIRST_FORMAT => {
+                let First { check, seal, .. } =
+                    serde_json::from_slice(&contents).map_err(malformed)?;
+                if seal.as_held().is_some() {
+                    return Err(KeyringError::SealFile {
+                        path: path.to_owned(),
+                        reason: "the first format knows no such seal".to_owned(),
+                    });
+                }
+                let (id, generation, since, base_keys) = (None, 1, None, None);
+                Ok(Some(Self { id, generation, since, check, seal, base_keys }))
+            }
+            FORMAT => {
+                let Second { id, generation, since, check, seal, base_keys, .. } =
+                    serde_json::from_slice::<Second<Seal>>(&contents).map_err(malformed)?;
+                let (id, since, base_keys) = (Some(id), Some(since), Some(base_keys));
+                Ok(Some(Self { id, generation, since, check, seal, base_keys }))
+            }
+            _ => Err(KeyringError::SealFormat { path: path.to_owned(), format, known: FORMAT }),
         }
-        serde_json::from_slice(&contents).map_err(malformed).map(Some)
     }
 
-    /// Writes it to `path`, unless there is one already.
+    /// The check value of the root key that the key file held before.
+    pub(crate) fn former(&self) -> Option<&[u8; CHECK_LEN]> {
+        match &self.seal {
+            Seal::KeyFile { former } => former.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The base keys, which `root` wraps.
     ///
     /// # Errors
-    /// Those of [`whole_file::place`].
-    pub(crate) fn place(&self, path: &Path) -> Result<Placed, KeyringError> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| KeyringError::SealFile {
+    /// [`KeyringError::SealFile`] where they were altered.
+    pub(crate) fn base_keys(
+        &self,
+        path: &Path,
+        root: &SecretBytes,
+        key: &ParentKey,
+    ) -> Result<BaseKeys, KeyringError> {
+        let (Some(id), Some(WrappedBaseKeys { generations, wrapped })) =
+            (&self.id, &self.base_keys)
+        else {
+            return Ok(BaseKeys::first(root.duplicate()));
+        };
+        BaseKeys::unwrap(key, id, generations, wrapped).ok_or_else(|| KeyringError::SealFile {
             path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-        text.push(b'\n');
-        whole_file::place(path, &text)
+            reason: "its base keys were altered".to_owned(),
+        })
     }
 }
 
 impl Seal {
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::KeyFile {} => "key file",
-            Self::Passphrase(_) => "passphrase",
+    pub(crate) fn held(kind: HeldKind, blob: Blob) -> Self {
+        match kind {
+            HeldKind::Tpm => Self::Tpm(blob),
+            HeldKind::Pkcs11 => Self::Pkcs11(blob),
+            HeldKind::Kms => Self::Kms(blob),
         }
     }
+
+    /// The holder's kind and blob.
+    pub(crate) fn as_held(&self) -> Option<(HeldKind, &Blob)> {
+        match self {
+            Self::KeyFile { .. } | Self::Passphrase(_) | Self::Systemd(_) => None,
+            Self::Tpm(blob) => Some((HeldKind::Tpm, blob)),
+            Self::Pkcs11(blob) => Some((HeldKind::Pkcs11, blob)),
+            Self::Kms(blob) => Some((HeldKind::Kms, blob)),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::KeyFile { .. } => "key file",
+            Self::Passphrase(_) => "passphrase",
+            Self::Systemd(_) => "systemd credential",
+            Self::Tpm(_) => HeldKind::Tpm.name(),
+            Self::Pkcs11(_) => HeldKind::Pkcs11.name(),
+            Self::Kms(_) => HeldKind::Kms.name(),
+        }
+    }
+}
+
+fn malformed(path: &Path, error: &serde_json::Error) -> KeyringError {
+    KeyringError::SealFile { path: path.to_owned(), reason: error.to_string() }
 }

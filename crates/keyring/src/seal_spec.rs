@@ -4,7 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::errors::KeyringError;
-use crate::secret::SecretString;
+use crate::held_seal::HeldSeal;
+use crate::secret::{SecretBytes, SecretString};
 use crate::whole_file;
 
 /// Name of the key file in a data directory when no other is given.
@@ -21,6 +22,10 @@ pub enum SealSpec {
     /// By a passphrase, of at least 12 characters for a new store. It is used byte for byte: no
     /// Unicode normalisation.
     Passphrase(SecretString),
+    /// By a credential that systemd hands to the service, of at least 12 bytes, byte for byte.
+    Systemd(SecretBytes),
+    /// By something that holds it: a TPM, a token, another KMS.
+    Held(Box<dyn HeldSeal>),
 }
 
 impl SealSpec {
@@ -37,6 +42,9 @@ impl SealSpec {
     /// | `file:PATH` | the key file PATH, from the working directory if relative |
     /// | `passphrase:env:VARIABLE` | the passphrase in an environment variable |
     /// | `passphrase:file:PATH` | the passphrase in a file, without its last line break |
+    /// | `systemd:NAME` | the credential NAME of the service (`systemd.exec(5)`, Credentials) |
+    ///
+    /// The kinds that something else holds are read by the crates that implement them.
     ///
     /// Prefer the file: a process's environment is inherited by its children and can be read in
     /// `/proc`. The passphrase file's mode is not judged, as container platforms mount secrets
@@ -45,8 +53,8 @@ impl SealSpec {
     ///
     /// # Errors
     /// [`KeyringError::UnknownSeal`], which does not repeat the text;
-    /// [`KeyringError::PassphraseVariable`], [`KeyringError::PassphraseFile`] and
-    /// [`KeyringError::Io`] when the passphrase cannot be had.
+    /// [`KeyringError::PassphraseVariable`], [`KeyringError::SecretFile`],
+    /// [`KeyringError::NoCredential`] and [`KeyringError::Io`] when the secret cannot be had.
     pub fn parse(text: &str, data_dir: &Path) -> Result<Self, KeyringError> {
         if matches!(text, "" | "file") {
             return Ok(Self::default_for(data_dir));
@@ -58,17 +66,45 @@ impl SealSpec {
                 Some(("file", path)) if !path.is_empty() => from_file(Path::new(path)),
                 _ => Err(KeyringError::UnknownSeal),
             },
+            Some(("systemd", name)) if is_credential_name(name) => {
+                credential(env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), name)
+            }
             _ => Err(KeyringError::UnknownSeal),
         }
     }
 
-    /// `key file` or `passphrase`.
+    /// `key file`, `passphrase`, `systemd credential`, or the holder's kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::KeyFile(_) => "key file",
             Self::Passphrase(_) => "passphrase",
+            Self::Systemd(_) => "systemd credential",
+            Self::Held(held) => held.kind().name(),
         }
     }
+
+    /// In words, for the operator. No secret.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::KeyFile(path) => format!("key file {}", path.display()),
+            Self::Passphrase(_) | Self::Systemd(_) => self.kind().to_owned(),
+            Self::Held(held) => held.in_words(),
+        }
+    }
+}
+
+/// A file name and no way out of the directory, as systemd asks of credentials too.
+/// <https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#LoadCredential=ID:PATH>
+fn is_credential_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && !name.contains('/') && !matches!(name, "." | "..")
+}
+
+fn credential(directory: Option<PathBuf>, name: &str) -> Result<SealSpec, KeyringError> {
+    let none = || KeyringError::NoCredential { name: name.to_owned() };
+    let path = directory.filter(|directory| directory.is_absolute()).ok_or_else(none)?.join(name);
+    // systemd bounds all credentials of a service by a megabyte.
+    let bytes = whole_file::read(&path, 1024 * 1024)?.ok_or_else(none)?;
+    Ok(SealSpec::Systemd(SecretBytes(bytes)))
 }
 
 fn from_environment(variable: &str) -> Result<SealSpec, KeyringError> {
@@ -79,17 +115,34 @@ fn from_environment(variable: &str) -> Result<SealSpec, KeyringError> {
 }
 
 fn from_file(path: &Path) -> Result<SealSpec, KeyringError> {
-    let refused =
-        || KeyringError::PassphraseFile { path: path.to_owned(), limit: MOST_PASSPHRASE_BYTES };
-    let contents =
-        whole_file::read(path, MOST_PASSPHRASE_BYTES)?.ok_or_else(|| KeyringError::Io {
-            action: "open",
-            path: path.to_owned(),
-            cause: std::io::ErrorKind::NotFound.into(),
-        })?;
-    let text = str::from_utf8(&contents).map_err(|_| refused())?;
+    secret_line(path, MOST_PASSPHRASE_BYTES).map(SealSpec::Passphrase)
+}
+
+/// The secret in a file, without its last line break.
+///
+/// # Errors
+/// [`KeyringError::SecretFile`] where it is no text; [`KeyringError::Io`] where it is not there, is
+/// longer than `limit` bytes, or cannot be read.
+pub fn secret_line(path: &Path, limit: u64) -> Result<SecretString, KeyringError> {
+    let text = secret_file(path, limit)?.ok_or_else(|| KeyringError::Io {
+        action: "open",
+        path: path.to_owned(),
+        cause: std::io::ErrorKind::NotFound.into(),
+    })?;
+    let text = text.expose();
     let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    Ok(SealSpec::Passphrase(SecretString::new(line.to_owned())))
+    Ok(SecretString::new(line.to_owned()))
+}
+
+/// The text of a file that holds a secret; `None` where there is no such file.
+///
+/// # Errors
+/// As [`secret_line`].
+pub fn secret_file(path: &Path, limit: u64) -> Result<Option<SecretString>, KeyringError> {
+    let Some(contents) = whole_file::read(path, limit)? else { return Ok(None) };
+    let text = str::from_utf8(&contents)
+        .map_err(|_| KeyringError::SecretFile { path: path.to_owned() })?;
+    Ok(Some(SecretString::new(text.to_owned())))
 }
 
 #[cfg(test)]
@@ -149,9 +202,23 @@ mod tests {
             }
         }
         fs::write(&path, [0xff]).unwrap();
-        assert!(matches!(parse(&text), Err(KeyringError::PassphraseFile { .. })));
+        assert!(matches!(parse(&text), Err(KeyringError::SecretFile { .. })));
         fs::remove_file(&path).unwrap();
         assert!(matches!(parse(&text), Err(KeyringError::Io { .. })));
+    }
+
+    #[test]
+    fn a_credential_is_its_files_bytes_and_nothing_is_taken_off() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("root"), b"bytes of any kind\xff\n").unwrap();
+        match credential(Some(directory.path().into()), "root").unwrap() {
+            SealSpec::Systemd(bytes) => assert!(bytes.matches(b"bytes of any kind\xff\n")),
+            other => panic!("{other:?}"),
+        }
+        for directory in [Some(directory.path().into()), Some("relative".into()), None] {
+            let error = credential(directory, "absent").unwrap_err();
+            assert!(matches!(error, KeyringError::NoCredential { .. }), "{error}");
+        }
     }
 
     #[test]
@@ -165,6 +232,9 @@ mod tests {
             "file:",
             "FILE:/hunter2",
             "tpm:hunter2",
+            "systemd:",
+            "systemd:../hunter2",
+            "systemd:..",
         ] {
             let error = parse(text).unwrap_err();
             assert!(matches!(error, KeyringError::UnknownSeal), "{text}");

@@ -1,4 +1,5 @@
-//! Writing a small file so that it is there whole or not at all, and never over another.
+//! Writing a small file so that it is there whole or not at all; and never over another, but where
+//! that is asked.
 //!
 //! The bytes go to a file under another name in the same directory, which is synced and then
 //! linked to its real name. Linking, unlike renaming, fails when the name is taken: of two
@@ -7,7 +8,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -44,6 +45,63 @@ pub(crate) fn place(path: &Path, contents: &[u8]) -> Result<Placed, KeyringError
     place_with(path, contents, &mut |_| Ok(()))
 }
 
+/// Writes `contents` to `path` in place of what is there: by renaming, so that whoever reads gets
+/// the old file or the new one, whole. One process at a time: the caller holds a lock.
+///
+/// # Errors
+/// As [`place`]; `path` is then as it was, or as it should be and not yet synced.
+pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<(), KeyringError> {
+    // Not the name of `place`, whose leftovers are swept by whoever opens the file.
+    let temporary = Temporary { path: beside(path, REPLACEMENT_SUFFIX)? };
+    // Left by a process that was killed.
+    let _ = fs::remove_file(&temporary.path);
+    write_new(&temporary.path, path, contents, &mut |_| Ok(()))?;
+    fs::rename(&temporary.path, path).map_err(KeyringError::io("replace", path))?;
+    sync_directory_of(path)
+}
+
+/// Overwrites what a file holds, as far as the file system writes in place, so that a secret that
+/// was in it is gone. A file that has more than `names` is left alone: it is wanted under the others.
+pub(crate) fn overwrite(file: &mut File, names: u64) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if metadata.nlink() > names {
+        return Ok(());
+    }
+    let len = metadata.len();
+    let mut noise = vec![0; usize::try_from(len.min(4096)).unwrap_or(4096)];
+    random::fill(&mut noise).map_err(io::Error::other)?;
+    file.write_all(&noise)?;
+    file.sync_all()
+}
+
+/// Writes a new file for its owner alone, and syncs it. `path` is the one that it is for.
+fn write_new(
+    temporary: &Path,
+    path: &Path,
+    contents: &[u8],
+    before: &mut dyn FnMut(Step) -> io::Result<()>,
+) -> Result<(), KeyringError> {
+    before(Step::Create).map_err(KeyringError::io("create", path))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(temporary)
+        .map_err(KeyringError::io("create", path))?;
+    let mode = file.metadata().map_err(KeyringError::io("inspect", path))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        // Some file systems (FAT, certain network shares) show a mode of their own.
+        let mode = mode & 0o7777;
+        return Err(KeyringError::PermissionsNotKept { path: path.to_owned(), mode });
+    }
+    before(Step::Write)
+        .and_then(|()| file.write_all(contents))
+        .map_err(KeyringError::io("write", path))?;
+    before(Step::SyncFile)
+        .and_then(|()| file.sync_all())
+        .map_err(KeyringError::io("sync to disk", path))
+}
+
 /// `before` is asked before each step, so that tests can make one fail.
 fn place_with(
     path: &Path,
@@ -52,26 +110,7 @@ fn place_with(
 ) -> Result<Placed, KeyringError> {
     let temporary = Temporary { path: temporary_path(path)? };
 
-    before(Step::Create).map_err(KeyringError::io("create", path))?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary.path)
-        .map_err(KeyringError::io("create", path))?;
-    let mode = file.metadata().map_err(KeyringError::io("inspect", path))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        // Some file systems (FAT, certain network shares) show a mode of their own.
-        let mode = mode & 0o7777;
-        return Err(KeyringError::PermissionsNotKept { path: path.to_owned(), mode });
-    }
-
-    before(Step::Write)
-        .and_then(|()| file.write_all(contents))
-        .map_err(KeyringError::io("write", path))?;
-    before(Step::SyncFile)
-        .and_then(|()| file.sync_all())
-        .map_err(KeyringError::io("sync to disk", path))?;
+    write_new(&temporary.path, path, contents, before)?;
 
     let placed = match before(Step::Link).and_then(|()| fs::hard_link(&temporary.path, path)) {
         Ok(()) => Placed::ByUs,
@@ -196,17 +235,32 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 const TEMPORARY_SUFFIX: &str = ".new";
+const REPLACEMENT_SUFFIX: &str = ".replacement";
+
+/// The path of a file whose name is that of `path` with something behind it.
+///
+/// # Errors
+/// [`KeyringError::Io`] where `path` has no name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> Result<PathBuf, KeyringError> {
+    let mut name = path.file_name().ok_or_else(|| unusable_name(path))?.to_owned();
+    name.push(suffix);
+    Ok(path.with_file_name(name))
+}
+
+fn unusable_name(path: &Path) -> KeyringError {
+    KeyringError::Io {
+        action: "create",
+        path: path.to_owned(),
+        cause: io::Error::new(io::ErrorKind::InvalidFilename, "not a usable file name"),
+    }
+}
 
 fn temporary_prefix(path: &Path) -> Option<String> {
     Some(format!(".{}.", path.file_name()?.to_str()?))
 }
 
 fn temporary_path(path: &Path) -> Result<PathBuf, KeyringError> {
-    let prefix = temporary_prefix(path).ok_or_else(|| KeyringError::Io {
-        action: "create",
-        path: path.to_owned(),
-        cause: io::Error::new(io::ErrorKind::InvalidFilename, "not a usable file name"),
-    })?;
+    let prefix = temporary_prefix(path).ok_or_else(|| unusable_name(path))?;
     let mut tail = [0; 8];
     random::fill(&mut tail)?;
     let tail = u64::from_be_bytes(tail);
@@ -270,6 +324,35 @@ mod tests {
         assert_eq!(place(&path, b"second").unwrap(), Placed::ByAnother);
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(names(directory.path()), ["root.key"]);
+    }
+
+    #[test]
+    fn a_replaced_file_is_the_new_one_whole_and_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seal.json");
+        place(&path, b"first").unwrap();
+        // What a process that was killed left behind is no hindrance.
+        fs::write(directory.path().join("seal.json.replacement"), b"half").unwrap();
+        replace(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(names(directory.path()), ["seal.json"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_overwritten_file_holds_nothing_of_what_it_held_unless_it_is_wanted_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("root.key");
+        fs::write(&path, [7; 32]).unwrap();
+        let file = || File::options().write(true).open(&path).unwrap();
+        let other = directory.path().join("other");
+        fs::hard_link(&path, &other).unwrap();
+        overwrite(&mut file(), 1).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), [7; 32]);
+        fs::remove_file(&other).unwrap();
+        overwrite(&mut file(), 1).unwrap();
+        let now = fs::read(&path).unwrap();
+        assert!(now.len() == 32 && now != [7; 32]);
     }
 
     #[test]

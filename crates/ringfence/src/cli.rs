@@ -32,6 +32,9 @@ pub enum Command {
     /// Let another KMS use keys of a data directory, as external keys of its own
     #[command(subcommand)]
     Xks(Xks),
+    /// Tell and change what protects the root key of a data directory
+    #[command(subcommand)]
+    Seal(Seal),
     /// Decide and explain by policy files alone, without a server
     #[command(subcommand)]
     Policy(crate::policy::Command),
@@ -51,7 +54,8 @@ pub struct Place {
     #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
     pub data: Option<PathBuf>,
 
-    /// What protects the root key: file, file:PATH, passphrase:env:VARIABLE or passphrase:file:PATH
+    /// What protects the root key: file, file:PATH, passphrase:env:VARIABLE, passphrase:file:PATH,
+    /// systemd:NAME, tpm, tpm:DEVICE, pkcs11:URI, kms:KEY_ARN or kms:KEY_ARN@ENDPOINT
     #[arg(long, value_name = "SEAL", env = "RINGFENCE_SEAL", default_value = "file")]
     pub seal: String,
 }
@@ -168,6 +172,47 @@ pub struct CreateAccount {
     /// The account's id, twelve digits [default: random]
     #[arg(long, value_name = "ID")]
     pub id: Option<AccountId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Seal {
+    /// Tell what protects the root key, and since when; opens nothing
+    Status(SealPlace),
+    /// Make a new root key under the same seal; the server may run
+    Rotate(SealRotate),
+    /// Make a new root key under another seal; the server may run, and is started with the other
+    /// seal from then on
+    Migrate(SealMigrate),
+    /// Drop earlier base keys, once nothing is sealed under them; the server must have stopped
+    Retire(Place),
+}
+
+#[derive(Debug, Args)]
+pub struct SealPlace {
+    /// The data directory [default: ringfence under your data home]
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SealRotate {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Make a new base key too: from the server's next start on it seals what is written, and what
+    /// was written before is sealed anew under it while the server serves
+    #[arg(long)]
+    pub base_key: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SealMigrate {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The other seal, as --seal names it
+    #[arg(long, value_name = "SEAL")]
+    pub to: String,
 }
 
 #[derive(Debug, Subcommand)]

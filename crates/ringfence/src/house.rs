@@ -2,22 +2,25 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `seal.json` | what protects the root key |
+//! | `seal.json` | what protects the root key, and the base keys that it wraps |
 //! | `root.key` | the root key, where the seal is a key file of no other place |
+//! | `seal.lock` | locked by the one process that changes the seal |
 //! | `store.db`, `-wal`, `-shm` | the store, its values sealed |
 //! | `store.lock` | locked by the one process that writes |
 //! | `endpoint` | where the server last listened, for `ringfence env` |
 //! | `audit/` | the events |
 
 use crate::cli::Place;
+use crate::seal;
 use anyhow::{Context as _, bail};
-use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SealSpec, SystemRandom};
+use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SystemRandom};
 use ringfence_policy::AccountId;
 use ringfence_store::seal::Sealer;
 use ringfence_store::sqlite::{ReadOnly, Sqlite};
 use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the server listens when nothing else is known.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
@@ -37,34 +40,60 @@ pub struct House {
 impl House {
     /// Opens a data directory for writing, and makes it if there is none.
     pub fn open_or_make(place: &Place) -> anyhow::Result<Self> {
-        let dir = data_dir(place)?;
+        let dir = data_dir(place.data.as_deref())?;
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("{} cannot be made", dir.display()))?;
-        let spec = SealSpec::parse(&place.seal, &dir)?;
+        let spec = ringfence_seals::parse(&place.seal, &dir)?;
         // Where a store is, a lost seal must not be replaced by a new one.
-        let keyring = if has_store(&dir) {
+        let mut keyring = if has_store(&dir) {
             Keyring::open(&dir, &spec)?
         } else {
             Keyring::open_or_create(&dir, &spec)?.0
         };
         let engine = Sqlite::open(&dir).map_err(explain)?;
+        // From here on no base key is retired. One that was, a moment ago, must not be sealed under.
+        if seal::has_other_base_keys(&dir, &keyring)? {
+            keyring = Keyring::open(&dir, &spec)?;
+        }
         let store = Store::open(engine, Seal::of(&keyring))?;
-        Ok(Self { seal: in_words(&spec), dir, keyring, store: Arc::new(store) })
+        Ok(Self { seal: spec.in_words(), dir, keyring, store: Arc::new(store) })
     }
 
     /// Opens a data directory that is there for writing. The server must have stopped.
     pub fn open(place: &Place) -> anyhow::Result<Self> {
-        existing(place)?;
+        existing(place.data.as_deref())?;
         Self::open_or_make(place)
     }
 
     /// Opens a data directory that is there for reading alone, whether or not a server runs.
     pub fn open_to_read(place: &Place) -> anyhow::Result<Self> {
-        let dir = existing(place)?;
-        let spec = SealSpec::parse(&place.seal, &dir)?;
+        let dir = existing(place.data.as_deref())?;
+        let spec = ringfence_seals::parse(&place.seal, &dir)?;
         let keyring = Keyring::open(&dir, &spec)?;
         let store = Store::open(ReadOnly::open(&dir)?, Seal::of(&keyring))?;
-        Ok(Self { seal: in_words(&spec), dir, keyring, store: Arc::new(store) })
+        Ok(Self { seal: spec.in_words(), dir, keyring, store: Arc::new(store) })
+    }
+
+    /// Seals values anew that an earlier base key seals, on a thread of its own, until there are none
+    /// or the store is closed.
+    pub fn seal_anew(&self) {
+        if self.keyring.base_keys().iter().filter(|base| !base.names_only).count() < 2 {
+            return;
+        }
+        let store = self.store.clone();
+        let started = std::thread::Builder::new().name("reseal".into()).spawn(move || {
+            match seal_anew(&store) {
+                Ok(count) => tracing::info!(
+                    count,
+                    "no value is sealed under an earlier base key: `ringfence seal retire` drops them"
+                ),
+                Err(StoreError::Closed) => {}
+                Err(error) => tracing::error!(%error, "values could not be sealed anew"),
+            }
+        });
+        if let Err(error) = started {
+            tracing::error!(%error, "values are not sealed anew");
+        }
     }
 
     /// The management account, where it was chosen.
@@ -108,6 +137,20 @@ impl House {
     }
 }
 
+/// A few values at a time, with a pause in between: those who write must hardly notice.
+fn seal_anew(store: &Store) -> Result<usize, StoreError> {
+    const AT_ONCE: usize = 200;
+    const PAUSE: Duration = Duration::from_millis(5);
+    let (mut at, mut count) = (Default::default(), 0);
+    while let Some(done) = store.reseal(&mut at, AT_ONCE)? {
+        count += done;
+        if done > 0 {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    Ok(count)
+}
+
 /// Whether a text is an endpoint as [`House::note_endpoint`] notes it. A shell will read it: whoever
 /// can write into the data directory must not choose what it says.
 fn is_endpoint(text: &str) -> bool {
@@ -122,8 +165,8 @@ pub fn draw_account() -> anyhow::Result<AccountId> {
     AccountId::new(number).context("the drawn number is no account id")
 }
 
-fn data_dir(place: &Place) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &place.data {
+fn data_dir(data: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = data {
         // Absolute, so that what is printed holds in any directory.
         return std::path::absolute(dir).with_context(|| format!("{}", dir.display()));
     }
@@ -135,25 +178,20 @@ fn has_store(dir: &Path) -> bool {
     dir.join("store.db").exists()
 }
 
-fn existing(place: &Place) -> anyhow::Result<PathBuf> {
-    let dir = data_dir(place)?;
+/// The data directory that is named, or the default one, where there is a store in it.
+pub fn existing(data: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let dir = data_dir(data)?;
     if !has_store(&dir) {
         bail!("there is no store in {}", dir.display());
     }
     Ok(dir)
 }
 
-fn explain(error: StoreError) -> anyhow::Error {
+/// Says who it is that has the store open.
+pub fn explain(error: StoreError) -> anyhow::Error {
     let locked = matches!(error, StoreError::Locked(_));
     let error = anyhow::Error::new(error);
     if locked { error.context("a server runs on this data directory") } else { error }
-}
-
-fn in_words(spec: &SealSpec) -> String {
-    match spec {
-        SealSpec::KeyFile(path) => format!("key file {}", path.display()),
-        SealSpec::Passphrase(_) => "passphrase".into(),
-    }
 }
 
 /// Seals the store's values and blinds its names under the root key.
@@ -177,6 +215,10 @@ impl Sealer for Seal {
         let mut opened =
             self.values.open(place, sealed).map_err(|error| StoreError::Seal(error.to_string()))?;
         Ok(std::mem::take(&mut *opened))
+    }
+
+    fn is_current(&self, sealed: &[u8]) -> bool {
+        Domain::generation_of(sealed) == Some(self.values.generation())
     }
 
     fn blind(&self, name: &[&[u8]]) -> Vec<u8> {

@@ -10,6 +10,7 @@ mod mfa;
 mod notify;
 mod policy;
 mod process;
+mod seal;
 mod serve;
 mod world;
 mod xks;
@@ -50,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Account(cli::Account::Create(options)) => account::create(&options)?,
         Command::Mfa(cli::Mfa::Import(options)) => mfa::import(&options)?,
         Command::Xks(command) => xks::xks(&command)?,
+        Command::Seal(command) => seal::seal(&command)?,
         Command::Policy(command) => return policy::policy(&command),
         Command::Version => {
             writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;

@@ -63,6 +63,7 @@ struct Start<'o> {
 impl Start<'_> {
     /// A server over a data directory.
     fn durable(self, quotas: AllQuotas) -> anyhow::Result<()> {
+        process::lock_memory();
         let house = House::open_or_make(&self.options.place)?;
         let clock = Arc::new(SystemClock);
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
@@ -100,6 +101,7 @@ impl Start<'_> {
         // Said before the first answer: who finds the server healthy finds its credentials too.
         announce(&said, first.as_ref(), &endpoint)?;
         let server = self.start(&gateway)?;
+        house.seal_anew();
         let upkeep = async {
             loop {
                 gateway.carry_on().await;

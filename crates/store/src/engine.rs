@@ -38,6 +38,15 @@ pub trait Transaction {
         key: &[u8],
         revision: Revision,
     ) -> Result<(), StoreError>;
+    /// Writes the same value of a key again, sealed anew: at the same revision, and for no watcher.
+    /// Where the key has another revision now, or is gone, nothing is written.
+    fn rewrite(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        sealed: &[u8],
+    ) -> Result<(), StoreError>;
     /// Moves a partition's head.
     fn set_head(&mut self, partition: &Partition, revision: Revision) -> Result<(), StoreError>;
     /// Makes everything durable: when this returns, it survives a power cut.

@@ -33,7 +33,7 @@ pub mod seal;
 pub mod sqlite;
 mod store;
 
-pub use store::{Keyed, Store, Watch};
+pub use store::{Keyed, ResealedTo, Store, Watch};
 
 use std::fmt;
 use std::sync::Arc;

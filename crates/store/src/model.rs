@@ -99,6 +99,20 @@ impl Transaction for Pending<'_> {
         Ok(())
     }
 
+    fn rewrite(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        if self.revision(partition, key)? == revision {
+            let place = (partition.clone(), key.to_vec());
+            self.entries.insert(place, Some((revision, sealed.to_vec())));
+        }
+        Ok(())
+    }
+
     fn set_head(&mut self, partition: &Partition, revision: Revision) -> Result<(), StoreError> {
         self.heads.insert(partition.clone(), revision);
         Ok(())

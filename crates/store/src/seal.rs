@@ -8,6 +8,11 @@ pub trait Sealer: Send + Sync + 'static {
     fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError>;
     /// Opens a value of a place.
     fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError>;
+    /// Whether a value is sealed under the key that [`seal`](Self::seal) uses now. One that is not
+    /// opens all the same, and is sealed anew in good time: see [`Store::reseal`](crate::Store::reseal).
+    fn is_current(&self, _sealed: &[u8]) -> bool {
+        true
+    }
     /// A pseudonym for a name: always the same for the same name, and no way back.
     fn blind(&self, name: &[&[u8]]) -> Vec<u8>;
 }

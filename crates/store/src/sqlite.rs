@@ -292,6 +292,22 @@ impl Transaction for Group<'_> {
         self.log(partition, key, revision, true)
     }
 
+    fn rewrite(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        self.engine
+            .connection
+            .prepare_cached(
+                "UPDATE entries SET value = ?4 WHERE partition = ?1 AND key = ?2 AND revision = ?3",
+            )?
+            .execute(params![partition.as_str(), key, signed(revision), sealed])?;
+        Ok(())
+    }
+
     fn set_head(&mut self, partition: &Partition, revision: Revision) -> Result<(), StoreError> {
         self.engine.heads.insert(partition.clone(), revision);
         if !self.moved.contains(partition) {

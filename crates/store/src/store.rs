@@ -1,6 +1,6 @@
 //! The store that services see: commits gathered into groups, values sealed on the way.
 
-use crate::engine::{Engine, Reader, Transaction};
+use crate::engine::{Engine, Reader, SealedEntry, Transaction};
 use crate::seal::Sealer;
 use crate::{Change, Commit, Entry, Expect, Partition, Revision, StoreError};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,9 +17,21 @@ pub type Keyed = (Vec<u8>, Entry);
 /// Told how a commit ended, on the committer's thread, in the order of commits.
 type Done = Box<dyn FnOnce(Result<Revision, StoreError>) + Send>;
 
+/// What the committer is asked to do.
+enum Job {
+    Commit(Commit, Done),
+    Reseal(Resealed, Box<dyn FnOnce(Result<(), StoreError>) + Send>),
+}
+
+/// Values of one partition, sealed anew for the revisions that they have.
+struct Resealed {
+    partition: Partition,
+    entries: Vec<SealedEntry>,
+}
+
 /// An open store. Dropping it waits for commits under way.
 pub struct Store {
-    queue: Mutex<Option<Sender<(Commit, Done)>>>,
+    queue: Mutex<Option<Sender<Job>>>,
     committer: Mutex<Option<JoinHandle<()>>>,
     reader: Box<dyn Reader>,
     sealer: Arc<dyn Sealer>,
@@ -54,13 +66,17 @@ impl Store {
         commit: Commit,
         done: impl FnOnce(Result<Revision, StoreError>) + Send + 'static,
     ) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = match &*queue {
-            Some(queue) => queue.send((commit, Box::new(done))).err().map(|e| e.0.1),
-            None => Some(Box::new(done) as Done),
-        };
-        if let Some(done) = refused {
+        if let Err(Job::Commit(_, done)) = self.queue(Job::Commit(commit, Box::new(done))) {
             done(Err(StoreError::Closed));
+        }
+    }
+
+    /// Queues a job, or gives it back where the store is closed.
+    fn queue(&self, job: Job) -> Result<(), Job> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*queue {
+            Some(queue) => queue.send(job).map_err(|refused| refused.0),
+            None => Err(job),
         }
     }
 
@@ -112,6 +128,53 @@ impl Store {
         key
     }
 
+    /// Seals anew what is not sealed under the newest key: up to `limit` values are looked at, from
+    /// where `at` left off, which begins with the default. Values keep their revisions, and no
+    /// watcher hears of it; what somebody changes meanwhile is sealed anew by that. Returns how many
+    /// were sealed anew, or `None` when the end is reached. Waits on this thread.
+    ///
+    /// # Errors
+    /// [`StoreError`]; values that were done stay done.
+    pub fn reseal(&self, at: &mut ResealedTo, limit: usize) -> Result<Option<usize>, StoreError> {
+        let partitions = self.reader.partitions()?;
+        let next = |partition: &&Partition| match &at.partition {
+            Some(done) => *partition >= done,
+            None => true,
+        };
+        let Some(partition) = partitions.iter().find(next) else { return Ok(None) };
+        let after = at.key.as_deref().filter(|_| at.partition.as_ref() == Some(partition));
+        let (_, read) = self.reader.range(partition, b"", after, limit.max(1))?;
+        let Some((last, ..)) = read.last() else {
+            // The end of this partition: what follows is the next one.
+            let Some(following) = partitions.iter().find(|other| *other > partition) else {
+                return Ok(None);
+            };
+            *at = ResealedTo { partition: Some(following.clone()), key: None };
+            return Ok(Some(0));
+        };
+        let reached = ResealedTo { partition: Some(partition.clone()), key: Some(last.clone()) };
+        let mut entries = Vec::new();
+        for (key, revision, sealed) in read {
+            if self.sealer.is_current(&sealed) {
+                continue;
+            }
+            let value = open(&*self.sealer, partition, &key, revision, &sealed)?;
+            let place = revision.to_be_bytes();
+            let sealed = self.sealer.seal(&self::place(partition, &key, &place), &value)?;
+            entries.push((key, revision, sealed));
+        }
+        let count = entries.len();
+        if count > 0 {
+            let (reply, answer) = channel();
+            let resealed = Resealed { partition: partition.clone(), entries };
+            let done = Box::new(move |result| drop(reply.send(result)));
+            self.queue(Job::Reseal(resealed, done)).map_err(|_| StoreError::Closed)?;
+            answer.recv().unwrap_or(Err(StoreError::Closed))?;
+        }
+        *at = reached;
+        Ok(Some(count))
+    }
+
     /// Every partition that was ever written.
     pub fn partitions(&self) -> Result<Vec<Partition>, StoreError> {
         self.reader.partitions()
@@ -136,6 +199,13 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// How far [`Store::reseal`] has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResealedTo {
+    partition: Option<Partition>,
+    key: Option<Vec<u8>>,
 }
 
 /// A place in the changes of a store.
@@ -194,25 +264,49 @@ struct Committer<E> {
 }
 
 impl<E: Engine> Committer<E> {
-    fn run(mut self, waiting: &Receiver<(Commit, Done)>) {
+    fn run(mut self, waiting: &Receiver<Job>) {
         while let Ok(first) = waiting.recv() {
-            let mut group = vec![first];
-            while group.len() < LARGEST_GROUP
-                && let Ok(next) = waiting.try_recv()
-            {
-                group.push(next);
+            let (mut commits, mut done, mut reseal) = (Vec::new(), Vec::new(), None);
+            let mut next = Some(first);
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Commit(commit, told) => {
+                        commits.push(commit);
+                        done.push(told);
+                    }
+                    Job::Reseal(resealed, told) => reseal = Some((resealed, told)),
+                }
+                if commits.len() < LARGEST_GROUP && reseal.is_none() {
+                    next = waiting.try_recv().ok();
+                }
             }
-            let (commits, done): (Vec<Commit>, Vec<Done>) = group.into_iter().unzip();
-            let results = match self.apply(&commits) {
-                Ok(results) => results,
-                // The engine failed: nothing of the group was applied.
-                Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
-            };
-            for (done, result) in done.into_iter().zip(results) {
-                done(result);
+            if !commits.is_empty() {
+                self.commit(&commits, done);
             }
-            self.signal.send_modify(|count| *count += 1);
+            if let Some((resealed, told)) = reseal {
+                told(self.rewrite(&resealed));
+            }
         }
+    }
+
+    fn commit(&mut self, commits: &[Commit], done: Vec<Done>) {
+        let results = match self.apply(commits) {
+            Ok(results) => results,
+            // The engine failed: nothing of the group was applied.
+            Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (done, result) in done.into_iter().zip(results) {
+            done(result);
+        }
+        self.signal.send_modify(|count| *count += 1);
+    }
+
+    fn rewrite(&mut self, resealed: &Resealed) -> Result<(), StoreError> {
+        let mut transaction = self.engine.begin()?;
+        for (key, revision, sealed) in &resealed.entries {
+            transaction.rewrite(&resealed.partition, key, *revision, sealed)?;
+        }
+        transaction.commit()
     }
 
     /// Applies a group in one transaction. A commit whose expectations fail is left out alone.

@@ -173,6 +173,122 @@ fn an_engine_never_sees_a_value_and_cannot_move_it() {
     assert_eq!(store.get(&account(), b"b").unwrap().unwrap().value, b"2");
 }
 
+/// Seals under a generation that the value names.
+struct Generation(u8);
+
+impl Sealer for Generation {
+    fn blind(&self, name: &[&[u8]]) -> Vec<u8> {
+        Unsealed.blind(name)
+    }
+
+    fn seal(&self, place: &[&[u8]], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok([&[self.0], Bound.seal(place, value)?.as_slice()].concat())
+    }
+
+    fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Bound.open(place, &sealed[1..])
+    }
+
+    fn is_current(&self, sealed: &[u8]) -> bool {
+        sealed[0] == self.0
+    }
+}
+
+/// What the engine holds: how many values of each generation.
+fn generations(reader: &dyn ringfence_store::engine::Reader) -> BTreeMap<u8, usize> {
+    let mut found = BTreeMap::new();
+    for partition in reader.partitions().unwrap() {
+        for (_, _, sealed) in reader.range(&partition, b"", None, 1000).unwrap().1 {
+            *found.entry(sealed[0]).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// An open store of a generation, and what its engine holds.
+type Opened = (Store, Box<dyn ringfence_store::engine::Reader>);
+
+fn reseals(open: impl Fn(u8) -> Opened) {
+    let partitions = ["0", "111111111111", "222222222222"].map(Partition::new);
+    let (store, _) = open(1);
+    for partition in &partitions {
+        for n in 0..25 {
+            let commit = Commit::to(partition.clone()).put(format!("key/{n:02}"), format!("{n}"));
+            store.commit_blocking(commit).unwrap();
+        }
+    }
+    // A partition whose values are all gone.
+    let emptied = Partition::new("111111111111/empty");
+    store.commit_blocking(Commit::to(emptied.clone()).put("a", "1")).unwrap();
+    store.commit_blocking(Commit::to(emptied).delete("a")).unwrap();
+    drop(store);
+
+    let (store, reader) = open(2);
+    let before: Vec<_> =
+        partitions.iter().map(|p| store.range(p, b"", None, 100).unwrap()).collect();
+    let seen = store.watch(77);
+    store.commit_blocking(Commit::to(partitions[1].clone()).put("key/03", "changed")).unwrap();
+    assert_eq!(generations(&*reader), BTreeMap::from([(1, 74), (2, 1)]));
+    let (mut at, mut count) = (Default::default(), 0);
+    while let Some(resealed) = store.reseal(&mut at, 7).unwrap() {
+        count += resealed;
+    }
+    assert_eq!(count, 74);
+    assert_eq!(generations(&*reader), BTreeMap::from([(2, 75)]));
+    for (partition, (head, entries)) in partitions.iter().zip(before) {
+        let (now, opened) = store.range(partition, b"", None, 100).unwrap();
+        let changed = partition == &partitions[1];
+        assert_eq!(now, head + u64::from(changed));
+        for ((key, entry), (was, old)) in opened.iter().zip(&entries) {
+            assert!(key == was && (entry == old || changed && key == b"key/03"));
+        }
+    }
+    let mut seen = seen;
+    let changes: Vec<_> = seen.poll(100).unwrap().into_iter().map(|change| change.key).collect();
+    assert_eq!(changes, [b"key/03"], "no watcher hears of it");
+    assert_eq!(store.reseal(&mut Default::default(), 1000).unwrap(), Some(0));
+    store.close();
+    assert_eq!(store.reseal(&mut Default::default(), 1000).unwrap(), Some(0));
+}
+
+#[test]
+fn values_are_sealed_anew_in_place_and_nothing_else_changes() {
+    let model = Model::default();
+    reseals(|generation| {
+        let store = Store::open(model.clone(), Generation(generation)).unwrap();
+        (store, model.reader())
+    });
+    let dir = tempfile::tempdir().unwrap();
+    reseals(|generation| {
+        let engine = Sqlite::open(dir.path()).unwrap();
+        let reader = engine.reader();
+        (Store::open(engine, Generation(generation)).unwrap(), reader)
+    });
+}
+
+#[test]
+fn a_value_that_changes_while_it_is_sealed_anew_is_the_changed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Store::open(Sqlite::open(dir.path()).unwrap(), Generation(1)).unwrap();
+    for n in 0..200u32 {
+        old.commit_blocking(Commit::to(account()).put(format!("{n:03}"), "old")).unwrap();
+    }
+    drop(old);
+    let store = Store::open(Sqlite::open(dir.path()).unwrap(), Generation(2)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut at = Default::default();
+            while store.reseal(&mut at, 3).unwrap().is_some() {}
+        });
+        for n in (0..200u32).rev() {
+            store.commit_blocking(Commit::to(account()).put(format!("{n:03}"), "new")).unwrap();
+        }
+    });
+    let (head, entries) = store.range(&account(), b"", None, 1000).unwrap();
+    assert_eq!((head, entries.len()), (400, 200));
+    assert!(entries.iter().all(|(_, entry)| entry.value == b"new"));
+}
+
 #[test]
 fn sqlite_reopens_with_everything_acknowledged() {
     let dir = tempfile::tempdir().unwrap();

@@ -170,7 +170,8 @@ fn the_wrong_kind_of_seal_is_refused() {
 #[test]
 fn a_lost_seal_file_makes_no_new_root_key_beside_a_key_file() {
     let store = Store::new();
-    let (before, _) = store.open(&store.key_file()).unwrap();
+    store.open(&store.key_file()).unwrap();
+    let key = fs::read(store.file("root.key")).unwrap();
     fs::remove_file(store.file("seal.json")).unwrap();
 
     let elsewhere = SealSpec::KeyFile(store.file("other.key"));
@@ -182,8 +183,9 @@ fn a_lost_seal_file_makes_no_new_root_key_beside_a_key_file() {
         Keyring::open(store.path(), &store.key_file()),
         Err(KeyringError::NoSeal { .. })
     ));
-    let (after, _) = store.open(&store.key_file()).unwrap();
-    assert!(same_root(&before, &after));
+    // Whoever names it starts a new store with it; where a store is, the program asks `open` alone.
+    store.open(&store.key_file()).unwrap();
+    assert_eq!(fs::read(store.file("root.key")).unwrap(), key);
 }
 
 #[test]
@@ -341,9 +343,9 @@ fn a_short_passphrase_makes_no_store() {
 #[test]
 fn a_seal_file_of_a_later_format_is_named_as_such() {
     let store = Store::new();
-    fs::write(store.file("seal.json"), r#"{"format":2,"anything":{}}"#).unwrap();
+    fs::write(store.file("seal.json"), r#"{"format":3,"anything":{}}"#).unwrap();
     let error = store.open(&store.key_file()).unwrap_err();
-    assert!(matches!(error, KeyringError::SealFormat { format: 2, .. }), "{error}");
+    assert!(matches!(error, KeyringError::SealFormat { format: 3, .. }), "{error}");
 }
 
 #[test]
@@ -357,6 +359,12 @@ fn a_seal_file_that_cannot_be_understood_is_an_error_and_is_left_alone() {
         "null",
         r#"{"format":1}"#,
         r#"{"format":-1}"#,
+        r#"{"format":2}"#,
+        &good.replace(
+            "\"generation\": 1,\n        \"since\"",
+            "\"generation\": 2,\n        \"since\"",
+        ),
+        &good.replace("\"wrapped\": \"", "\"wrapped\": \"AAAA"),
         &good[..good.len() / 2],
         &good.replace("argon2id", "none"),
         &good.replace("\"salt\": \"", "\"salt\": \"!"),
@@ -383,10 +391,13 @@ fn an_altered_check_value_is_refused() {
         let store = Store::new();
         let spec = if by_passphrase { right() } else { store.key_file() };
         store.open(&spec).unwrap();
-        let mut stored = SealFile::read(&store.file("seal.json")).unwrap().unwrap();
-        stored.check[0] ^= 1;
-        fs::remove_file(store.file("seal.json")).unwrap();
-        stored.place(&store.file("seal.json")).unwrap();
+        let path = store.file("seal.json");
+        let stored = SealFile::read(&path).unwrap().unwrap();
+        let right = STANDARD.encode(stored.check);
+        let mut wrong = stored.check;
+        wrong[0] ^= 1;
+        let text = fs::read_to_string(&path).unwrap().replace(&right, &STANDARD.encode(wrong));
+        fs::write(&path, text).unwrap();
         assert!(store.open(&spec).is_err());
     }
 }

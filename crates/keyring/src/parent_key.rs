@@ -1,34 +1,38 @@
-//! The root key: the one key that everything else is derived from (HKDF-SHA256, RFC 5869).
+//! Keys that other keys are derived from (HKDF-SHA256, RFC 5869): the root key, and the base keys
+//! that it wraps. A base key may be an earlier root key, so one derivation serves both.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 use aws_lc_rs::{hkdf, hmac};
 
-use crate::errors::KeyringError;
 use crate::parts;
 use crate::secret::SecretBytes;
 
-/// Length of the root key in bytes.
+/// Length of the root key, and of a base key, in bytes.
 pub(crate) const ROOT_KEY_LEN: usize = 32;
 
 /// Length of a key-check value in bytes: long enough that no two root keys share one by chance.
 pub(crate) const CHECK_LEN: usize = 16;
 
-/// Separates these derivations from any other use of the same 32 bytes. Changing it makes every
+/// Separates these derivations from any other use of the same 32 bytes. It is the same for both kinds:
+/// the first format had one key for all. Changing it makes every
 /// store unreadable.
 const SALT: &[u8] = b"ringfence keyring 1";
 
-pub(crate) struct RootKey(hkdf::Prk);
+pub(crate) struct ParentKey(hkdf::Prk);
 
-impl RootKey {
+impl ParentKey {
     /// The bytes are copied into memory that aws-lc-rs wipes on drop; `bytes` itself can go.
     pub(crate) fn new(bytes: &SecretBytes) -> Self {
         Self(hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(bytes.expose()))
     }
 
-    pub(crate) fn random() -> Result<Self, KeyringError> {
-        Ok(Self::new(&SecretBytes::random(ROOT_KEY_LEN)?))
+    /// The key that wraps the base keys.
+    pub(crate) fn wrapping_key(&self) -> hmac::Key {
+        let mut key = SecretBytes::new(vec![0; 32]);
+        self.derive(&[b"base key wrapping"], key.expose_mut());
+        hmac::Key::new(hmac::HMAC_SHA256, key.expose())
     }
 
     /// The key of a domain, in the form that derives message keys fastest: with HMAC's two padded
@@ -69,9 +73,9 @@ impl RootKey {
     }
 }
 
-impl fmt::Debug for RootKey {
+impl fmt::Debug for ParentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RootKey(..)")
+        f.write_str("ParentKey(..)")
     }
 }
 
@@ -92,13 +96,13 @@ mod tests {
 
     #[test]
     fn the_check_value_is_what_another_implementation_computes() {
-        let root = RootKey::new(&SecretBytes::new((0..32).collect()));
+        let root = ParentKey::new(&SecretBytes::new((0..32).collect()));
         assert_eq!(STANDARD.encode(root.check_value()), "0NQ5y2s5QovVFQATBOCDyw==");
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let root = RootKey::new(&SecretBytes::new(vec![0xab; 32]));
-        assert_eq!(format!("{root:?}"), "RootKey(..)");
+        let root = ParentKey::new(&SecretBytes::new(vec![0xab; 32]));
+        assert_eq!(format!("{root:?}"), "ParentKey(..)");
     }
 }

@@ -1,0 +1,247 @@
+//! Another root key, another seal, another base key: what changes in `seal.json` while its store
+//! lives, and what can be known of it without opening it.
+//!
+//! Every change makes a **new root key**, so that no copy of an old key file, passphrase or wrapped
+//! key opens what is written from then on. It wraps the base keys anew, which touches no value: a
+//! server that runs has the base keys in memory and goes on.
+//!
+//! | step | on disk after it | opens with |
+//! |---|---|---|
+//! | lock | `seal.lock` | the old seal |
+//! | prepare: to a key file, place `PATH.next` | | the old seal |
+//! | prove that the new seal gives the root key back | | the old seal |
+//! | replace `seal.json` | | the new seal |
+//! | settle: to a key file, `PATH.next` becomes `PATH` | | the new seal |
+//! | discard: from another key file, overwrite and remove it | | the new seal |
+//!
+//! A crash between two steps leaves what the row before says. Who opens a store whose key file is
+//! not settled yet settles it.
+//!
+//! Locks are taken in this order: `seal.lock`, then the store's own. Who retires a generation must
+//! hold the store's too: a server that still writes under it would write what no start could read.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base_keys::{BaseKeyInfo, BaseKeys};
+use crate::errors::KeyringError;
+use crate::held_seal::SealedPlace;
+use crate::key_file;
+use crate::keyring::{self, NewStore, Root};
+use crate::parent_key::{ParentKey, ROOT_KEY_LEN};
+use crate::random;
+use crate::seal_file::{self, NewSeal, Seal, SealFile};
+use crate::seal_spec::SealSpec;
+use crate::secret::SecretBytes;
+
+/// What is to change, beside the root key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealChange {
+    /// Nothing.
+    RootKey,
+    /// A further base key: what is sealed from the next start on is sealed under it.
+    NewBaseKey,
+    /// Earlier base keys go. INVARIANT: the caller holds the store's lock, and no value that is
+    /// still needed is sealed under them.
+    RetireEarlier,
+}
+
+/// What is known of a data directory's seal without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealStatus {
+    /// The kind of seal.
+    pub kind: &'static str,
+    /// What the seal says of itself, by name.
+    pub about: Vec<(String, String)>,
+    /// How many root keys there have been.
+    pub generation: u32,
+    /// When the root key was made, in seconds since 1970, where that was noted.
+    pub since: Option<u64>,
+    /// The base keys. In the first format there is one, which is the root key.
+    pub base_keys: Vec<BaseKeyInfo>,
+}
+
+/// The points between which a change can be cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Prepare,
+    Prove,
+    Replace,
+    Settle,
+    Discard,
+}
+
+impl SealStatus {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`NoSeal`](KeyringError::NoSeal), [`SealFile`](KeyringError::SealFile),
+    /// [`SealFormat`](KeyringError::SealFormat), [`Io`](KeyringError::Io).
+    pub fn of(data_dir: &Path) -> Result<Self, KeyringError> {
+        let path = seal_file::path_in(data_dir);
+        let stored = SealFile::read(&path)?.ok_or(KeyringError::NoSeal { path })?;
+        let about = stored.seal.as_held().map(|(_, blob)| blob.about.clone()).unwrap_or_default();
+        let base_keys = match stored.base_keys {
+            Some(wrapped) => wrapped.generations,
+            None => BaseKeys::first(SecretBytes::new(vec![0; ROOT_KEY_LEN])).infos(),
+        };
+        Ok(Self {
+            kind: stored.seal.kind(),
+            about: about.into_iter().collect(),
+            generation: stored.generation,
+            since: stored.since,
+            base_keys,
+        })
+    }
+}
+
+impl SealChange {
+    /// Puts a new root key under the seal `to`, in place of the one under `from`. A server may run.
+    /// When this fails the store opens with `from` as before; or, where only the former key file
+    /// could not be removed, with `to`, and the error names that file.
+    ///
+    /// # Errors
+    /// Those of [`Keyring::open`](crate::Keyring::open) for `from`;
+    /// [`SealLocked`](KeyringError::SealLocked); [`KeyFileThere`](KeyringError::KeyFileThere) and
+    /// [`KeyFileIsLink`](KeyringError::KeyFileIsLink);
+    /// [`PassphraseTooShort`](KeyringError::PassphraseTooShort),
+    /// [`CredentialTooShort`](KeyringError::CredentialTooShort), [`Holder`](KeyringError::Holder)
+    /// for `to`; [`TooManyGenerations`](KeyringError::TooManyGenerations);
+    /// [`Io`](KeyringError::Io).
+    pub fn apply(
+        self,
+        data_dir: &Path,
+        from: &SealSpec,
+        to: &SealSpec,
+    ) -> Result<SealStatus, KeyringError> {
+        self.apply_with(data_dir, from, to, &NewStore::STANDARD, &mut |_| Ok(()))
+    }
+
+    /// `before` is asked before each step, so that tests can make one fail.
+    fn apply_with(
+        self,
+        data_dir: &Path,
+        from: &SealSpec,
+        to: &SealSpec,
+        new: &NewStore,
+        before: &mut dyn FnMut(Step) -> io::Result<()>,
+    ) -> Result<SealStatus, KeyringError> {
+        let path = seal_file::path_in(data_dir);
+        let mut before = |step| before(step).map_err(KeyringError::io("change", &path));
+        let no_seal = || KeyringError::NoSeal { path: path.clone() };
+        if !path.exists() {
+            return Err(no_seal());
+        }
+        let _lock = lock(data_dir)?;
+        let stored = SealFile::read(&path)?.ok_or_else(no_seal)?;
+        let Root { bytes, key, waits } = keyring::unwrap(&path, &stored, from)?;
+        let mut bases = stored.base_keys(&path, &bytes, &key)?;
+        if let (true, SealSpec::KeyFile(key_path)) = (waits, from) {
+            key_file::settle(key_path, stored.former())?;
+        }
+        match self {
+            Self::RootKey => {}
+            Self::NewBaseKey => {
+                bases.append(SecretBytes::random(ROOT_KEY_LEN)?, keyring::now())?;
+            }
+            Self::RetireEarlier => bases.retire_earlier(),
+        }
+
+        before(Step::Prepare)?;
+        let former = match from {
+            SealSpec::KeyFile(former) => Some(former),
+            _ => None,
+        };
+        let root = (new.root)()?;
+        let key = ParentKey::new(&root);
+        if let SealSpec::KeyFile(key_path) = to {
+            if former != Some(key_path) && key_path.symlink_metadata().is_ok() {
+                return Err(KeyringError::KeyFileThere { path: key_path.clone() });
+            }
+            key_file::prepare(key_path, &root)?;
+        }
+        let id = match stored.id {
+            Some(id) => id,
+            None => {
+                let mut id = [0; 16];
+                random::fill(&mut id)?;
+                id
+            }
+        };
+        let check = key.check_value();
+        let mut seal = keyring::wrap(to, &root, &check, SealedPlace { id }, new.cost)?;
+        if let (Seal::KeyFile { former }, SealSpec::KeyFile(from), SealSpec::KeyFile(to)) =
+            (&mut seal, from, to)
+            && from == to
+        {
+            *former = Some(stored.check);
+        }
+
+        // The old seal goes only when the new one has given the root key back.
+        before(Step::Prove)?;
+        let next = SealFile {
+            id: Some(id),
+            generation: stored.generation.saturating_add(1),
+            since: Some(keyring::now()),
+            check,
+            seal,
+            base_keys: None,
+        };
+        keyring::unwrap(&path, &next, to)?;
+
+        before(Step::Replace)?;
+        let file = NewSeal {
+            id,
+            generation: next.generation,
+            since: keyring::now(),
+            root: &key,
+            seal: &next.seal,
+            base_keys: &bases,
+        };
+        file.replace(&path)?;
+
+        if let SealSpec::KeyFile(key_path) = to {
+            before(Step::Settle)?;
+            key_file::settle(key_path, next.former())?;
+        }
+        if let Some(former) =
+            former.filter(|former| !matches!(to, SealSpec::KeyFile(to) if to == *former))
+        {
+            before(Step::Discard)?;
+            key_file::discard(former)?;
+        }
+        SealStatus::of(data_dir)
+    }
+}
+
+/// Settles the key file of a change that was cut short. Nothing depends on success: whoever opens
+/// next tries again.
+pub(crate) fn finish(seal_path: &Path, key_path: &Path) {
+    let Some(data_dir) = seal_path.parent() else { return };
+    let Ok(_lock) = lock(data_dir) else { return };
+    // Another process may have settled it, and changed the seal again, since it was found.
+    let Ok(Some(stored)) = SealFile::read(seal_path) else { return };
+    if let Ok((_, _, true)) = key_file::find(key_path, &stored.check) {
+        let _ = key_file::settle(key_path, stored.former());
+    }
+}
+
+/// One process at a time changes a seal. The lock goes with the process, however that ends.
+fn lock(data_dir: &Path) -> Result<File, KeyringError> {
+    let path: PathBuf = data_dir.join("seal.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(KeyringError::io("lock", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(KeyringError::SealLocked { path }),
+        Err(TryLockError::Error(cause)) => Err(KeyringError::Io { action: "lock", path, cause }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
