@@ -8,6 +8,7 @@ allowed or which layer refuses. The rules are those of the KMS Developer Guide: 
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from botocore.exceptions import ClientError
@@ -408,7 +409,11 @@ FOR_SERVICE = {
 }
 RETIRING = calls.CREATE_GRANT.but(RetiringPrincipal=lambda at: f"arn:aws:iam::{at.account}:root")
 
-EXPIRING = calls.IMPORT.but(ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo="2095-01-01T00:00:00Z")
+# Within the 365 days that AWS lets material live.
+EXPIRING = calls.IMPORT.but(
+    ExpirationModel="KEY_MATERIAL_EXPIRES",
+    ValidTo=lambda at: datetime.now(timezone.utc) + timedelta(days=300),
+)
 
 # Rows that change their key, or need one of a kind of its own.
 OWN = {"made": {"Description": "own"}}
@@ -510,21 +515,22 @@ CONDITIONS = [
     (calls.IMPORT, "StringEquals", "kms:ExpirationModel", "KEY_MATERIAL_DOES_NOT_EXPIRE", "KEY_MATERIAL_EXPIRES", IMPORTED),
     (calls.IMPORT, "Null", "kms:ValidTo", "true", "false", IMPORTED),
     (EXPIRING, "StringEquals", "kms:ExpirationModel", "KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE", IMPORTED),
-    (EXPIRING, "DateLessThan", "kms:ValidTo", "2100-01-01T00:00:00Z", "2090-01-01T00:00:00Z", IMPORTED),
-    (calls.REPLICATE, "StringEquals", "kms:ReplicaRegion", "eu-west-1", "eu-west-2", PRIMARY),
+    (EXPIRING, "DateLessThan", "kms:ValidTo", "2100-01-01T00:00:00Z", "2020-01-01T00:00:00Z", IMPORTED),
+    (calls.REPLICATE, "StringEquals", "kms:ReplicaRegion", "eu-west-1", "eu-west-2", {**PRIMARY, "also": (allow("kms:CreateKey"),)}),
     (calls.UPDATE_PRIMARY, "StringEquals", "kms:PrimaryRegion", "eu-west-1", "eu-west-2", {**PRIMARY, "replicated": True}),
 ]
 
 
 def condition_rows():
     for number, (call, operator, key, good, bad, *rest) in enumerate(CONDITIONS):
-        more = rest[0] if rest else {}
+        more = dict(rest[0]) if rest else {}
+        also = more.pop("also", ())
         stem = f"{call.operation}-{operator}-{key}".replace(":", "_")
         for value, reason, says in ((good, None, "holds"), (bad, IDENTITY_SILENT, "fails")):
             if value is not None:
                 statement = allow("kms:*", **when(operator, key, value))
                 # What changes the policy would change it for the rows that share the key.
-                yield Check(f"{stem}-{says}-{number}", call, reason, (statement,), **more)
+                yield Check(f"{stem}-{says}-{number}", call, reason, (statement, *also), **more)
 
 
 @table(*condition_rows())

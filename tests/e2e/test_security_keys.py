@@ -90,9 +90,10 @@ def sign_in(client, key, lies=None, serial=None, **parameters):
 
 
 def refused_by(call, **parameters):
-    """The refusal under its code as IAM and STS name it: JSON names the exception's shape."""
+    """The refusal as IAM and STS put it: JSON names the exception's shape, and a denial is a 400."""
     refused = refusal(call, **parameters)
-    return replace(refused, code=refused.code.removesuffix("Exception"))
+    code = refused.code.removesuffix("Exception")
+    return replace(refused, code=code, status=403 if code == "AccessDenied" else refused.status)
 
 
 def expect(call, code, message=None, **parameters):

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --package ringfence --bench whole_process [-- --principals 100000]
+//! cargo bench --package ringfence --bench whole_process -- --kms
 //! ```
 //!
 //! CPU time is what the kernel charged to the server's process; the clients are another process, so
@@ -12,7 +13,9 @@
 
 mod client;
 mod hello;
+mod kms;
 mod process;
+#[expect(dead_code, reason = "another bench signs by it too")]
 mod signer;
 
 use client::replay;
@@ -41,11 +44,12 @@ fn main() {
         .position(|argument| argument == "--principals")
         .and_then(|at| arguments.get(at + 1))
         .map_or(100_000, |n| n.parse().expect("a number of principals"));
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(run(principals));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    if arguments.iter().any(|argument| argument == "--kms") {
+        return runtime.block_on(kms::run());
+    }
+    runtime.block_on(run(principals));
 }
 
 /// What one measurement found.
@@ -87,7 +91,16 @@ async fn measure(server: &Server, requests: Vec<Vec<u8>>) -> Cost {
 
 /// The same request, over and over: AWS lets a signature be used again within its five minutes.
 async fn measure_read(server: &Server, request: &[u8]) -> Cost {
-    measure(server, vec![request.to_vec(); READS]).await
+    measure_times(server, request, READS).await
+}
+
+async fn measure_times(server: &Server, request: &[u8], times: usize) -> Cost {
+    measure(server, vec![request.to_vec(); times]).await
+}
+
+fn head() {
+    println!("| call, {CLIENTS} clients | CPU µs | × hello | per CPU second | per second |");
+    println!("|---|---:|---:|---:|---:|");
 }
 
 async fn run(principals: usize) {
@@ -100,8 +113,7 @@ async fn run(principals: usize) {
     let idle = server.resident();
     let caller = set_up(&server, &root).await;
 
-    println!("| call, {CLIENTS} clients | CPU µs | × hello | per CPU second | per second |");
-    println!("|---|---:|---:|---:|---:|");
+    head();
     let mut made = 10;
     create(&server, &root, 0..made).await;
     let mut creations = Vec::new();

@@ -34,7 +34,8 @@ impl Server {
         let started = Instant::now();
         let said = data.with_extension("said");
         let child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
-            .args(["serve", "--quota", "iam:users=10000000", "--listen"])
+            .args(["serve", "--quota", "iam:users=10000000"])
+            .args(["--quota", "kms:requests=1000000", "--listen"])
             .arg(format!("127.0.0.1:{port}"))
             .arg("--data")
             .arg(data)

@@ -19,14 +19,38 @@ impl Signer {
 
     /// A form-encoded POST, signed now, as bytes.
     pub fn post(&self, service: &str, body: &str) -> Vec<u8> {
+        let kind = "application/x-www-form-urlencoded; charset=utf-8";
+        self.signed(service, "/", kind, "", body)
+    }
+
+    /// A POST in AWS's JSON to an operation of KMS, signed now, as bytes.
+    pub fn kms(&self, operation: &str, body: &str) -> Vec<u8> {
+        let target = format!("TrentService.{operation}");
+        self.signed("kms", "/", "application/x-amz-json-1.1", &target, body)
+    }
+
+    /// A POST of JSON to a path, signed now, as bytes.
+    pub fn json(&self, service: &str, path: &str, body: &str) -> Vec<u8> {
+        self.signed(service, path, "application/json", "", body)
+    }
+
+    fn signed(&self, service: &str, path: &str, kind: &str, target: &str, body: &str) -> Vec<u8> {
         let now = OffsetDateTime::now_utc();
         let day = format_description!("[year][month][day]");
         let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
         let (day, stamp) = (now.format(day).expect("a day"), now.format(stamp).expect("a time"));
-        let kind = "application/x-www-form-urlencoded; charset=utf-8";
+        let (line, header, name) = match target {
+            "" => Default::default(),
+            _ => (
+                format!("x-amz-target:{target}\n"),
+                format!("x-amz-target: {target}\r\n"),
+                ";x-amz-target",
+            ),
+        };
+        let names = format!("content-type;host;x-amz-date{name}");
         let canonical = format!(
-            "POST\n/\n\ncontent-type:{kind}\nhost:localhost\nx-amz-date:{stamp}\n\n\
-             content-type;host;x-amz-date\n{}",
+            "POST\n{path}\n\ncontent-type:{kind}\nhost:localhost\nx-amz-date:{stamp}\n{line}\n\
+             {names}\n{}",
             sha256(body)
         );
         let scope = format!("{day}/us-east-1/{service}/aws4_request");
@@ -37,9 +61,9 @@ impl Signer {
         }
         let signature = hex::encode(mac(&key, &to_sign));
         format!(
-            "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\nx-amz-date: {stamp}\r\n\
-             authorization: AWS4-HMAC-SHA256 Credential={}/{scope}, \
-             SignedHeaders=content-type;host;x-amz-date, Signature={signature}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\nx-amz-date: {stamp}\r\n\
+             {header}authorization: AWS4-HMAC-SHA256 Credential={}/{scope}, \
+             SignedHeaders={names}, Signature={signature}\r\n\
              user-agent: bench\r\ncontent-length: {}\r\n\r\n{body}",
             self.id,
             body.len()
