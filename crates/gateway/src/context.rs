@@ -64,7 +64,10 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
     context.set("aws:CurrentTime", facts.now.format(TimestampFormat::DateTime));
     context.set("aws:EpochTime", facts.now.seconds.to_string());
     context.set("aws:SecureTransport", facts.secure.to_string());
-    context.set("aws:RequestedRegion", facts.region.as_str());
+    // A handler that asks about another region has said so.
+    if context.get("aws:RequestedRegion").is_none() {
+        context.set("aws:RequestedRegion", facts.region.as_str());
+    }
     context.set("aws:ResourceAccount", resource_account.to_string());
     context.set("aws:ViaAWSService", facts.via.is_some().to_string());
     context.set("aws:PrincipalIsAWSService", "false");

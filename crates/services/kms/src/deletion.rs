@@ -36,11 +36,15 @@ pub(crate) async fn schedule_key_deletion(
     let arn = allowed.arn()?;
     // A primary key waits for its replicas to go first; its window begins then.
     // https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
-    let waits = has_replicas(kms, &allowed.home, allowed.found()?);
-    let at = (!waits).then(|| allowed.at + i64::from(days) * DAY);
+    let mut at = None;
     allowed
         .change(|_, key| {
             key.living(&allowed.home)?;
+            if key.multi_region.as_ref().is_some_and(|its| its.handing_over.is_some()) {
+                key.holding_place(&allowed.home)?;
+            }
+            let waits = has_replicas(kms, &allowed.home, key);
+            at = (!waits).then(|| allowed.at + i64::from(days) * DAY);
             key.deletion = Some(Deletion { at, days });
             Ok(true)
         })
@@ -122,6 +126,28 @@ impl Kms {
             }
         }
         left
+    }
+
+    /// Makes primary keys wait whose window began just before a replica of theirs was there.
+    pub(crate) async fn hold_back(&self, home: &Regional) {
+        let Some(ledger) = self.ledgers.get(home) else { return };
+        let due: Vec<_> = {
+            let region = ledger.for_deciding();
+            let keys = region.keys.values();
+            let counts = |key: &&std::sync::Arc<Key>| {
+                key.multi_region.is_some() && key.deletion.is_some_and(|it| it.at.is_some())
+            };
+            keys.filter(counts).cloned().collect()
+        };
+        for key in due.into_iter().filter(|key| has_replicas(self, home, key)) {
+            let held = self.change_in(home, &key.id, |key| match &mut key.deletion {
+                Some(deletion) => deletion.at.take().is_some(),
+                None => false,
+            });
+            if let Err(error) = held.await {
+                tracing::warn!(%error, %home, "a primary key does not wait for its replicas");
+            }
+        }
     }
 
     /// Begins the window of primary keys whose last replica has gone.

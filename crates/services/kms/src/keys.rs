@@ -91,6 +91,7 @@ pub(crate) async fn create_key(
             primary: home.region.clone(),
             changes: 0,
             regions: BTreeSet::from([home.region.clone()]),
+            handing_over: None,
         }),
         of_service: false,
         in_store,

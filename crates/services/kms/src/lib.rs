@@ -226,6 +226,7 @@ impl Upkeep for Kms {
             let now = self.clock.now().seconds;
             for home in self.ledgers.areas() {
                 self.carry_on_connections(&home).await;
+                self.hold_back(&home).await;
                 self.delete_due_keys(&home, now).await;
                 self.begin_windows(&home, now).await;
                 self.drop_expired_material(&home, now).await;

@@ -4,8 +4,10 @@
 //! Each region's state changes by commits of its own, so nothing hangs on two regions changing at once:
 //!
 //! - A key knows the regions where one of its id *may* be. Those that are there are its family.
-//! - Which one is the primary key says whoever in the family knows of the most changes of it. So one
-//!   commit, in the region of the new primary key, changes it; the others hear of it afterwards.
+//! - Which one is the primary key says whoever in the family knows of the most changes of it. The old one
+//!   gives its place away by a commit of its own, and from then on does nothing that only a primary key
+//!   may; then the new one takes the place, and what the old one was, by one of its own; the others hear
+//!   of it afterwards. So at most one has the place, and nobody counts the same change as another.
 //! - A rotation is first kept at the primary key, then brought to every replica, and only then used
 //!   (`rotation.rs`).
 //!
@@ -16,7 +18,7 @@ use crate::key_policies;
 use crate::policy::KeyPolicy;
 use crate::records::{Key, MaterialId, MultiRegion, Record, Version};
 use crate::resolve::{self, By};
-use crate::{Kms, errors, home, tags};
+use crate::{Kms, errors, home, rotation, tags};
 use ringfence_gateway::{Answer, Call, Regional, Resolved};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyState, Tag};
@@ -70,7 +72,7 @@ impl Kms {
             };
             let Some(member) = member.filter(|member| !member.is_over(now)) else { continue };
             if let Some(its) = &member.multi_region {
-                if its.changes > changes {
+                if (its.changes, &its.primary) > (changes, &primary) {
                     (primary, changes) = (its.primary.clone(), its.changes);
                 }
                 let more = its.regions.iter().filter(|one| regions.insert((*one).clone()));
@@ -81,7 +83,8 @@ impl Kms {
         Some(Family { primary, members, changes })
     }
 
-    fn key_in(&self, home: &Regional, id: &str) -> Option<Arc<Key>> {
+    /// The key of an id in a region.
+    pub(crate) fn key_in(&self, home: &Regional, id: &str) -> Option<Arc<Key>> {
         self.ledgers.get(home)?.for_deciding().keys.get(id).cloned()
     }
 
@@ -143,6 +146,7 @@ impl Kms {
             primary: family.primary.clone(),
             changes: family.changes,
             regions: family.members.keys().cloned().collect(),
+            handing_over: None,
         };
         for (region, member) in &family.members {
             // What is not there yet may be about to be made: a region is never forgotten here.
@@ -153,15 +157,17 @@ impl Kms {
                 continue;
             }
             self.change_in(&there(home, region), &key.id, |member| {
-                match &mut member.multi_region {
-                    Some(its) if its.changes <= now.changes => {
-                        its.primary = now.primary.clone();
-                        its.changes = now.changes;
-                        its.regions.extend(now.regions.iter().cloned());
-                        true
-                    }
-                    _ => false,
+                let Some(its) = &mut member.multi_region else { return false };
+                if its.changes > now.changes {
+                    return false;
                 }
+                if its.changes < now.changes {
+                    its.primary = now.primary.clone();
+                    its.changes = now.changes;
+                    its.handing_over = None;
+                }
+                its.regions.extend(now.regions.iter().cloned());
+                true
             })
             .await?;
         }
@@ -184,6 +190,14 @@ fn copied(key: &Key) -> (Vec<Version>, Option<Version>) {
     let next = key.next.as_ref().filter(|_| !key.is_imported()).map(copy);
     (key.versions.iter().map(copy).collect(), next)
 }
+
+fn not_primary(arn: &str) -> ServiceError {
+    errors::unsupported(format!("{arn} is not a multi-Region primary key."))
+}
+
+/// The region that a decision is for, where it is not the one that was called.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-requestedregion>
+const REQUESTED_REGION: &str = "aws:RequestedRegion";
 
 /// The condition keys of a replica that is to be made.
 fn as_replica<T>(key: &Key, resolved: Resolved<T>) -> Resolved<T> {
@@ -212,20 +226,25 @@ pub(crate) async fn replicate_key(
         resolve::asking(as_replica(&key, Resolved::any(here.account)), here.account, call.facts())
             .key("kms:PrimaryRegion", here.region.to_string())
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
-            .key("aws:RequestedRegion", &*region)
+            .key(REQUESTED_REGION, &*region)
             .requesting_tags(tags::pairs(given)),
     )?;
     if !given.is_empty() {
         call.allow_action(
             "kms:TagResource",
-            Resolved::new(key_arn(&target, &key.id), here.account, ())
-                .requesting_tags(tags::pairs(given)),
+            resolve::asking(
+                as_replica(&key, Resolved::new(key_arn(&target, &key.id), here.account, ())),
+                here.account,
+                call.facts(),
+            )
+            .key(REQUESTED_REGION, &*region)
+            .requesting_tags(tags::pairs(given)),
         )?;
     }
     let arn = allowed.arn()?;
     match kms.family(&here, &key) {
         Some(family) if family.primary == here.region => {}
-        _ => return Err(errors::unsupported(format!("{arn} is not a multi-Region primary key."))),
+        _ => return Err(not_primary(&arn)),
     }
     match key.state(allowed.at) {
         KeyState::Enabled | KeyState::PendingImport => {}
@@ -251,9 +270,13 @@ pub(crate) async fn replicate_key(
     let tags = Arc::new(tags::with(&Default::default(), given, kms.quotas.tags)?);
     // The primary key knows of the region before there is a replica in it.
     allowed
-        .change(|_, key| match &mut key.multi_region {
-            Some(its) => Ok(its.regions.insert(region.clone())),
-            None => Err(errors::unsupported(format!("{arn} is not a multi-Region primary key."))),
+        .change(|_, key| {
+            key.living(&here)?;
+            key.holding_place(&here)?;
+            match &mut key.multi_region {
+                Some(its) => Ok(its.regions.insert(region.clone())),
+                None => Err(not_primary(&arn)),
+            }
         })
         .await?;
     let description: Arc<str> = input.description.as_deref().unwrap_or_default().into();
@@ -268,6 +291,7 @@ pub(crate) async fn replicate_key(
             }
             // As the primary key is at this moment.
             let source = kms.key_in(&here, &key.id).unwrap_or_else(|| key.clone());
+            source.living(&here)?;
             let (versions, next) = copied(&source);
             let replica = Arc::new(Key {
                 created: allowed.at,
@@ -322,12 +346,12 @@ pub(crate) async fn update_primary_region(
     let target = there(&here, &to);
     // Asked for on both keys, each in its region.
     kms.allow_at(&call, &target, &key.id, |found| {
-        found.key("kms:PrimaryRegion", &*to).key("aws:RequestedRegion", &*to)
+        found.key("kms:PrimaryRegion", &*to).key(REQUESTED_REGION, &*to)
     })?;
     let family = kms
         .family(&here, &key)
         .filter(|family| family.primary == here.region)
-        .ok_or_else(|| errors::unsupported(format!("{arn} is not a multi-Region primary key.")))?;
+        .ok_or_else(|| not_primary(&arn))?;
     let replica = family
         .members
         .get(&to)
@@ -341,27 +365,78 @@ pub(crate) async fn update_primary_region(
         }
     }
     kms.carry_on_rotation(&here, &key.id).await?;
-    let old = kms.key_in(&here, &key.id).unwrap_or(key);
-    if old.rotating.is_some() {
-        return Err(errors::conflict(&arn));
-    }
-    let ledger = kms.ledgers.get_or_make(&target).map_err(errors::failed)?;
-    ledger
-        .write(&allowed.permit, |region, batch| {
-            let there = region.keys.get(&old.id);
-            let there = there.ok_or_else(|| errors::no_such_key(&key_arn(&target, &old.id)))?;
-            let mut new = Key::clone(there);
-            new.schedule = old.schedule;
-            new.rotations_on_demand = old.rotations_on_demand;
-            new.multi_region = Some(MultiRegion {
-                primary: to.clone(),
-                changes: family.changes + 1,
-                regions: family.members.keys().cloned().collect(),
-            });
-            batch.put(Record::Key(Arc::new(new)));
-            Ok(())
+    allowed
+        .change(|_, key| {
+            key.living(&here)?;
+            key.holding_place(&here)?;
+            if key.rotating.is_some() {
+                return Err(errors::conflict(&arn));
+            }
+            let its = key.multi_region.as_mut().ok_or_else(|| not_primary(&arn))?;
+            its.handing_over = Some(to.clone());
+            Ok(true)
         })
         .await?;
-    kms.tell_family(&here, &old).await?;
+    if !kms.carry_on_handover(&here, &key.id).await? {
+        return Err(errors::no_such_key(&key_arn(&target, &key.id)));
+    }
+    kms.tell_family(&here, &key).await?;
     Ok(allowed.permit.answer(Empty::default()))
+}
+
+impl Kms {
+    /// Lets the key that a primary key hands its place over to take it. Where that key is gone, the
+    /// primary key keeps its place, and the answer is `false`.
+    ///
+    /// While the place is handed over the old primary key does not rotate, nor is it replicated, so that
+    /// what the new one takes is all there is, whoever carries this on.
+    pub(crate) async fn carry_on_handover(
+        &self,
+        home: &Regional,
+        id: &str,
+    ) -> Result<bool, ServiceError> {
+        let Some(old) = self.key_in(home, id) else { return Ok(true) };
+        let Some(its) = &old.multi_region else { return Ok(true) };
+        let Some(to) = its.handing_over.clone() else { return Ok(true) };
+        let now = self.clock.now().seconds;
+        let ledger = self.ledgers.get_or_make(there(home, &to)).map_err(errors::failed)?;
+        let taken = ledger
+            .write_unasked(|region, batch| {
+                let Some(key) = region.keys.get(id).filter(|key| !key.is_over(now)) else {
+                    return Ok(false);
+                };
+                let Some(theirs) = key.multi_region.as_ref().filter(|it| it.changes <= its.changes)
+                else {
+                    return Ok(true);
+                };
+                let mut new = Key::clone(key);
+                rotation::follow(&mut new, &old);
+                new.schedule = old.schedule;
+                new.rotations_on_demand = old.rotations_on_demand;
+                if let Some(deletion) = &mut new.deletion {
+                    // Now it waits for its replicas.
+                    deletion.at = None;
+                }
+                new.multi_region = Some(MultiRegion {
+                    primary: to.clone(),
+                    changes: its.changes + 1,
+                    regions: theirs.regions.union(&its.regions).cloned().collect(),
+                    handing_over: None,
+                });
+                batch.put(Record::Key(Arc::new(new)));
+                Ok(true)
+            })
+            .await?;
+        if !taken {
+            self.change_in(home, id, |key| match &mut key.multi_region {
+                Some(now) if now == its => {
+                    now.handing_over = None;
+                    true
+                }
+                _ => false,
+            })
+            .await?;
+        }
+        Ok(taken)
+    }
 }

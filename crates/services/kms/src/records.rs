@@ -1,6 +1,7 @@
 //! What is stored: keys, aliases, grants.
 
 use crate::arn::key_arn;
+use crate::errors;
 use crate::key_stores::records::{InStore, KeyStore};
 use crate::last_used::{LastUsed, Used};
 use crate::policy::KeyPolicy;
@@ -10,6 +11,7 @@ use ringfence_keyring::material::{Material, Spec};
 use ringfence_keyring::sealed_only;
 use ringfence_model_kms::types::{GrantOperation, KeyState, KeyUsageType, OriginType};
 use ringfence_policy::grant::{Constraint, EncryptionContext};
+use ringfence_wire::ServiceError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -187,6 +189,18 @@ pub(crate) struct MultiRegion {
     pub changes: u64,
     /// Regions where a key of this id may be.
     pub regions: BTreeSet<Arc<str>>,
+    /// To which region a primary key hands its place over: from then on it is nobody's, until the key
+    /// there takes it.
+    #[serde(default)]
+    pub handing_over: Option<Arc<str>>,
+}
+
+impl MultiRegion {
+    /// Whether the key of this region has the primary key's place, and is not giving it away. At most
+    /// one key of an id has it at any time.
+    pub fn holds_place(&self, region: &str) -> bool {
+        *self.primary == *region && self.handing_over.is_none()
+    }
 }
 
 /// Another name of a key.
@@ -269,6 +283,19 @@ impl Key {
     pub fn in_regions(&self, region: &str) -> Option<&'static str> {
         let own = self.multi_region.as_ref()?;
         Some(if *own.primary == *region { "PRIMARY" } else { "REPLICA" })
+    }
+
+    /// Whether it is the one that is rotated: the only one of its id, or the primary key.
+    ///
+    /// # Errors
+    /// `KMSInvalidStateException` while a primary key hands its place over, or has just done so.
+    pub fn holding_place(&self, home: &Regional) -> Result<(), ServiceError> {
+        match &self.multi_region {
+            Some(its) if !its.holds_place(&home.region) => {
+                Err(errors::invalid_state(&self.arn(home), "updating its primary Region"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The version that encrypts and signs.

@@ -73,6 +73,7 @@ pub(crate) async fn enable_key_rotation(
     scheduled(kms, &call, &allowed)?;
     allowed
         .change(|_, key| {
+            key.holding_place(&allowed.home)?;
             // Switched on once more without a period, it stays as it is.
             if days.is_none() && key.schedule.is_some() {
                 return Ok(false);
@@ -91,7 +92,12 @@ pub(crate) async fn disable_key_rotation(
 ) -> Result<Answer<Empty>, ServiceError> {
     let allowed = kms.allow(&call, &call.input.key_id, By::Id, |found| found)?;
     scheduled(kms, &call, &allowed)?;
-    allowed.change(|_, key| Ok(key.schedule.take().is_some())).await?;
+    allowed
+        .change(|_, key| {
+            key.holding_place(&allowed.home)?;
+            Ok(key.schedule.take().is_some())
+        })
+        .await?;
     Ok(allowed.permit.answer(Empty::default()))
 }
 
@@ -166,6 +172,7 @@ pub(crate) async fn rotate_key_on_demand(
     let fresh = fresh(key, &allowed.home, &*call.shared().random, allowed.at)?;
     allowed
         .change(|_, key| {
+            key.holding_place(&allowed.home)?;
             if key.rotating.is_some() {
                 return Err(errors::conflict(&arn));
             }
@@ -173,9 +180,11 @@ pub(crate) async fn rotate_key_on_demand(
                 return Err(errors::over_rotations(&arn));
             }
             key.rotations_on_demand += 1;
-            begin(key, fresh.as_ref(), allowed.at, RotationKind::OnDemand)
-                .ok_or_else(|| errors::nothing_to_rotate_to(&arn))?;
-            Ok(true)
+            match begin(key, fresh.as_ref(), allowed.at, RotationKind::OnDemand) {
+                Begun::Yes => Ok(true),
+                Begun::Busy => Err(errors::conflict(&arn)),
+                Begun::NothingToRotateTo => Err(errors::nothing_to_rotate_to(&arn)),
+            }
         })
         .await?;
     kms.carry_on_rotation(&allowed.home, &key.id).await?;
@@ -197,18 +206,29 @@ fn fresh(
     Ok(Some(Version { id, since: now, by: None, material: Some(material), import: None }))
 }
 
-/// Begins a rotation, and ends it at once where there is one region. `None` when there is nothing to
-/// rotate to.
-fn begin(key: &mut Key, fresh: Option<&Version>, now: i64, by: RotationKind) -> Option<()> {
-    if let Some(fresh) = fresh {
-        key.next = Some(fresh.clone());
+/// What became of a rotation that was to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Yes,
+    /// Former material is still on its way.
+    Busy,
+    NothingToRotateTo,
+}
+
+/// Begins a rotation, and ends it at once where there is one region. Where it does not, nothing changes.
+fn begin(key: &mut Key, fresh: Option<&Version>, now: i64, by: RotationKind) -> Begun {
+    match (&key.next, fresh) {
+        // Somebody may have encrypted under it: it is never replaced.
+        (Some(next), Some(_)) if next.material.is_some() => return Begun::Busy,
+        (None, None) => return Begun::NothingToRotateTo,
+        (_, Some(fresh)) => key.next = Some(fresh.clone()),
+        (Some(_), None) => {}
     }
-    key.next.as_ref()?;
     key.rotating = Some(Rotating { since: now, by });
     if key.multi_region.is_none() {
         end(key);
     }
-    Some(())
+    Begun::Yes
 }
 
 /// Makes the next material the current one.
@@ -245,7 +265,9 @@ impl Kms {
                 self.change_in(&there(home, region), id, |replica| {
                     let missing = replica.version(&next.id).is_none() && !replica.is_imported();
                     if missing {
-                        replica.next = Some(next.clone());
+                        // What it has of an earlier rotation finds its place first.
+                        follow(replica, &primary);
+                        replica.next = replica.next.take().or_else(|| Some(next.clone()));
                     }
                     missing
                 })
@@ -275,7 +297,16 @@ impl Kms {
         let Some(family) = self.family(at, &primary) else { return Ok(()) };
         for (region, replica) in family.replicas() {
             if !follows(replica, &primary) {
-                self.change_in(&there(at, region), id, |replica| follow(replica, &primary)).await?;
+                // Read anew for each: what is followed is never older than what was before.
+                self.change_in(&there(at, region), id, |replica| {
+                    let primary = self.key_in(at, id).unwrap_or_else(|| primary.clone());
+                    let behind = !follows(replica, &primary);
+                    if behind {
+                        follow(replica, &primary);
+                    }
+                    behind
+                })
+                .await?;
             }
         }
         Ok(())
@@ -292,15 +323,15 @@ impl Kms {
             let rotated = async {
                 let fresh = fresh(&key, home, &*self.random, now)?;
                 self.change_in(home, &key.id, |key| {
-                    let again = is_due(key, now) && key.rotating.is_none();
-                    if again {
-                        begin(key, fresh.as_ref(), now, RotationKind::Automatic);
-                        if let Some(schedule) = &mut key.schedule {
-                            // Late by however much, it stays in step.
-                            let step = i64::from(schedule.days) * DAY;
-                            let missed = (now - schedule.next) / step + 1;
-                            schedule.next += missed * step;
-                        }
+                    let again = is_due(key, now)
+                        && key.rotating.is_none()
+                        && key.holding_place(home).is_ok()
+                        && begin(key, fresh.as_ref(), now, RotationKind::Automatic) == Begun::Yes;
+                    if again && let Some(schedule) = &mut key.schedule {
+                        // Late by however much, it stays in step.
+                        let step = i64::from(schedule.days) * DAY;
+                        let missed = (now - schedule.next) / step + 1;
+                        schedule.next += missed * step;
                     }
                     again
                 })
@@ -321,6 +352,7 @@ impl Kms {
         };
         for key in members {
             let settled = async {
+                self.carry_on_handover(home, &key.id).await?;
                 self.tell_family(home, &key).await?;
                 if !self.is_replica(home, &key) {
                     self.carry_on_rotation(home, &key.id).await?;
@@ -337,12 +369,13 @@ impl Kms {
 /// Whether a replica's material is in the order of its primary key's.
 fn follows(replica: &Key, primary: &Key) -> bool {
     let ids = |key: &Key| key.versions.iter().map(|version| version.id).collect::<Vec<_>>();
-    ids(replica) == ids(primary)
+    ids(replica).ends_with(&ids(primary))
 }
 
-/// Puts a replica's material into the order of its primary key's. What it has not, it waits for.
-fn follow(replica: &mut Key, primary: &Key) -> bool {
-    let versions = primary.versions.iter().map(|there| match replica.version(&there.id) {
+/// Puts a replica's material into the order of its primary key's. What it has not, it waits for; what
+/// the primary key has not, it keeps to decrypt with.
+pub(crate) fn follow(replica: &mut Key, primary: &Key) {
+    let there = primary.versions.iter().map(|there| match replica.version(&there.id) {
         Some(own) => Version { since: there.since, by: there.by, ..own.clone() },
         None => Version {
             material: match replica.is_imported() {
@@ -352,13 +385,15 @@ fn follow(replica: &mut Key, primary: &Key) -> bool {
             ..there.clone()
         },
     });
-    let versions: Vec<Version> = versions.collect();
-    let settled = |next: &Version| versions.iter().any(|version| version.id == next.id);
+    let there: Vec<Version> = there.collect();
+    let settled = |own: &Version| there.iter().any(|version| version.id == own.id);
+    let alone = |own: &&Version| !settled(own) && own.material.is_some();
+    let mut versions: Vec<Version> = replica.versions.iter().filter(alone).cloned().collect();
     if replica.next.as_ref().is_some_and(settled) {
         replica.next = None;
     }
+    versions.extend(there);
     replica.versions = versions;
-    true
 }
 
 /// Whether the day of a key's rotation has come. A key that is switched off, or waits for its deletion,
