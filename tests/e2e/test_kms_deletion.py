@@ -217,3 +217,34 @@ def test_what_was_sealed_of_a_deleted_key_lies_in_no_file_of_the_store(start_ser
     assert kms.decrypt(CiphertextBlob=kept.blob, EncryptionContext=CONTEXT)["Plaintext"] == b"x"
     ids = {one["KeyId"] for one in everything(kms, "list_keys", "Keys")}
     assert kept.id in ids and bench.id not in ids
+
+
+def test_the_end_of_a_key_and_its_rotation_by_the_calendar_are_events_of_the_service(start_server):
+    """https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html"""
+    try:
+        much_later = faketime.days_later(91)
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    server = start_server()
+    kms = server.root().client("kms")
+    gone, kept = (kms.create_key()["KeyMetadata"] for _ in range(2))
+    kms.enable_key_rotation(KeyId=kept["KeyId"], RotationPeriodInDays=90)
+    kms.schedule_key_deletion(KeyId=gone["KeyId"], PendingWindowInDays=7)
+    server.stop()
+    server.env = much_later
+    server.start()
+
+    def own():
+        return [event for event in server.audit_events() if event["eventType"] == "AwsServiceEvent"]
+
+    deadline = time.monotonic() + 30
+    while len(own()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    told = sorted((event["eventName"], event["resources"][0]["ARN"]) for event in own())
+    assert told == [("DeleteKey", gone["Arn"]), ("RotateKey", kept["Arn"])]
+    for event in own():
+        account = gone["AWSAccountId"]
+        assert event["userIdentity"] == {"accountId": account, "invokedBy": "AWS Internal"}
+        assert event["eventSource"] == "kms.amazonaws.com" and event["awsRegion"] == "us-east-1"
+        assert event["readOnly"] is False and event["recipientAccountId"] == account
+        assert event["serviceEventDetails"]["keyId"] == event["resources"][0]["ARN"].rsplit("/")[-1]

@@ -142,3 +142,12 @@ def test_calls_are_counted_by_default_and_not_in_dev(start_server):
 def test_a_quota_of_no_name_is_refused(ringfence):
     refused = ringfence("serve", "--dev", "--listen", "127.0.0.1:0", "--quota", "kms:moons-requests=1", check=False)
     assert refused.returncode != 0 and "there is no quota `kms:moons-requests`" in refused.stderr
+
+
+def test_a_region_that_aws_has_not_gives_nobody_quotas_of_its_own(start_server):
+    server = start_server()
+    kms = server.root().client("kms", "fl-1")
+    assert "valid region" in refusal(kms.create_key).message
+    key = server.root().client("kms").create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    replicate = server.root().client("kms").replicate_key
+    assert refusal(replicate, KeyId=key, ReplicaRegion="fl-1").code == "ValidationException"

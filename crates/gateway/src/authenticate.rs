@@ -11,6 +11,7 @@ use crate::directory::Authority;
 use crate::errors::{expired_token, invalid_client_token};
 use crate::gateway::World;
 use crate::ids::{IdKind, account_of};
+use crate::regions::is_region;
 use ringfence_policy::AccountId;
 use ringfence_wire::ServiceError;
 use ringfence_wire::service::{Auth, Operation, Service};
@@ -154,12 +155,6 @@ fn check_scope(service: &Service, signature: &Signature) -> Result<(), ServiceEr
         return refuse("Credential should be scoped to a valid region. ".into());
     }
     Ok(())
-}
-
-/// Whether a text has the form of a region's name. Every such region is here.
-pub fn is_region(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=32).contains(&text.len()) && text.bytes().all(known)
 }
 
 fn verify(world: &World, claim: &Claim<'_>, secret: &str) -> Result<(), ServiceError> {

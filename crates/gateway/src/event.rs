@@ -16,7 +16,7 @@ use ringfence_wire::{ServiceError, Structure, Timestamp};
 use std::net::IpAddr;
 
 /// The version of the layout.
-const VERSION: &str = "1.11";
+pub(crate) const VERSION: &str = "1.11";
 
 /// Longest user agent, error code and error message, in bytes, as CloudTrail cuts them.
 const LONGEST_TEXT: usize = 1024;
@@ -330,7 +330,7 @@ fn json_of(structure: &dyn Structure) -> Option<String> {
 }
 
 /// Whole seconds, as CloudTrail writes times.
-fn seconds(at: Timestamp) -> String {
+pub(crate) fn seconds(at: Timestamp) -> String {
     Timestamp::from_seconds(at.seconds).format(TimestampFormat::DateTime)
 }
 
@@ -341,22 +341,22 @@ pub(crate) fn cut(text: &str) -> &str {
 }
 
 /// A JSON object while it is written.
-struct Object<'o> {
-    out: &'o mut String,
+pub(crate) struct Object<'o> {
+    pub out: &'o mut String,
     first: bool,
 }
 
 impl<'o> Object<'o> {
-    fn open(out: &'o mut String) -> Self {
+    pub fn open(out: &'o mut String) -> Self {
         out.push('{');
         Self { out, first: true }
     }
 
-    fn close(self) {
+    pub fn close(self) {
         self.out.push('}');
     }
 
-    fn key(&mut self, name: &str) {
+    pub fn key(&mut self, name: &str) {
         if !self.first {
             self.out.push(',');
         }
@@ -365,22 +365,22 @@ impl<'o> Object<'o> {
         self.out.push(':');
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: &str, value: &str) {
         self.key(name);
         record::quote(self.out, value);
     }
 
-    fn flag(&mut self, name: &str, value: bool) {
+    pub fn flag(&mut self, name: &str, value: bool) {
         self.json(name, if value { "true" } else { "false" });
     }
 
     /// A value that is JSON already.
-    fn json(&mut self, name: &str, value: &str) {
+    pub fn json(&mut self, name: &str, value: &str) {
         self.key(name);
         self.out.push_str(value);
     }
 
-    fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
         self.key(name);
         let mut inner = Object::open(self.out);
         fill(&mut inner);

@@ -7,9 +7,7 @@
 //! ```
 
 use crate::audit::{Audit, Unwritable};
-use crate::authenticate::{
-    Claim, GLOBAL_REGION, authenticate, is_access_key_id, is_region, relaxed_root,
-};
+use crate::authenticate::{Claim, GLOBAL_REGION, authenticate, is_access_key_id, relaxed_root};
 use crate::beside::{Beside, BesideAnswer, BesideRequest, Besides};
 use crate::call::{CallFacts, Outcome, Shared};
 use crate::caller::Caller;
@@ -21,8 +19,10 @@ use crate::inside::Inside;
 use crate::metrics::Metrics;
 use crate::pass_role;
 use crate::published::{Publisher, Publishers};
+use crate::regions::is_region;
 use crate::route::{NO_SERVICE, Route, Routes};
 use crate::service::{Input, Mounted};
+use crate::service_event::Recorder;
 use crate::upkeep::{Upkeep, Upkeeps};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -199,7 +199,8 @@ impl Gateway {
 
     /// Does what is due by now in every service, and carries on what was cut short.
     pub async fn carry_on(&self) {
-        self.world.load_full().upkeep.carry_on().await;
+        let recorder = Recorder { world: self.world.load_full(), audit: self.audit.clone() };
+        recorder.world.upkeep.carry_on(&recorder).await;
     }
 
     /// Keeps what services have noted in memory.

@@ -10,8 +10,8 @@
 //!
 //! The state must be cheap to clone: persistent maps (`imbl`) of `Arc`ed records.
 
-use crate::authenticate::is_region;
 use crate::call::{Permit, Resolved};
+use crate::regions::is_region_name;
 use arc_swap::ArcSwap;
 use ringfence_policy::AccountId;
 use ringfence_store::{Commit, Expect, Partition, Revision, Store, StoreError};
@@ -57,7 +57,7 @@ impl FromStr for Regional {
     fn from_str(text: &str) -> Result<Self, NoRegional> {
         let (account, region) = text.split_once('/').ok_or(NoRegional)?;
         let account = account.parse().map_err(|_| NoRegional)?;
-        if !is_region(region) {
+        if !is_region_name(region) {
             return Err(NoRegional);
         }
         Ok(Self { account, region: region.into() })

@@ -1,6 +1,7 @@
 //! What services do of their own accord: at every start, once a minute, and when `--dev`'s clock has
 //! been moved.
 
+use crate::service_event::Recorder;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ pub type Work<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 /// A service that has such work.
 pub trait Upkeep: Send + Sync + 'static {
     /// Does what is due by now, and carries on what was cut short. What fails is left for the next
-    /// time.
-    fn carry_on(&self) -> Work<'_>;
+    /// time. What CloudTrail has events for is recorded.
+    fn carry_on<'a>(&'a self, recorder: &'a Recorder) -> Work<'a>;
 
     /// Keeps what was noted in memory since the last time.
     fn keep_notes(&self) -> Work<'_>;
@@ -27,9 +28,9 @@ impl Upkeeps {
         self.0.push(upkeep);
     }
 
-    pub async fn carry_on(&self) {
+    pub async fn carry_on(&self, recorder: &Recorder) {
         for upkeep in &self.0 {
-            upkeep.carry_on().await;
+            upkeep.carry_on(recorder).await;
         }
     }
 

@@ -105,7 +105,7 @@ use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::notify::{NoTopics, Notify};
 use ringfence_gateway::upkeep::Work;
-use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted, Organizations, Upkeep};
+use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted, Organizations, Recorder, Upkeep};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
 use ringfence_model_iam::operations as ops;
@@ -584,7 +584,7 @@ fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
 
 /// Service-linked roles whose deletion was asked for go.
 impl Upkeep for Iam {
-    fn carry_on(&self) -> Work<'_> {
+    fn carry_on<'a>(&'a self, _: &'a Recorder) -> Work<'a> {
         Box::pin(self.carry_on_deletions())
     }
 

@@ -155,7 +155,7 @@ async fn pair<O: TypedOperation>(
     let random = call.shared().random.clone();
     let made = match known {
         Spec::Rsa2048 | Spec::Rsa3072 | Spec::Rsa4096 => {
-            apart(move || DataKeyPair::generate(known, &*random)).await?
+            apart(call.account()?, move || DataKeyPair::generate(known, &*random)).await?
         }
         _ => DataKeyPair::generate(known, &*random),
     };

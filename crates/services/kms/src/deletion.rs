@@ -6,7 +6,7 @@ use crate::records::{Deletion, Key};
 use crate::resolve::By;
 use crate::state::{Region, alias_key, grant_key, key_key, open_key_key, used_key};
 use crate::{Kms, errors, import};
-use ringfence_gateway::{Answer, Batch, Call, Regional};
+use ringfence_gateway::{Answer, Batch, Call, Recorder, Regional};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyState};
 use ringfence_wire::{ServiceError, Timestamp};
@@ -90,7 +90,7 @@ impl Kms {
     /// Deletes a region's keys whose time has come, with their aliases and grants: their only material
     /// is gone with them, and that of a key in a token is destroyed there first. What cannot be deleted
     /// is tried again the next time.
-    pub(crate) async fn delete_due_keys(&self, home: &Regional, now: i64) {
+    pub(crate) async fn delete_due_keys(&self, home: &Regional, now: i64, recorder: &Recorder) {
         let Some(ledger) = self.ledgers.get(home) else { return };
         let region = Region::clone(&ledger.for_deciding());
         if due(&region, now).next().is_none() {
@@ -99,13 +99,21 @@ impl Kms {
         let left = self.destroy_due(home, &region, now).await;
         let written = ledger
             .write_unasked(|region, batch| {
-                let gone = due(region, now).filter(|id| !left.contains(id));
-                gone.for_each(|id| delete(region, &id, batch));
-                Ok(())
+                let gone: Vec<_> = due(region, now).filter(|id| !left.contains(id)).collect();
+                gone.iter().for_each(|id| delete(region, id, batch));
+                Ok(gone)
             })
             .await;
-        if let Err(error) = written {
-            tracing::warn!(%error, %home, "keys whose time has come are still there");
+        match written {
+            // https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html
+            Ok(gone) => {
+                for id in gone {
+                    self.record(recorder, "DeleteKey", home, &id, Vec::new()).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, %home, "keys whose time has come are still there");
+            }
         }
     }
 
@@ -175,19 +183,35 @@ impl Kms {
     }
 
     /// Takes away imported material that has expired.
-    pub(crate) async fn drop_expired_material(&self, home: &Regional, now: i64) {
+    pub(crate) async fn drop_expired_material(
+        &self,
+        home: &Regional,
+        now: i64,
+        recorder: &Recorder,
+    ) {
         let Some(ledger) = self.ledgers.get(home) else { return };
         let over = import::expired(&ledger.for_deciding(), now);
         for (key, id) in over {
+            let mut gone = false;
             let dropped = self.change_in(home, &key.id, |key| {
                 let still = key.version(&id).is_some_and(|version| version.has_expired(now));
                 if still {
                     import::forget(key, &id);
                 }
+                gone = still;
                 still
             });
-            if let Err(error) = dropped.await {
-                tracing::warn!(%error, %home, "material that has expired is still kept");
+            match dropped.await {
+                // https://docs.aws.amazon.com/kms/latest/developerguide/ct-deleteexpiredkeymaterial.html
+                Ok(()) if gone => {
+                    let material = vec![("keyMaterialId", id.to_string())];
+                    self.record(recorder, "DeleteExpiredKeyMaterial", home, &key.id, material)
+                        .await;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(%error, %home, "material that has expired is still kept");
+                }
             }
         }
     }

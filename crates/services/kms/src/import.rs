@@ -85,7 +85,7 @@ pub(crate) async fn get_parameters_for_import(
         )));
     };
     let random = call.shared().random.clone();
-    let wrapping = apart(move || Material::generate(wrapping, &*random)).await?;
+    let wrapping = apart(call.account()?, move || Material::generate(wrapping, &*random)).await?;
     let wrapping = wrapping.map_err(errors::failed)?;
     let public = wrapping.public_key().map_err(errors::failed)?;
     let public = Bytes::copy_from_slice(public.as_der());
@@ -135,7 +135,7 @@ impl Kms {
         let algorithm = algorithm.ok_or_else(errors::bad_import_token)?;
         let (spec, wrapped) = (key.spec, input.encrypted_key_material.clone());
         // Parsing a foreign RSA key checks its primes.
-        let material = apart(move || {
+        let material = apart(home.account, move || {
             let bytes = token.wrapping.unwrap(algorithm, &wrapped)?;
             Material::import(spec, &bytes)
         });

@@ -18,6 +18,7 @@ use ringfence_model_kms::types::{
     KeyAgreementAlgorithmSpec, KeyManagerType, KeySpec, KeyState, KeyUsageType,
     MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, OriginType,
 };
+use ringfence_policy::AccountId;
 use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, Timestamp};
 use std::collections::BTreeSet;
@@ -124,21 +125,22 @@ async fn draw(
     id: &str,
     call: &Call<ops::CreateKey>,
 ) -> Result<Version, ServiceError> {
-    let material = generate(spec, &call.shared().random).await?;
+    let material = generate(home.account, spec, &call.shared().random).await?;
     let id = material_id(home, id, &material);
     let since = call.now().seconds;
     Ok(Version { id, since, by: None, material: Some(material), import: None })
 }
 
 /// New material; that of RSA beside the calls, since its primes have to be found.
-pub(crate) async fn generate(
+async fn generate(
+    account: AccountId,
     spec: Spec,
     random: &Arc<dyn Random>,
 ) -> Result<Material, ServiceError> {
     let made = match spec {
         Spec::Rsa2048 | Spec::Rsa3072 | Spec::Rsa4096 => {
             let random = random.clone();
-            apart(move || Material::generate(spec, &*random)).await?
+            apart(account, move || Material::generate(spec, &*random)).await?
         }
         _ => Material::generate(spec, &**random),
     };

@@ -44,7 +44,9 @@ use crate::state::Region;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::pages::Pager;
 use ringfence_gateway::upkeep::Work;
-use ringfence_gateway::{Call, Handlers, Ledger, Ledgers, Mounted, Permit, Regional, Upkeep};
+use ringfence_gateway::{
+    Call, Handlers, Ledger, Ledgers, Mounted, Permit, Recorder, Regional, ServiceEvent, Upkeep,
+};
 use ringfence_keyring::random::Random;
 use ringfence_keyring::{Domain, Keyring};
 use ringfence_model_kms::SERVICE;
@@ -220,17 +222,39 @@ fn home<O: TypedOperation>(call: &Call<O>) -> Result<Regional, ServiceError> {
 
 /// Keys and material whose time has come go, others are rotated, and what was cut short between two
 /// regions is carried on, as are connections of custom key stores.
+impl Kms {
+    /// Records what was done to a key without a caller.
+    pub(crate) async fn record(
+        &self,
+        recorder: &Recorder,
+        name: &'static str,
+        home: &Regional,
+        key: &str,
+        details: Vec<(&'static str, String)>,
+    ) {
+        let event = ServiceEvent {
+            service: &ringfence_model_kms::SERVICE,
+            name,
+            account: home.account,
+            region: home.region.to_string(),
+            key: arn::key_arn(home, key),
+            details,
+        };
+        recorder.record(event).await;
+    }
+}
+
 impl Upkeep for Kms {
-    fn carry_on(&self) -> Work<'_> {
+    fn carry_on<'a>(&'a self, recorder: &'a Recorder) -> Work<'a> {
         Box::pin(async {
             let now = self.clock.now().seconds;
             for home in self.ledgers.areas() {
                 self.carry_on_connections(&home).await;
                 self.hold_back(&home).await;
-                self.delete_due_keys(&home, now).await;
+                self.delete_due_keys(&home, now, recorder).await;
                 self.begin_windows(&home, now).await;
-                self.drop_expired_material(&home, now).await;
-                self.rotate_due_keys(&home, now).await;
+                self.drop_expired_material(&home, now, recorder).await;
+                self.rotate_due_keys(&home, now, recorder).await;
                 self.settle_families(&home).await;
             }
         })

@@ -11,7 +11,7 @@ use crate::records::{Key, MaterialId, Rotating, RotationKind, Schedule, Version}
 use crate::resolve::{Allowed, By};
 use crate::state::Region;
 use crate::{Kms, errors};
-use ringfence_gateway::{Answer, Call, Regional};
+use ringfence_gateway::{Answer, Call, Recorder, Regional};
 use ringfence_keyring::material::{Material, Spec};
 use ringfence_keyring::random::Random;
 use ringfence_model_kms::operations as ops;
@@ -313,13 +313,14 @@ impl Kms {
     }
 
     /// Rotates the keys whose day has come.
-    pub(crate) async fn rotate_due_keys(&self, home: &Regional, now: i64) {
+    pub(crate) async fn rotate_due_keys(&self, home: &Regional, now: i64, recorder: &Recorder) {
         let Some(ledger) = self.ledgers.get(home) else { return };
         let due: Vec<_> = due(&ledger.for_deciding(), now);
         for key in due {
             if self.is_replica(home, &key) {
                 continue;
             }
+            let mut begun = false;
             let rotated = async {
                 let fresh = fresh(&key, home, &*self.random, now)?;
                 self.change_in(home, &key.id, |key| {
@@ -333,12 +334,21 @@ impl Kms {
                         let missed = (now - schedule.next) / step + 1;
                         schedule.next += missed * step;
                     }
+                    begun = again;
                     again
                 })
                 .await
             };
-            if let Err(error) = rotated.await {
-                tracing::warn!(%error, %home, key = %key.id, "a key is not rotated");
+            match rotated.await {
+                // https://docs.aws.amazon.com/kms/latest/developerguide/ct-rotatekey.html
+                Ok(()) if begun => {
+                    let how = vec![("rotationType", "AUTOMATIC".to_owned())];
+                    self.record(recorder, "RotateKey", home, &key.id, how).await;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(%error, %home, key = %key.id, "a key is not rotated");
+                }
             }
         }
     }

@@ -1,0 +1,93 @@
+//! Events of what services do of their own accord: a key's end, a rotation by the calendar.
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/non-api-aws-service-events.html>
+
+use crate::audit::Audit;
+use crate::event::{Object, VERSION, seconds};
+use crate::gateway::World;
+use ringfence_policy::AccountId;
+use ringfence_wire::service::Service;
+use std::sync::Arc;
+
+/// What a service did.
+#[derive(Debug)]
+pub struct ServiceEvent {
+    pub service: &'static Service,
+    /// As CloudTrail names it: `RotateKey`.
+    pub name: &'static str,
+    /// Whose resource it is, and where.
+    pub account: AccountId,
+    pub region: String,
+    /// The KMS key's ARN.
+    pub key: String,
+    /// Further fields of `serviceEventDetails`, beside the key's id.
+    pub details: Vec<(&'static str, String)>,
+}
+
+/// Writes such events.
+#[derive(Clone)]
+pub struct Recorder {
+    pub(crate) world: Arc<World>,
+    pub(crate) audit: Arc<Audit>,
+}
+
+impl Recorder {
+    /// Records what was done; returns when it is durable. Where it cannot be, the log says so: what was
+    /// done stands, as of a call that ends with its server.
+    pub async fn record(&self, event: ServiceEvent) {
+        let (name, key) = (event.name, event.key.clone());
+        let written = async {
+            let place = self.audit.reserve().ok()?;
+            let [_, id] = self.world.draw_ids().ok()?;
+            let line = event.line(&seconds(self.world.shared.clock.now()), &id);
+            self.world.shared.trail.keep(&line);
+            place.record(line, true).await.ok()
+        };
+        if written.await.is_none() {
+            tracing::error!(name, key, "a service's event is not recorded");
+        }
+    }
+}
+
+impl ServiceEvent {
+    fn line(&self, at: &str, id: &str) -> String {
+        // https://docs.aws.amazon.com/kms/latest/developerguide/ct-delete-key.html
+        const BY: &str = "AWS Internal";
+        let account = self.account.to_string();
+        let mut out = String::with_capacity(1024);
+        let mut event = Object::open(&mut out);
+        event.text("eventVersion", VERSION);
+        event.object("userIdentity", |who| {
+            who.text("accountId", &account);
+            who.text("invokedBy", BY);
+        });
+        event.text("eventTime", at);
+        event.text("eventSource", &format!("{}.amazonaws.com", self.service.endpoint_prefix));
+        event.text("eventName", self.name);
+        event.text("awsRegion", &self.region);
+        event.text("sourceIPAddress", BY);
+        event.text("userAgent", BY);
+        event.json("requestParameters", "null");
+        event.json("responseElements", "null");
+        event.text("eventID", id);
+        event.flag("readOnly", false);
+        let mut resources = String::from("[");
+        let mut entry = Object::open(&mut resources);
+        entry.text("accountId", &account);
+        entry.text("type", "AWS::KMS::Key");
+        entry.text("ARN", &self.key);
+        entry.close();
+        resources.push(']');
+        event.json("resources", &resources);
+        event.text("eventType", "AwsServiceEvent");
+        event.flag("managementEvent", true);
+        event.text("recipientAccountId", &account);
+        event.object("serviceEventDetails", |details| {
+            let (_, id) = self.key.rsplit_once('/').unwrap_or_default();
+            details.text("keyId", id);
+            self.details.iter().for_each(|(name, value)| details.text(name, value));
+        });
+        event.text("eventCategory", "Management");
+        event.close();
+        out
+    }
+}
