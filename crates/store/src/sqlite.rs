@@ -4,9 +4,12 @@
 //! tables: `entries` holds sealed values, `heads` the revision of each partition, `changes` what
 //! watchers read.
 //!
-//! `tests/crash_states.rs` enumerates what crashes leave, and makes calls fail. Five things are done here
+//! `tests/crash_states.rs` enumerates what crashes leave, and makes calls fail. Six things are done here
 //! because it showed that SQLite alone does not do them:
 //!
+//! - **The journal mode is looked at** after it was set, and whether anything can be written: where a call
+//!   fails meanwhile, SQLite may stay in another mode, or open the files for reading alone, without an
+//!   error.
 //! - **The directory is synced** when the store is opened, and opening fails where that fails. SQLite
 //!   syncs it too, and passes over an error.
 //! - **The log that a crash left is brought into the database and cut** before anything is read. Values
@@ -17,16 +20,16 @@
 //!   the values that were destroyed.
 //! - **Gaps between cells are cleared** when something must be forgotten ([`crate::gaps`]): `secure_delete`
 //!   leaves copies of values in them.
-//! - **After a commit that failed nothing is written until the log is cut.** When a sync fails, Linux takes
-//!   the pages for clean: later syncs pass over them and succeed
-//!   (<https://www.usenix.org/conference/atc20/presentation/rebello>). So nothing that such a sync
-//!   covered is built on. What the log held before was synced when it was acknowledged; it goes into the
-//!   database by writes and syncs of its own, and the log begins anew. Were the failed commit left in
-//!   it, a restart could bring back what its caller was told had failed. While the log cannot be cut,
-//!   commits are refused; when it can, because there is room again, say, they go on.
+//! - **What a failed commit left in the log is cut off**, before its caller hears of it; until that is done
+//!   no other commit is taken. Left there, a restart could bring back what was said to have failed. And
+//!   when a sync fails, Linux takes the pages for clean: later syncs pass over them and succeed
+//!   (<https://www.usenix.org/conference/atc20/presentation/rebello>). Nothing that such a sync covered is
+//!   built on here: commits before it were synced by syncs of their own, and those after it are written
+//!   anew where it was. A checkpoint whose sync fails is done again, from the first page on.
 
 use crate::engine::{Engine, Reader, SealedEntry, Transaction, prefix_end};
 use crate::{Change, Partition, Revision, StoreError, gaps};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -41,6 +44,9 @@ const FORMAT: i64 = 1;
 const APPLICATION_ID: i64 = 0x524e_4746;
 /// How many changes are kept for watchers.
 const KEPT_CHANGES: u64 = 100_000;
+/// What precedes the frames in SQLite's log, and the page in each frame.
+const LOG_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
 
 const TABLES: &str = "
 CREATE TABLE entries (
@@ -71,8 +77,9 @@ pub struct Sqlite {
     heads: HashMap<Partition, Revision>,
     last_position: u64,
     trimmed_to: u64,
-    /// A commit failed, and may lie in the log.
+    /// A commit failed, and may lie at the end of the log.
     in_doubt: bool,
+    page_size: u64,
     /// Held for as long as the engine lives: one process at a time.
     _lock: File,
 }
@@ -103,7 +110,7 @@ impl Sqlite {
         let path = dir.join("store.db");
         let log_was_left = settle_log(&path)?;
         let connection = Connection::open(&path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        set_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
         // What is overwritten or removed is zeroed in the pages that held it.
@@ -112,6 +119,11 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -4096)?;
         connection.set_prepared_statement_cache_capacity(32);
         prepare(&connection)?;
+        // What SQLite cannot open for writing it opens for reading: the database, or its log.
+        if connection.is_readonly(rusqlite::MAIN_DB)? {
+            return Err(StoreError::Engine(format!("{} cannot be written", path.display())));
+        }
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
         let file = File::options().read(true).write(true).open(&path);
         let file = file.map_err(|error| failed(&path, &error))?;
         sync(dir)?;
@@ -123,9 +135,18 @@ impl Sqlite {
             .map_or(last_position, |first| unsigned(first).saturating_sub(1));
         let readers = Arc::new(Readers { path, idle: Mutex::default(), file: Some(file) });
         let heads = HashMap::new();
-        let in_doubt = false;
-        let mut engine =
-            Self { connection, readers, heads, last_position, trimmed_to, in_doubt, _lock: lock };
+        let page_size =
+            connection.pragma_query_value(None, "page_size", |row| row.get(0)).map(unsigned)?;
+        let mut engine = Self {
+            connection,
+            readers,
+            heads,
+            last_position,
+            trimmed_to,
+            in_doubt: false,
+            page_size,
+            _lock: lock,
+        };
         if log_was_left {
             engine.forget()?;
         }
@@ -141,10 +162,22 @@ impl Drop for Sqlite {
 }
 
 impl Sqlite {
-    /// Brings the log into the database and cuts it to nothing, durably.
-    fn cut_log(&mut self) -> Result<(), StoreError> {
-        checkpoint(&self.connection, "TRUNCATE")?;
-        sync(&log_of(&self.readers.path))?;
+    /// Cuts off what lies behind the last commit in the log, durably.
+    /// <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>
+    fn cut_tail(&mut self) -> Result<(), StoreError> {
+        let end = match checkpoint(&self.connection, "NOOP")? {
+            0 => 0,
+            frames => LOG_HEADER + frames * (FRAME_HEADER + self.page_size),
+        };
+        let path = log_of(&self.readers.path);
+        let cut = |file: File| {
+            if file.metadata()?.len() > end {
+                file.set_len(end)?;
+            }
+            file.sync_all()
+        };
+        let log = File::options().write(true).open(&path).and_then(cut);
+        log.map_err(|error| failed(&path, &error))?;
         self.in_doubt = false;
         Ok(())
     }
@@ -180,6 +213,17 @@ fn signed(n: u64) -> i64 {
 
 fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
+}
+
+/// Chooses the write-ahead log. Where a call fails, SQLite stays in another mode and says so in the row, or
+/// by an error behind it.
+fn set_wal(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get::<_, String>(0))?;
+    match modes.collect::<Result<Vec<_>, _>>()?.as_slice() {
+        [mode] if mode == "wal" => Ok(()),
+        modes => Err(StoreError::Engine(format!("the database stays in journal mode {modes:?}"))),
+    }
 }
 
 /// Takes the lock that keeps a second process out.
@@ -225,12 +269,14 @@ fn settle_log(path: &Path) -> Result<bool, StoreError> {
     Ok(at > 0)
 }
 
-/// Brings the log into the database. `FULL` leaves it as it is, `TRUNCATE` cuts it to nothing.
+/// Brings the log into the database. `FULL` leaves it as it is, `TRUNCATE` cuts it to nothing; `NOOP` does
+/// nothing. Returns how many frames are in the log.
 /// <https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>
-fn checkpoint(connection: &Connection, how: &str) -> Result<(), StoreError> {
+fn checkpoint(connection: &Connection, how: &str) -> Result<u64, StoreError> {
     let sql = format!("PRAGMA wal_checkpoint({how})");
-    match connection.query_row(&sql, [], |row| row.get::<_, i64>(0))? {
-        0 => Ok(()),
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1).map(unsigned)?));
+    match connection.query_row(&sql, [], row)? {
+        (0, frames) => Ok(frames),
         _ => Err(StoreError::Engine("somebody reads on, and the log cannot be cut".into())),
     }
 }
@@ -279,7 +325,7 @@ fn check_format(connection: &Connection) -> Result<(), StoreError> {
 impl Engine for Sqlite {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError> {
         if self.in_doubt {
-            self.cut_log()?;
+            self.cut_tail()?;
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let position = self.last_position;
@@ -291,15 +337,21 @@ impl Engine for Sqlite {
     }
 
     /// Pages that were freed are zeroed already. What was moved within the database left copies in gaps, and
-    /// the log holds former states of both. It goes last: where it is still there, this is done again.
+    /// the log holds former states of both. It goes last, and is not cleared away before: while it is there,
+    /// the next start does this again.
     fn forget(&mut self) -> Result<(), StoreError> {
+        let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        self.connection.set_db_config(keep_log, true)?;
         checkpoint(&self.connection, "FULL")?;
         if let Some(file) = &self.readers.file {
             gaps::clear(file).map_err(|error| failed(&self.readers.path, &error))?;
         }
         // Pages in memory have their gaps as they were, and would bring them back.
         self.connection.execute_batch("PRAGMA shrink_memory")?;
-        self.cut_log()
+        checkpoint(&self.connection, "TRUNCATE")?;
+        sync(&log_of(&self.readers.path))?;
+        self.connection.set_db_config(keep_log, false)?;
+        Ok(())
     }
 }
 
@@ -454,9 +506,9 @@ impl Drop for Group<'_> {
             }
             // Before the caller hears that the commit failed, so that it is so.
             if self.engine.in_doubt
-                && let Err(error) = self.engine.cut_log()
+                && let Err(error) = self.engine.cut_tail()
             {
-                tracing::error!(%error, "no commit is taken until the store's log can be cut");
+                tracing::error!(%error, "no commit is taken until a failed one is cut off");
             }
         }
     }
