@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, Files, Kind, Leaves, Op, Past};
 use crate::random::Random;
-use crate::workload::{Contents, Generations, History, TOKEN, contents};
+use crate::workload::{self, Contents, Generations, History, MARK, contents};
 use md5::{Digest as _, Md5};
 use ringfence_store::sqlite::Sqlite;
 use ringfence_store::{Commit, Partition, Store};
@@ -11,6 +11,9 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Where the first state that fails is kept, with the trace that it comes from.
+pub const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/crash-state");
 
 /// What is known to have happened at a point of a past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -32,11 +35,16 @@ impl Known {
         let what = words.next().unwrap_or_default();
         let number = || mark.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).unwrap();
         match what {
-            "open" | "ack" => self.acknowledged = self.acknowledged.max(number()),
+            // What it does not hold then was lost before, and does not come back.
+            "open" => {
+                self.acknowledged = self.acknowledged.max(number());
+                self.submitted = number();
+            }
+            "ack" => self.acknowledged = self.acknowledged.max(number()),
             "submit" => self.submitted = self.submitted.max(number()),
             "reseal" => self.newest = self.newest.max(number() as u8),
             "resealed" => self.oldest = self.oldest.max(number() as u8),
-            "fail" | "error" | "gave" => {}
+            "fail" | "error" | "gave" | "no" => {}
             _ => panic!("a mark says nothing: {mark}"),
         }
     }
@@ -94,12 +102,15 @@ pub fn rebuild(dir: &Path, files: &Files) {
 
 /// The values of which something is in a file.
 fn remnants(files: &Files) -> BTreeSet<(u64, String)> {
-    let finder = memchr::memmem::Finder::new(&TOKEN);
+    let finder = memchr::memmem::Finder::new(&MARK);
     let mut found = BTreeSet::new();
     for (name, content) in files {
-        for at in finder.find_iter(content) {
-            if let Some(Ok(number)) = content.get(at + 8..at + 16).map(<[u8; 8]>::try_from) {
-                found.insert((u64::from_be_bytes(number), name.clone()));
+        let mut last = None;
+        for at in finder.find_iter(content.as_slice()) {
+            let number = workload::number_at(&content[at..]);
+            if let Some(number) = number.filter(|_| number != last) {
+                found.insert((number, name.clone()));
+                last = Some(number);
             }
         }
     }
@@ -148,7 +159,8 @@ pub fn reopens(dir: &Path, history: &History, known: &Known) -> Result<usize, Fa
     // It serves; and what is destroyed is gone once the store is open.
     none_forgotten("once it is open", &files_of(dir), history, found)?;
     let probe = Partition::new("probe");
-    let written = store.commit_blocking(Commit::to(probe.clone()).put("k", crate::workload::PROBE));
+    let written = store
+        .commit_blocking(Commit::to(probe.clone()).put("k", workload::value(workload::PROBE, 99)));
     written.map_err(|error| Failure::NotWritable(error.to_string()))?;
     drop(store);
     let (store, mut again) = open(known.oldest)?;
@@ -199,6 +211,11 @@ impl Tally {
         self.count(|failure| matches!(failure, Failure::Unopenable(_)))
     }
 
+    /// Lost, or not to be opened.
+    pub fn broken(&self) -> usize {
+        self.lost() + self.unopenable()
+    }
+
     pub fn remaining(&self) -> usize {
         self.count(|failure| matches!(failure, Failure::Remains(_)))
     }
@@ -240,15 +257,19 @@ pub struct Plan {
     pub random: usize,
     /// Of a hundred syncs, those whose states are looked at.
     pub syncs_in_hundred: usize,
+    /// Whether calls failed: then something may remain of what was destroyed, until the next start.
+    pub faulty: bool,
 }
 
 /// The file that SQLite maps into memory is written to without calls: anything may be in it.
-fn with_any_index(mut files: Files, random: &mut Random) -> Files {
+pub fn with_any_index(mut files: Files, random: &mut Random) -> Files {
     let Some(index) = files.get_mut("store.db-shm") else { return files };
     let len = index.len();
     *index = Arc::new(match random.below(3) {
         0 => vec![0; len],
-        1 => std::iter::repeat_with(|| random.next().to_le_bytes()).take(len / 8).flatten().collect(),
+        1 => {
+            std::iter::repeat_with(|| random.next().to_le_bytes()).take(len / 8).flatten().collect()
+        }
         _ => return files,
     });
     files
@@ -300,7 +321,10 @@ pub fn enumerate(
                 *tally.kinds.entry(disk.kind_name()).or_default() += 1;
                 tally.at_syncs += usize::from(at_sync);
             }
-            let destroyed = none_forgotten("at the crash", &files, history, known.acknowledged);
+            let destroyed = match plan.faulty {
+                true => Ok(()),
+                false => none_forgotten("at the crash", &files, history, known.acknowledged),
+            };
             let result = destroyed.and_then(|()| {
                 rebuild(dir, &files);
                 reopens(dir, history, &known)
@@ -309,6 +333,9 @@ pub fn enumerate(
                 let kind = disk.kind_name();
                 let waiting = disk.waiting();
                 let state = format!("{kind}, {leaves} of {waiting} calls left, before call {at}");
+                if tally.failures.is_empty() {
+                    rebuild(&Path::new(KEPT), &files);
+                }
                 tally.failures.push((state, failure));
             }
         }
@@ -317,7 +344,7 @@ pub fn enumerate(
             known = if at >= plan.from { known.by(std::slice::from_ref(op)) } else { known };
         }
     }
-    tally.acknowledged += known.acknowledged - plan.known.acknowledged;
+    tally.acknowledged += known.acknowledged.saturating_sub(plan.known.acknowledged);
 }
 
 /// A directory's contents in few bytes.

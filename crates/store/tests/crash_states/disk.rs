@@ -79,6 +79,38 @@ pub struct Past {
     pub ops: Vec<Op>,
 }
 
+impl Past {
+    /// The marks.
+    pub fn said(&self) -> Vec<&str> {
+        let mark = |op| if let &Op::Mark(ref mark) = op { Some(mark.as_str()) } else { None };
+        self.ops.iter().filter_map(mark).collect()
+    }
+
+    /// The same past without the syncs of a file of this name, or of the directory, whose is empty.
+    pub fn without_syncs_of(&self, of: &str) -> Self {
+        let named = |wanted: Inode| {
+            let mut first = self.at_first.keys().enumerate();
+            let first = first.any(|(inode, name)| inode == wanted && name == of);
+            let since =
+                |op: &Op| matches!(op, Op::Name { name, inode } if *inode == wanted && name == of);
+            first || self.ops.iter().any(since)
+        };
+        let mut past = self.clone();
+        // Calls keep their places, which syncs tell.
+        for op in &mut past.ops {
+            let gone = match op {
+                Op::Sync { inode, .. } => named(*inode),
+                Op::SyncNames { .. } => of.is_empty(),
+                _ => false,
+            };
+            if gone {
+                *op = Op::Mark("no sync".into());
+            }
+        }
+        past
+    }
+}
+
 /// What a file system promises about names and lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -187,10 +219,16 @@ impl Disk {
             // What still waits from before must not come out on top of this later call.
             match &waiting.op {
                 Op::Write { inode, at, bytes } => {
-                    still = still.into_iter().flat_map(|w| w.outside(*inode, *at, at + bytes.len())).collect();
+                    still = still
+                        .into_iter()
+                        .flat_map(|w| w.outside(*inode, *at, at + bytes.len()))
+                        .collect();
                 }
                 Op::Resize { inode, len } => {
-                    still = still.into_iter().flat_map(|w| w.outside(*inode, *len, usize::MAX)).collect();
+                    still = still
+                        .into_iter()
+                        .flat_map(|w| w.outside(*inode, *len, usize::MAX))
+                        .collect();
                 }
                 _ => {}
             }
@@ -337,8 +375,7 @@ pub fn keeps_its_own_rules() {
         files.iter().map(show).collect()
     };
     let name = |name: &str, inode| Op::Name { name: name.into(), inode };
-    let write =
-        |at, bytes: &str| Op::Write { inode: 0, at, bytes: bytes.as_bytes().into() };
+    let write = |at, bytes: &str| Op::Write { inode: 0, at, bytes: bytes.as_bytes().into() };
     let sync = |covers| Op::Sync { inode: 0, covers, failed: false };
     let fails = |covers| Op::Sync { inode: 0, covers, failed: true };
     let names = |covers| Op::SyncNames { covers, failed: false };
@@ -382,7 +419,8 @@ pub fn keeps_its_own_rules() {
     // A sync covers what came before it began.
     assert_eq!(all(Posix, &[name("a", 0), names(1), write(0, "x"), sync(2)]), ["a=", "a=0", "a=x"]);
     // A rename is one step.
-    let two = [name("a", 0), name("b", 1), names(2), Op::Rename { from: "a".into(), to: "b".into() }];
+    let two =
+        [name("a", 0), name("b", 1), names(2), Op::Rename { from: "a".into(), to: "b".into() }];
     assert_eq!(all(Posix, &two), ["a= b=", "b="]);
     // A write is torn at sectors.
     let long = "x".repeat(SECTOR) + &"y".repeat(SECTOR);

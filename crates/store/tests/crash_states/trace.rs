@@ -5,7 +5,7 @@
 
 use crate::disk::{self, Inode, Op, Past};
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -29,6 +29,16 @@ pub struct Fault {
     pub when: String,
     /// Only calls on these of the directory's names; `""` is the directory.
     pub on: &'static [&'static str],
+}
+
+/// What a process did.
+pub struct Recording {
+    pub output: Output,
+    pub past: Past,
+    /// How many calls were made to fail.
+    pub injected: usize,
+    /// How often each call was made, by the thread that made it most often.
+    pub calls: HashMap<String, usize>,
 }
 
 /// The names in a store's directory.
@@ -58,16 +68,16 @@ impl Strace {
         command
     }
 
-    /// Runs a program on a directory, which holds what `past` comes to, and adds its calls to that.
+    /// Runs a program on a directory, which holds what `past` comes to, and adds its calls to that. What it
+    /// writes to its standard output are marks.
     pub fn record(
         &self,
-        program: &mut Command,
+        program: &Command,
         dir: &Path,
-        marks: &Path,
         past: Past,
         fault: Option<&Fault>,
-    ) -> (Output, Past) {
-        let trace = marks.with_extension("trace");
+    ) -> Recording {
+        let (trace, marks) = (dir.with_extension("trace"), dir.with_extension("marks"));
         let mut strace = self.command();
         strace.args(["-f", "-qq", "-xx", "-s", "16777216", "-o"]).arg(&trace);
         match fault {
@@ -76,7 +86,7 @@ impl Strace {
             }
             Some(fault) => {
                 // Faults come to calls that are traced: those on the directory's own names.
-                strace.args(["-e", &format!("trace={CALLS}"), "-P"]).arg(marks);
+                strace.args(["-e", &format!("trace={CALLS}"), "-P"]).arg(&marks);
                 for name in fault.on {
                     strace.arg("-P").arg(if name.is_empty() { dir.into() } else { dir.join(name) });
                 }
@@ -85,11 +95,12 @@ impl Strace {
             }
         }
         strace.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());
-        let output = strace.output().unwrap();
+        let output = strace.stdout(File::create(&marks).unwrap()).output().unwrap();
         let text = fs::read(&trace).unwrap();
-        let mut reader = Reading::new(dir, marks, past);
-        reader.read(&text);
-        (output, reader.past)
+        let mut reading = Reading::new(dir, past);
+        reading.read(&text);
+        let injected = memchr::memmem::find_iter(&text, b"(INJECTED)").count();
+        Recording { output, past: reading.past, injected, calls: reading.calls }
     }
 }
 
@@ -102,7 +113,6 @@ enum Open {
 
 struct Reading<'d> {
     dir: &'d Path,
-    marks: &'d Path,
     past: Past,
     names: HashMap<String, Inode>,
     lengths: HashMap<Inode, usize>,
@@ -110,18 +120,22 @@ struct Reading<'d> {
     /// Calls that another thread's came in between of: what was said of them, and how many calls were
     /// done when they began.
     halves: HashMap<String, (Vec<u8>, usize)>,
+    made: HashMap<(String, String), usize>,
+    calls: HashMap<String, usize>,
 }
 
 impl<'d> Reading<'d> {
-    fn new(dir: &'d Path, marks: &'d Path, past: Past) -> Self {
+    fn new(dir: &'d Path, past: Past) -> Self {
         let mut reading = Self {
             dir,
-            marks,
             past: Past::default(),
             names: HashMap::new(),
             lengths: HashMap::new(),
-            open: HashMap::new(),
+            // The standard output.
+            open: HashMap::from([(1, Open::Marks)]),
             halves: HashMap::new(),
+            made: HashMap::new(),
+            calls: HashMap::new(),
         };
         for (inode, (name, content)) in past.at_first.iter().enumerate() {
             reading.names.insert(name.clone(), inode);
@@ -161,13 +175,26 @@ impl<'d> Reading<'d> {
             if call.starts_with(b"+++") || call.starts_with(b"---") {
                 continue;
             }
+            if let Some(end) = memchr::memchr(b'(', call).filter(|_| !call.starts_with(b"<...")) {
+                let name = String::from_utf8_lossy(&call[..end]).into_owned();
+                let made = self.made.entry((thread.clone(), name.clone())).or_default();
+                *made += 1;
+                let most = self.calls.entry(name).or_default();
+                *most = (*most).max(*made);
+            }
             if let Some(begun) = call.strip_suffix(b" <unfinished ...>") {
+                // Another thread may get the number of a file before its closing is said to be done.
+                if begun.starts_with(b"close(") {
+                    self.call(&[begun, b") = 0"].concat(), 0);
+                }
                 self.halves.insert(thread, (begun.to_vec(), self.past.ops.len()));
             } else if call.starts_with(b"<... ") {
                 let end = memchr::memmem::find(call, b" resumed>").unwrap() + " resumed>".len();
                 let (mut whole, began) = self.halves.remove(&thread).unwrap();
                 whole.extend_from_slice(&call[end..]);
-                self.call(&whole, began);
+                if !whole.starts_with(b"close(") {
+                    self.call(&whole, began);
+                }
             } else {
                 self.call(call, self.past.ops.len());
             }
@@ -202,13 +229,16 @@ impl<'d> Reading<'d> {
                         let inode = *inode;
                         self.add(Op::Sync { inode, covers: began, failed });
                     }
-                    Some(Open::Directory) if failed => self.add(Op::SyncNames { covers: began, failed }),
+                    Some(Open::Directory) if failed => {
+                        self.add(Op::SyncNames { covers: began, failed })
+                    }
                     _ => {}
                 }
             }
             _ if result < 0 => {}
             "open" | "openat" => {
-                let flags = arguments.iter().find(|a| a.text.contains("O_RD") || a.text.contains("O_WR"));
+                let flags =
+                    arguments.iter().find(|a| a.text.contains("O_RD") || a.text.contains("O_WR"));
                 let flags = flags.map_or("", |flags| flags.text.as_str());
                 let path = arguments.iter().find_map(|a| a.bytes.as_deref()).unwrap();
                 self.opened(result, path, flags);
@@ -219,9 +249,7 @@ impl<'d> Reading<'d> {
                 let bytes = arguments[1].bytes.as_deref().unwrap();
                 let bytes = &bytes[..result as usize];
                 let op = match target {
-                    Open::Marks => {
-                        Op::Mark(String::from_utf8_lossy(bytes).trim_end().to_owned())
-                    }
+                    Open::Marks => Op::Mark(String::from_utf8_lossy(bytes).trim_end().to_owned()),
                     Open::Directory => panic!("a directory is written to"),
                     Open::File { inode, at, appends } => {
                         let at = match name {
@@ -232,7 +260,9 @@ impl<'d> Reading<'d> {
                         Op::Write { inode: *inode, at, bytes: bytes.into() }
                     }
                 };
-                if let (Some(Open::File { at, .. }), "write") = (self.open.get_mut(&number(0)), name) {
+                if let (Some(Open::File { at, .. }), "write") =
+                    (self.open.get_mut(&number(0)), name)
+                {
                     *at += bytes.len();
                 }
                 self.add(op);
@@ -278,10 +308,6 @@ impl<'d> Reading<'d> {
 
     fn opened(&mut self, number: i64, path: &[u8], flags: &str) {
         self.open.remove(&number);
-        if path == self.marks.as_os_str().as_encoded_bytes() {
-            self.open.insert(number, Open::Marks);
-            return;
-        }
         let Some(name) = self.name(path) else { return };
         if name.is_empty() {
             self.open.insert(number, Open::Directory);

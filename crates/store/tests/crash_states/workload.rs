@@ -2,8 +2,8 @@
 //!
 //! A seed makes a history: commits in one order, handed in alone or several at once, with a reopening or
 //! a resealing in between. The model is run over it once, so that what the store must hold after each commit
-//! is known: [`History::after`]. The process writes what it does into a file of marks, which the
-//! trace shows in its place among the other calls:
+//! is known: [`History::after`]. The process says what it does, a mark a line, on its standard output,
+//! where the trace shows it in its place among the other calls:
 //!
 //! | mark | says |
 //! |---|---|
@@ -22,7 +22,6 @@ use ringfence_store::seal::{Sealer, Unsealed};
 use ringfence_store::sqlite::Sqlite;
 use ringfence_store::{Change, Commit, Expect, Partition, Revision, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -85,21 +84,33 @@ pub struct History {
     pub ended: BTreeMap<u64, usize>,
 }
 
-/// What a token begins with.
-pub const TOKEN: [u8; 8] = *b"\xf1VALUE\x1f\xf0";
+/// What a token begins with. A number and its check follow.
+pub const MARK: [u8; 6] = *b"\xf1VALU\xf0";
 const TOKEN_LEN: usize = 16;
 /// A value of nobody's, to see whether the store can be written.
-pub const PROBE: [u8; TOKEN_LEN] = *b"\xf1VALUE\x1f\xf0\xff\xff\xff\xff\xff\xff\xff\xff";
+pub const PROBE: u64 = 1 << 40;
 
-fn value(number: u64, len: usize) -> Vec<u8> {
-    let token = [TOKEN, number.to_be_bytes()].concat();
-    let mut value = token.repeat(len.div_ceil(TOKEN_LEN).max(1));
-    value.truncate(len.max(TOKEN_LEN));
-    value
+fn token(number: u64) -> [u8; TOKEN_LEN] {
+    let check = Random::new(number).next().to_be_bytes();
+    let token = [&MARK, &number.to_be_bytes()[2..], &check[..4]].concat();
+    token.try_into().unwrap()
+}
+
+/// A value that is a token over and over.
+pub fn value(number: u64, len: usize) -> Vec<u8> {
+    token(number).repeat(len.div_ceil(TOKEN_LEN).max(1))
+}
+
+/// The number of the token that begins here, if it is one and whole: where a value goes on in another
+/// page, its tokens are cut.
+pub fn number_at(bytes: &[u8]) -> Option<u64> {
+    let [high, rest @ ..] = bytes.get(MARK.len()..MARK.len() + 6)? else { return None };
+    let number = rest.iter().fold(u64::from(*high), |n, byte| n << 8 | u64::from(*byte));
+    bytes.starts_with(&token(number)).then_some(number)
 }
 
 fn parse(bytes: &[u8]) -> Option<Value> {
-    let number = u64::from_be_bytes(bytes.get(TOKEN.len()..TOKEN_LEN)?.try_into().ok()?);
+    let number = number_at(bytes)?;
     (bytes == value(number, bytes.len())).then_some((number, bytes.len()))
 }
 
@@ -221,7 +232,11 @@ impl History {
     }
 
     /// The latest commits in a span that leave just these contents; a refused one leaves what was there.
-    pub fn left_by(&self, contents: &Contents, span: std::ops::RangeInclusive<usize>) -> Option<usize> {
+    pub fn left_by(
+        &self,
+        contents: &Contents,
+        span: std::ops::RangeInclusive<usize>,
+    ) -> Option<usize> {
         span.rev().find(|number| self.after[*number] == *contents)
     }
 
@@ -330,22 +345,21 @@ impl Life {
     }
 
     /// Lives in a directory. What must not be is a panic.
-    pub fn live(self, dir: &Path, marks: &Path) {
-        let marks = Arc::new(File::options().append(true).create(true).open(marks).unwrap());
+    pub fn live(self, dir: &Path) {
         let history = History::of(self.about, self.seed);
         let sealer = Arc::new(Generations { newest: self.generation.into(), oldest: 0 });
-        let mut living = Living { life: self, dir, marks, sealer, history: &history };
+        let mut living = Living { life: self, dir, sealer, history: &history };
         match living.run() {
             Ok(store) if self.closes => drop(store),
             Ok(store) => std::mem::forget(store),
-            Err(GaveUp) => living.mark("gave up"),
+            Err(GaveUp) => mark("gave up"),
         }
     }
 }
 
-/// Says a line, in one call.
-fn mark(mut marks: &File, line: &str) {
-    marks.write_all(format!("{line}\n").as_bytes()).unwrap();
+/// Says a line. A whole line is one call.
+fn mark(line: &str) {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Nothing goes any more.
@@ -354,16 +368,11 @@ struct GaveUp;
 struct Living<'h> {
     life: Life,
     dir: &'h Path,
-    marks: Arc<File>,
     sealer: Arc<Generations>,
     history: &'h History,
 }
 
 impl Living<'_> {
-    fn mark(&self, line: &str) {
-        mark(&self.marks, line);
-    }
-
     /// Tries until it goes, or patience ends. Every failure is an error in words.
     fn patiently<T>(
         &self,
@@ -378,7 +387,7 @@ impl Living<'_> {
                     // Nothing is lost and nothing is another's, whatever fails.
                     let expected = matches!(error, StoreError::Engine(_) | StoreError::Full(_));
                     assert!(expected && !error.to_string().is_empty(), "{what}: {error:?}");
-                    self.mark(&format!("error {what}: {error}"));
+                    mark(&format!("error {what}: {error}"));
                 }
             }
         }
@@ -396,7 +405,7 @@ impl Living<'_> {
         let Some(opened) = history.left_by(&held, 0..=history.last()) else {
             panic!("the store holds what no commit left: {held:?}");
         };
-        self.mark(&format!("open {opened}"));
+        mark(&format!("open {opened}"));
         let until = opened.saturating_add(self.life.commits);
         for step in &history.steps {
             match step {
@@ -430,17 +439,17 @@ impl Living<'_> {
         let last = first + commits.len() - 1;
         // Commits that were handed in at once may fail apart; the order is known for one at a time.
         assert!(commits.len() == 1 || self.life.patience == 0);
-        self.mark(&format!("submit {last}"));
+        mark(&format!("submit {last}"));
         self.patiently("commit", || {
             let (sender, told) = mpsc::channel();
             for (number, commit) in (first..).zip(commits) {
-                let (sender, marks) = (sender.clone(), self.marks.clone());
+                let sender = sender.clone();
                 store.submit(commit.clone(), move |result| {
                     match &result {
                         Ok(_) | Err(StoreError::Conflict { .. }) => {
-                            mark(&marks, &format!("ack {number}"));
+                            mark(&format!("ack {number}"));
                         }
-                        Err(error) => mark(&marks, &format!("fail {number} {error}")),
+                        Err(error) => mark(&format!("fail {number} {error}")),
                     }
                     drop(sender.send((number, result)));
                 });
@@ -468,11 +477,11 @@ impl Living<'_> {
     }
 
     fn reseal(&self, store: &Store, generation: u8) -> Result<(), GaveUp> {
-        self.mark(&format!("reseal {generation}"));
+        mark(&format!("reseal {generation}"));
         self.sealer.newest.store(generation, Ordering::SeqCst);
         let mut at = Default::default();
         while self.patiently("reseal", || store.reseal(&mut at, 7))?.is_some() {}
-        self.mark(&format!("resealed {generation}"));
+        mark(&format!("resealed {generation}"));
         Ok(())
     }
 }
