@@ -28,6 +28,7 @@
 //! ```
 
 pub mod engine;
+mod gaps;
 pub mod model;
 pub mod seal;
 pub mod sqlite;
@@ -111,7 +112,7 @@ impl Commit {
     }
 
     /// Leaves no former value of anything in the engine's files once it is durable: for secrets that are
-    /// destroyed. It costs as much as a group of commits.
+    /// destroyed. It costs a reading of the whole database.
     pub fn forgetting(mut self) -> Self {
         self.forgets = true;
         self

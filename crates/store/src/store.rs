@@ -45,7 +45,7 @@ impl Store {
         let reader = engine.reader();
         let (queue, waiting) = channel();
         let (signal, commits) = watch::channel(0);
-        let group = Committer { engine, sealer: sealer.clone(), signal };
+        let group = Committer { engine, sealer: sealer.clone(), signal, must_forget: false };
         let committer = std::thread::Builder::new()
             .name("store-commit".into())
             .spawn(move || group.run(&waiting))
@@ -261,6 +261,8 @@ struct Committer<E> {
     engine: E,
     sealer: Arc<dyn Sealer>,
     signal: watch::Sender<u64>,
+    /// Former values may lie in the engine's files that a commit has destroyed.
+    must_forget: bool,
 }
 
 impl<E: Engine> Committer<E> {
@@ -328,11 +330,15 @@ impl<E: Engine> Committer<E> {
             drop(transaction);
         }
         let forgets = |(commit, result): (&Commit, &Result<_, _>)| commit.forgets && result.is_ok();
-        if commits.iter().zip(&results).any(forgets)
-            && let Err(error) = self.engine.forget()
-        {
-            // What was written stands.
-            tracing::error!(%error, "former values may still lie in the store's files");
+        self.must_forget |= commits.iter().zip(&results).any(forgets);
+        if self.must_forget {
+            match self.engine.forget() {
+                Ok(()) => self.must_forget = false,
+                // What was written stands. The next group tries again, and so does the next start.
+                Err(error) => {
+                    tracing::error!(%error, "former values may still lie in the store's files");
+                }
+            }
         }
         Ok(results)
     }
