@@ -21,6 +21,9 @@ export RINGFENCE_SOFTHSM = $(wildcard $(abspath $(SOFTHSM))/usr/lib/softhsm/libs
 # A TPM in software, likewise.
 SWTPM := .cache/swtpm
 export RINGFENCE_SWTPM = $(patsubst %/usr/bin/swtpm,%,$(wildcard $(abspath $(SWTPM))/usr/bin/swtpm))
+# PostgreSQL, likewise: the folder with its bin/.
+POSTGRES := .cache/postgres
+export RINGFENCE_POSTGRES = $(patsubst %/bin/postgres,%,$(lastword $(wildcard $(abspath $(POSTGRES))/usr/lib/postgresql/*/bin/postgres)))
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -38,7 +41,7 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm swtpm deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm postgres deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -87,6 +90,23 @@ softhsm:
 	    echo "SoftHSM cannot be had from Debian's packages: the tests on it are passed over"; \
 	fi
 
+# The server that the release calls `postgresql`, and the libraries that it and they load, but for libc, and for LLVM,
+# which only compiles long queries.
+postgres:
+	@if ls $(POSTGRES)/usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then :; else \
+	    rm -rf $(POSTGRES) && mkdir -p $(POSTGRES) && cd $(POSTGRES) && \
+	    server=$$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$$/\1/p') && \
+	    test -n "$$server" && packages="$$server postgresql-client-$${server#postgresql-}" && \
+	    libraries=$$(apt-cache depends --recurse --important $$packages | \
+	        grep -E '^(lib|zlib)[^:]*$$' | grep -vE '^lib(c6$$|c-|llvm|z3|perl|elogind)|-perl$$' | sort -u) && \
+	    apt-get download -qq $$packages $$libraries 2>/dev/null && \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done && rm -f *.deb && \
+	    rm -rf usr/share/doc usr/share/man usr/lib/postgresql/*/lib/bitcode && \
+	    ! LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu):$$(echo $$PWD/lib/*-linux-gnu) \
+	        ldd usr/lib/postgresql/*/bin/* 2>/dev/null | grep 'not found' || { rm -rf usr; \
+	    echo "PostgreSQL cannot be had from Debian's packages: the tests on it are passed over"; }; \
+	fi
+
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 	    $(MAKE) --no-print-directory deny; \
@@ -97,7 +117,7 @@ deny-if-installed:
 binary:
 	$(CARGO) build --locked --package ringfence
 
-e2e: venv softhsm swtpm $(NODE_MODULES) $(BUILD_BINARY)
+e2e: venv softhsm swtpm postgres $(NODE_MODULES) $(BUILD_BINARY)
 	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m 'not torture and not sdk_rust' -n $(JOBS) --dist loadfile $(ARGS)
 
 # What Prowler, Cloudsplaining and Principal Mapper say of an account. The pinned Prowler runs on Python
