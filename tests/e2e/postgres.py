@@ -189,8 +189,7 @@ class Postgres:
             time.sleep(0.01)
 
     def _ready(self):
-        """By its lock file, whose first line is its process and whose eighth says how it is."""
-        lines = self._lock_file()
+        lines = lock_file(self.data)
         return lines[7:] and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
 
     def stop(self):
@@ -215,56 +214,23 @@ class Postgres:
 
     def kill(self):
         """Ends it and every process of it as a crash does: no handler runs, nothing is flushed."""
-        family = self.freeze()
-        for process in family:
-            os.kill(process, signal.SIGKILL)
-        self.process.wait(STOP_LIMIT_SECONDS)
+        kill_family(self.process.pid, self.process.wait)
         self.process = None
-        deadline = time.monotonic() + STOP_LIMIT_SECONDS
-        # A process that is not quite gone would hold the shared memory that the next start asks for.
-        while any(running(process) for process in family):
-            assert time.monotonic() < deadline, "processes outlive SIGKILL"
-            time.sleep(0.005)
 
     def freeze(self):
         """Stops it in its tracks: connections stay open and are not answered. Its processes."""
-        # The first makes the others, so once it stands still there are no more of them.
-        os.kill(self.process.pid, signal.SIGSTOP)
-        while process_state(self.process.pid) not in "TtZX":
-            time.sleep(0.001)
-        family = [self.process.pid, *children(self.process.pid)]
-        for process in family[1:]:
-            os.kill(process, signal.SIGSTOP)
-        return family
+        return freeze_family(self.process.pid)
 
     def thaw(self):
-        for process in [*children(self.process.pid), self.process.pid]:
-            os.kill(process, signal.SIGCONT)
+        thaw_family(self.process.pid)
 
     def close(self):
         """Ends it, and removes its data."""
         if self.process is not None:
             self.thaw()
             self.stop()
-        self._forget_shared_memory()
+        forget_shared_memory(self.data)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _forget_shared_memory(self):
-        """A killed server leaves the segment by which the next would know that it still runs."""
-        segment = self.shared_memory()
-        if segment is not None:
-            ctypes.CDLL(None).shmctl(segment, 0, None)  # IPC_RMID
-
-    def shared_memory(self):
-        """The number of its segment of System V, which its lock file's seventh line tells."""
-        lines = self._lock_file()
-        return int(lines[6].split()[1]) if lines[6:] and lines[6].strip() else None
-
-    def _lock_file(self):
-        try:
-            return (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return []
 
     def __enter__(self):
         return self
@@ -319,6 +285,64 @@ class Connection(pg8000.dbapi.Connection):
         cursor = self.cursor()
         cursor.execute(statement, parameters)
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+def lock_file(data):
+    """The lines of postmaster.pid: the first is its process, the eighth says how it is."""
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def shared_memory(data):
+    """The number of the server's segment of System V, or None."""
+    lines = lock_file(data)
+    return int(lines[6].split()[1]) if lines[6:] and lines[6].strip() else None
+
+
+def forget_shared_memory(data):
+    """A killed server leaves the segment by which the next would know that it still runs."""
+    segment = shared_memory(data)
+    if segment is not None:
+        ctypes.CDLL(None).shmctl(segment, 0, None)  # IPC_RMID
+
+
+def freeze_family(process):
+    """Stops a process and its children; all of them, the first one first."""
+    # The first makes the others, so once it stands still there are no more of them.
+    os.kill(process, signal.SIGSTOP)
+    while process_state(process) not in "TtZX":
+        time.sleep(0.001)
+    family = [process, *children(process)]
+    for child in family[1:]:
+        signal_if_there(child, signal.SIGSTOP)
+    return family
+
+
+def thaw_family(process):
+    for member in [*children(process), process]:
+        signal_if_there(member, signal.SIGCONT)
+
+
+def kill_family(process, wait=lambda limit: None):
+    """Kills a process and its children, and returns when none is left; `wait` takes its exit code."""
+    family = freeze_family(process)
+    for member in family:
+        signal_if_there(member, signal.SIGKILL)
+    wait(STOP_LIMIT_SECONDS)
+    deadline = time.monotonic() + STOP_LIMIT_SECONDS
+    # A process that is not quite gone would hold the shared memory that the next start asks for.
+    while any(running(member) for member in family):
+        assert time.monotonic() < deadline, "processes outlive SIGKILL"
+        time.sleep(0.005)
+
+
+def signal_if_there(process, number):
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        pass  # it ended by itself
 
 
 def process_state(process):

@@ -6,7 +6,7 @@ import time
 import pg8000.dbapi
 import pytest
 
-from postgres import Postgres, running
+from postgres import Postgres, running, shared_memory
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_closing_leaves_no_process_no_folder_and_no_shared_memory():
         return {int(line.split()[1]) for line in open("/proc/sysvipc/shm").readlines()[1:]}
 
     server = Postgres()
-    segment = server.shared_memory()
+    segment = shared_memory(server.data)
     assert segment in segments()
     family = server.freeze()
     server.kill()
