@@ -46,7 +46,7 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm swtpm postgres deny deny-if-installed binary e2e outside sdk-rust torture chaos fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm postgres deny deny-if-installed binary e2e outside sdk-rust torture chaos chaos-short fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -135,6 +135,11 @@ chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements
 	    echo 'no network of its own: the tests that cut one are passed over'; \
 	    set -x; $(CHAOS_TESTS) $(ARGS); \
 	fi
+
+# A minute of it.
+chaos-short:
+	@RINGFENCE_CHAOS_ROUNDS=1 $(MAKE) --no-print-directory chaos \
+	    ARGS='-k "on and (server_that_is_killed or switchover) or warning"'
 
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

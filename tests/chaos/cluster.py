@@ -195,16 +195,20 @@ class Node:
         if process is not None:
             postgres.kill_family(process)
 
+    def kill_patroni(self):
+        """PostgreSQL goes on as it was, and nobody tells it what the others decide."""
+        if self.patroni is not None:
+            self.patroni.kill()
+            self.patroni.wait()
+            self.patroni = None
+
     def kill(self, etcd=False):
         """kill -9 of Patroni and PostgreSQL, and of etcd where the whole machine is to be gone."""
         # Patroni first, and standing still already: it must not see PostgreSQL end.
         if self.patroni is not None:
             self.patroni.send_signal(signal.SIGSTOP)
         self.kill_postgres()
-        if self.patroni is not None:
-            self.patroni.kill()
-            self.patroni.wait()
-            self.patroni = None
+        self.kill_patroni()
         self.kill_postgres()  # should it have been on its way
         if etcd and self.etcd is not None:
             self.etcd.kill()
@@ -277,6 +281,12 @@ class Cluster:
             f"?target_session_attrs=read-write{more}"
         )
 
+    def url_of(self, node):
+        """Of one node, whether it takes writes or not."""
+        return (
+            f"postgres://{self.role}:{self.passwords[self.role]}@{node.address}:{node.port}/{self.database}"
+        )
+
     def superuser(self):
         leader = self.leader()
         return psycopg.connect(
@@ -342,6 +352,14 @@ class Cluster:
             for node in self.nodes if node.log.exists()
         )
 
+    def _keep_logs(self):
+        kept = os.environ.get("RINGFENCE_CHAOS_LOGS")
+        if kept:
+            folder = Path(kept) / self.folder.name
+            folder.mkdir(parents=True)
+            for node in self.nodes:
+                shutil.copy(node.log, folder / f"{node.name}.log")
+
     def switchover(self, candidate):
         """An orderly change of leader; returns when it is done."""
         leader = self.leader()
@@ -367,18 +385,22 @@ class Cluster:
         for node in self.nodes:
             node.kill(etcd=True)
             postgres.forget_shared_memory(node.data)
+        self._keep_logs()
         if self.network:
             self.network.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def recover(self):
+        """Heals, and starts whatever does not run, for a test that ended halfway."""
+        if self.network:
+            self.heal()
+        for node in self.nodes:
+            node.start_etcd()
+            if node.patroni is None:
+                node.start_patroni()
+
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, _):
-        if error is not None:
-            kept = os.environ.get("RINGFENCE_CHAOS_LOGS")
-            if kept:
-                Path(kept).mkdir(parents=True, exist_ok=True)
-                for node in self.nodes:
-                    shutil.copy(node.log, Path(kept) / f"{node.name}.log")
+    def __exit__(self, *_):
         self.close()

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from cluster import Cluster
-from test_failover import report, rounds  # noqa: F401: a fixture
+from rounds import rounds
 from writers import PATIENCE, Load
 
 
@@ -17,41 +17,38 @@ def cluster():
 
 
 @pytest.mark.parametrize("clients", [True, False], ids=["from-all", "from-its-peers"])
-def test_a_leader_that_is_cut_off_takes_no_acknowledged_row_with_it(cluster, report, clients):  # noqa: F811
-    load = Load(cluster)
+def test_a_leader_that_is_cut_off_takes_no_acknowledged_row_with_it(whole, report, clients):
+    load = Load(whole)
     gaps = rounds(
-        cluster, lambda leader: cluster.partition(leader, clients), lambda _: cluster.heal(), load
+        whole, load, lambda leader: whole.partition(leader, clients), lambda _: whole.heal()
     )
     report(load, gaps, "leader cut off")
 
 
-def test_a_synchronous_standby_that_is_cut_off_holds_writes_up_for_a_while_at_most(cluster, report):  # noqa: F811
-    load = Load(cluster)
+def test_a_synchronous_standby_that_is_cut_off_holds_writes_up_for_a_while_at_most(whole, report):
+    load = Load(whole)
     gaps = rounds(
-        cluster,
-        lambda _: cluster.partition(cluster.standbys(synchronous=True)[0]),
-        lambda _: cluster.heal(),
+        whole,
         load,
+        lambda _: whole.partition(whole.standbys(synchronous=True)[0]),
+        lambda _: whole.heal(),
     )
     report(load, gaps, "synchronous standby cut off")
 
 
-def test_a_leader_that_is_cut_off_from_its_peers_acknowledges_nothing(cluster):
-    cluster.settled()
-    leader = cluster.leader()
-    url = cluster.url().replace("?target_session_attrs=read-write", "")
-    alone = psycopg.conninfo.make_conninfo(url, host=leader.address, port=leader.port)
-    with psycopg.connect(alone, autocommit=True, **PATIENCE) as connection:
+def test_a_leader_that_is_cut_off_from_its_peers_acknowledges_nothing(whole):
+    leader = whole.leader()
+    with psycopg.connect(whole.url_of(leader), autocommit=True, **PATIENCE) as connection:
         connection.execute("DROP TABLE IF EXISTS alone")
         connection.execute("CREATE TABLE alone (n int)")
-        cluster.partition(leader, clients=False)
+        whole.partition(leader, clients=False)
         began = time.monotonic()
         with pytest.raises(psycopg.OperationalError):
             connection.execute("INSERT INTO alone VALUES (1)")
         assert time.monotonic() - began > 1, "it was refused, not held up"
-    follower = cluster.leader(but=leader)
+    follower = whole.leader(but=leader)
     assert follower is not leader
-    cluster.heal()
-    cluster.settled()
-    with psycopg.connect(cluster.url(), **PATIENCE) as connection:
+    whole.heal()
+    whole.settled()
+    with psycopg.connect(whole.url(), **PATIENCE) as connection:
         assert connection.execute("SELECT n FROM alone").fetchall() == []

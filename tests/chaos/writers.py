@@ -77,12 +77,18 @@ class Load:
             time.sleep(0.01)
 
     def stop(self):
-        for writer in self.writers:
-            writer.stopping.set()
+        self.__exit__()
         for writer in self.writers:
             writer.join(60)
             assert not writer.is_alive(), "a writer hangs"
             assert writer.failure is None, writer.failure
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for writer in self.writers:
+            writer.stopping.set()
 
     def longest_gap(self, since=0.0, until=float("inf")):
         """The longest time in which no row was acknowledged, of those that began since then."""
