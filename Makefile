@@ -21,6 +21,14 @@ export RINGFENCE_SOFTHSM = $(wildcard $(abspath $(SOFTHSM))/usr/lib/softhsm/libs
 # A TPM in software, likewise.
 SWTPM := .cache/swtpm
 export RINGFENCE_SWTPM = $(patsubst %/usr/bin/swtpm,%,$(wildcard $(abspath $(SWTPM))/usr/bin/swtpm))
+# PostgreSQL, likewise: the folder with its bin/.
+POSTGRES := .cache/postgres
+export RINGFENCE_POSTGRES = $(patsubst %/bin/postgres,%,$(lastword $(wildcard $(abspath $(POSTGRES))/usr/lib/postgresql/*/bin/postgres)))
+# What keeps who leads a cluster of them, and Patroni with its clients.
+ETCD := .cache/etcd/usr/bin/etcd
+CHAOS_VENV := .cache/chaos-venv
+CHAOS_TESTS = $(CHAOS_VENV)/bin/python -m pytest tests/chaos
+OWN := unshare --net --ipc --pid --fork --kill-child --mount-proc
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -38,7 +46,7 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm swtpm deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm postgres deny deny-if-installed binary e2e outside sdk-rust torture chaos chaos-short fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -87,6 +95,52 @@ softhsm:
 	    echo "SoftHSM cannot be had from Debian's packages: the tests on it are passed over"; \
 	fi
 
+# The server that the release calls `postgresql`, and the libraries that it and they load, but for libc, and for LLVM,
+# which only compiles long queries.
+postgres:
+	@if ls $(POSTGRES)/usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then :; else \
+	    rm -rf $(POSTGRES) && mkdir -p $(POSTGRES) && cd $(POSTGRES) && \
+	    server=$$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$$/\1/p') && \
+	    test -n "$$server" && packages="$$server postgresql-client-$${server#postgresql-}" && \
+	    libraries=$$(apt-cache depends --recurse --important $$packages | \
+	        grep -E '^(lib|zlib)[^:]*$$' | grep -vE '^lib(c6$$|c-|llvm|z3|perl|elogind)|-perl$$' | sort -u) && \
+	    apt-get download -qq $$packages $$libraries 2>/dev/null && \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done && rm -f *.deb && \
+	    rm -rf usr/share/doc usr/share/man usr/lib/postgresql/*/lib/bitcode && \
+	    ! LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu):$$(echo $$PWD/lib/*-linux-gnu) \
+	        ldd usr/lib/postgresql/*/bin/* 2>/dev/null | grep 'not found' || { rm -rf usr; \
+	    echo "PostgreSQL cannot be had from Debian's packages: the tests on it are passed over"; }; \
+	fi
+
+# Of which only the program is needed, and it loads nothing but libc.
+$(ETCD):
+	@rm -rf .cache/etcd && mkdir -p .cache/etcd && cd .cache/etcd && \
+	apt-get download -qq etcd-server 2>/dev/null && dpkg -x *.deb . && rm *.deb || \
+	{ echo "etcd cannot be had from Debian's packages"; exit 1; }
+
+$(CHAOS_VENV)/.requirements: tests/requirements.txt tests/chaos/requirements.txt
+	$(PYTHON) -m venv $(CHAOS_VENV)
+	$(CHAOS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    -r tests/requirements.txt -r tests/chaos/requirements.txt
+	$(CHAOS_VENV)/bin/python -m pip check
+	@touch $@
+
+# A cluster of PostgreSQL whose leader is killed and cut off; minutes, so no part of `make test`. As root it has a
+# network, processes and shared memory of its own, which end with it; otherwise networks cannot be cut.
+# (The shell stays, to take the exit codes of orphans: a killed PostgreSQL that nobody waited for looks alive.)
+chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements
+	@if $(OWN) ip link set lo up 2>/dev/null; then \
+	    set -x; $(OWN) sh -c 'ip link set lo up && "$$@"; exit $$?' sh $(CHAOS_TESTS) $(ARGS); \
+	else \
+	    echo 'no network of its own: the tests that cut one are passed over'; \
+	    set -x; $(CHAOS_TESTS) $(ARGS); \
+	fi
+
+# A minute of it.
+chaos-short:
+	@RINGFENCE_CHAOS_ROUNDS=1 $(MAKE) --no-print-directory chaos \
+	    ARGS='-k "on and (server_that_is_killed or switchover) or warning"'
+
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 	    $(MAKE) --no-print-directory deny; \
@@ -97,7 +151,7 @@ deny-if-installed:
 binary:
 	$(CARGO) build --locked --package ringfence
 
-e2e: venv softhsm swtpm $(NODE_MODULES) $(BUILD_BINARY)
+e2e: venv softhsm swtpm postgres $(NODE_MODULES) $(BUILD_BINARY)
 	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m 'not torture and not sdk_rust' -n $(JOBS) --dist loadfile $(ARGS)
 
 # What Prowler, Cloudsplaining and Principal Mapper say of an account. The pinned Prowler runs on Python

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from openssl import Openssl
+from postgres import Postgres
 from ringfence_server import UNTHROTTLED, Server
 from world import World
 
@@ -119,3 +120,10 @@ def dev(start_server):
     running = start_server(dev=True)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One PostgreSQL for all tests that do not kill it; each takes a `database()` of its own."""
+    with Postgres() as running:
+        yield running
