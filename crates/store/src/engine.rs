@@ -1,11 +1,21 @@
 //! What an engine must do: ordered bytes, one writer, snapshots. It knows no seal and no group.
 
-use crate::{Change, Partition, Revision, StoreError};
+use crate::{Change, Commit, Partition, Revision, StoreError};
+use std::sync::Arc;
 
-/// An engine. The group committer is its only writer.
+/// Tells that there may be changes which others have made.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// An engine. The group committer is its only writer in this process.
 pub trait Engine: Send + 'static {
-    /// Begins a transaction. Dropping it undoes all of it.
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError>;
+    /// Begins a transaction, in which this group is to be applied. Dropping it undoes all of it.
+    fn begin(&mut self, group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError>;
+
+    /// From now on `wake` is called whenever another process may have committed something. An engine that
+    /// one process has to itself calls it never.
+    fn tell_of_others(&mut self, wake: Wake) {
+        drop(wake);
+    }
 
     /// A handle for reading from other threads.
     fn reader(&self) -> Box<dyn Reader>;
@@ -31,12 +41,13 @@ pub trait Transaction {
         revision: Revision,
         sealed: &[u8],
     ) -> Result<(), StoreError>;
-    /// Removes a key.
+    /// Removes a key. `note` is kept with the change for those who follow it, where there are any.
     fn delete(
         &mut self,
         partition: &Partition,
         key: &[u8],
         revision: Revision,
+        note: &[u8],
     ) -> Result<(), StoreError>;
     /// Writes the same value of a key again, sealed anew: at the same revision, and for no watcher.
     /// Where the key has another revision now, or is gone, nothing is written.
@@ -80,6 +91,25 @@ pub trait Reader: Send + Sync {
 
     /// Changes after a position in order, at most `limit`.
     fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>, StoreError>;
+
+    /// The position of the last change; 0 where there was none.
+    fn last_position(&self) -> Result<u64, StoreError>;
+
+    /// All changes after a position in order, each with what its key has at this one point in time.
+    ///
+    /// # Errors
+    /// [`StoreError::Trimmed`] too where there are very many of them.
+    fn news(&self, after: u64) -> Result<Vec<SealedNews>, StoreError>;
+}
+
+/// A change, and what became of its key.
+#[derive(Debug, Clone)]
+pub struct SealedNews {
+    pub change: Change,
+    /// What the key has now, whichever change wrote it.
+    pub now: Option<(Revision, Vec<u8>)>,
+    /// The note of a removal.
+    pub note: Vec<u8>,
 }
 
 /// The first key after all keys with this prefix; `None` where there is no such key.

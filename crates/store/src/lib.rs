@@ -30,11 +30,12 @@
 pub mod engine;
 mod gaps;
 pub mod model;
+pub mod postgres;
 pub mod seal;
 pub mod sqlite;
 mod store;
 
-pub use store::{Keyed, ResealedTo, Store, Watch};
+pub use store::{Changed, Keyed, News, ResealedTo, Store, Watch};
 
 use std::fmt;
 use std::sync::Arc;
@@ -78,12 +79,20 @@ pub enum Expect {
     Key(Vec<u8>, Revision),
 }
 
+/// What a commit does to a key.
+#[derive(Clone)]
+pub(crate) enum Write {
+    Put(Vec<u8>),
+    /// With a note for whoever follows the changes.
+    Delete(Vec<u8>),
+}
+
 /// Changes that are applied together or not at all.
 #[derive(Clone)]
 pub struct Commit {
     pub(crate) partition: Partition,
     pub(crate) expect: Vec<Expect>,
-    pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) changes: Vec<(Vec<u8>, Write)>,
     pub(crate) forgets: bool,
 }
 
@@ -101,13 +110,19 @@ impl Commit {
 
     /// Writes a key.
     pub fn put(mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
-        self.changes.push((key.into(), Some(value.into())));
+        self.changes.push((key.into(), Write::Put(value.into())));
         self
     }
 
     /// Removes a key, if it is there.
-    pub fn delete(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.changes.push((key.into(), None));
+    pub fn delete(self, key: impl Into<Vec<u8>>) -> Self {
+        self.delete_noting(key, Vec::new())
+    }
+
+    /// Removes a key, if it is there, with a note that those who follow the changes find: what the key
+    /// stands for, say, where it does not tell. It is sealed as values are.
+    pub fn delete_noting(mut self, key: impl Into<Vec<u8>>, note: impl Into<Vec<u8>>) -> Self {
+        self.changes.push((key.into(), Write::Delete(note.into())));
         self
     }
 
@@ -193,6 +208,9 @@ pub enum StoreError {
     /// The changes asked for are no longer kept; read the partition anew.
     #[error("changes after position {0} are no longer kept")]
     Trimmed(u64),
+    /// Another writer came between; the same may succeed now.
+    #[error("another writer came between: {0}")]
+    Again(String),
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

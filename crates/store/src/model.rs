@@ -1,8 +1,8 @@
 //! The model: a `BTreeMap` that does what an engine must do, plainly. Tests hold the engines to it,
 //! and `serve --dev`, which keeps nothing, runs on it.
 
-use crate::engine::{Engine, Reader, SealedEntry, Transaction};
-use crate::{Change, Partition, Revision, StoreError};
+use crate::engine::{Engine, Reader, SealedEntry, SealedNews, Transaction, Wake};
+use crate::{Change, Commit, Partition, Revision, StoreError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +17,13 @@ type Sealed = (Revision, Vec<u8>);
 struct State {
     entries: BTreeMap<(Partition, Vec<u8>), Sealed>,
     heads: BTreeMap<Partition, Revision>,
-    changes: BTreeMap<u64, Change>,
+    /// Each with its note.
+    changes: BTreeMap<u64, (Change, Vec<u8>)>,
     last_position: u64,
+    wakes: Vec<Wake>,
 }
 
-/// An engine in memory. Clones share it.
+/// An engine in memory. Clones share it, as processes share a database.
 #[derive(Default, Clone)]
 pub struct Model(Arc<Mutex<State>>);
 
@@ -37,11 +39,11 @@ struct Pending<'m> {
     model: &'m Model,
     entries: BTreeMap<(Partition, Vec<u8>), Option<Sealed>>,
     heads: BTreeMap<Partition, Revision>,
-    changes: Vec<Change>,
+    changes: Vec<(Change, Vec<u8>)>,
 }
 
 impl Engine for Model {
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+    fn begin(&mut self, _group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError> {
         Ok(Box::new(Pending {
             model: self,
             entries: BTreeMap::new(),
@@ -50,15 +52,27 @@ impl Engine for Model {
         }))
     }
 
+    fn tell_of_others(&mut self, wake: Wake) {
+        self.lock().wakes.push(wake);
+    }
+
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(self.clone())
     }
 }
 
 impl Pending<'_> {
-    fn change(&mut self, partition: &Partition, key: &[u8], revision: Revision, deleted: bool) {
+    fn change(
+        &mut self,
+        partition: &Partition,
+        key: &[u8],
+        revision: Revision,
+        deleted: Option<&[u8]>,
+    ) {
         let (partition, key) = (partition.clone(), key.to_vec());
-        self.changes.push(Change { position: 0, partition, revision, key, deleted });
+        let note = deleted.map(<[u8]>::to_vec).unwrap_or_default();
+        let deleted = deleted.is_some();
+        self.changes.push((Change { position: 0, partition, revision, key, deleted }, note));
     }
 }
 
@@ -84,7 +98,7 @@ impl Transaction for Pending<'_> {
         sealed: &[u8],
     ) -> Result<(), StoreError> {
         self.entries.insert((partition.clone(), key.to_vec()), Some((revision, sealed.to_vec())));
-        self.change(partition, key, revision, false);
+        self.change(partition, key, revision, None);
         Ok(())
     }
 
@@ -93,9 +107,10 @@ impl Transaction for Pending<'_> {
         partition: &Partition,
         key: &[u8],
         revision: Revision,
+        note: &[u8],
     ) -> Result<(), StoreError> {
         self.entries.insert((partition.clone(), key.to_vec()), None);
-        self.change(partition, key, revision, true);
+        self.change(partition, key, revision, Some(note));
         Ok(())
     }
 
@@ -127,15 +142,18 @@ impl Transaction for Pending<'_> {
             };
         }
         state.heads.extend(self.heads);
-        for mut change in self.changes {
+        for (mut change, note) in self.changes {
             state.last_position += 1;
             change.position = state.last_position;
             let position = change.position;
-            state.changes.insert(position, change);
+            state.changes.insert(position, (change, note));
         }
         while state.changes.len() > KEPT_CHANGES {
             state.changes.pop_first();
         }
+        let wakes = state.wakes.clone();
+        drop(state);
+        wakes.iter().for_each(|wake| wake());
         Ok(())
     }
 }
@@ -181,6 +199,23 @@ impl Reader for Model {
         if after + 1 < kept {
             return Err(StoreError::Trimmed(after));
         }
-        Ok(state.changes.range(after + 1..).take(limit).map(|(_, c)| c.clone()).collect())
+        Ok(state.changes.range(after + 1..).take(limit).map(|(_, (c, _))| c.clone()).collect())
+    }
+
+    fn last_position(&self) -> Result<u64, StoreError> {
+        Ok(self.lock().last_position)
+    }
+
+    fn news(&self, after: u64) -> Result<Vec<SealedNews>, StoreError> {
+        let state = self.lock();
+        let kept = state.changes.keys().next().copied().unwrap_or(state.last_position + 1);
+        if after + 1 < kept {
+            return Err(StoreError::Trimmed(after));
+        }
+        let news = state.changes.range(after + 1..).map(|(_, (change, note))| {
+            let now = state.entries.get(&(change.partition.clone(), change.key.clone())).cloned();
+            SealedNews { change: change.clone(), now, note: note.clone() }
+        });
+        Ok(news.collect())
     }
 }

@@ -27,8 +27,8 @@
 //!   built on here: commits before it were synced by syncs of their own, and those after it are written
 //!   anew where it was. A checkpoint whose sync fails is done again, from the first page on.
 
-use crate::engine::{Engine, Reader, SealedEntry, Transaction, prefix_end};
-use crate::{Change, Partition, Revision, StoreError, gaps};
+use crate::engine::{Engine, Reader, SealedEntry, SealedNews, Transaction, prefix_end};
+use crate::{Change, Commit, Partition, Revision, StoreError, gaps};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use std::collections::HashMap;
@@ -197,7 +197,7 @@ impl ReadOnly {
 }
 
 impl Engine for ReadOnly {
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+    fn begin(&mut self, _group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError> {
         Err(StoreError::Engine("it was opened for reading alone".into()))
     }
 
@@ -323,7 +323,7 @@ fn check_format(connection: &Connection) -> Result<(), StoreError> {
 }
 
 impl Engine for Sqlite {
-    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+    fn begin(&mut self, _group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError> {
         if self.in_doubt {
             self.cut_tail()?;
         }
@@ -445,6 +445,7 @@ impl Transaction for Group<'_> {
         partition: &Partition,
         key: &[u8],
         revision: Revision,
+        _note: &[u8],
     ) -> Result<(), StoreError> {
         self.engine
             .connection
@@ -601,6 +602,19 @@ impl Reader for Arc<Readers> {
                 statement.query_map([], |row| Ok(Partition::new(&row.get::<_, String>(0)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
+    }
+
+    fn last_position(&self) -> Result<u64, StoreError> {
+        self.with(|connection| {
+            let sql = "SELECT max(position) FROM changes";
+            let last = connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))?;
+            Ok(last.map_or(0, unsigned))
+        })
+    }
+
+    /// One process has it to itself: there is nothing that it has not written.
+    fn news(&self, _after: u64) -> Result<Vec<SealedNews>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>, StoreError> {

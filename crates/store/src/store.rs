@@ -1,8 +1,10 @@
 //! The store that services see: commits gathered into groups, values sealed on the way.
 
-use crate::engine::{Engine, Reader, SealedEntry, Transaction};
+use crate::engine::{Engine, Reader, SealedEntry, SealedNews, Transaction};
 use crate::seal::Sealer;
-use crate::{Change, Commit, Entry, Expect, Partition, Revision, StoreError};
+use crate::{Change, Commit, Entry, Expect, Partition, Revision, StoreError, Write};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,6 +12,9 @@ use tokio::sync::{oneshot, watch};
 
 /// Most commits that share one sync.
 const LARGEST_GROUP: usize = 1024;
+
+/// How often a group is applied once more, where another writer came between.
+const TRIES: usize = 5;
 
 /// A key and its entry.
 pub type Keyed = (Vec<u8>, Entry);
@@ -35,16 +40,19 @@ pub struct Store {
     committer: Mutex<Option<JoinHandle<()>>>,
     reader: Box<dyn Reader>,
     sealer: Arc<dyn Sealer>,
+    /// Moves whenever somebody may have committed something.
     commits: watch::Receiver<u64>,
 }
 
 impl Store {
     /// A store over an engine, its values sealed by `sealer`.
-    pub fn open(engine: impl Engine, sealer: impl Sealer) -> Result<Self, StoreError> {
+    pub fn open(mut engine: impl Engine, sealer: impl Sealer) -> Result<Self, StoreError> {
+        let (signal, commits) = watch::channel(0);
+        let wake = signal.clone();
+        engine.tell_of_others(Arc::new(move || wake.send_modify(|count| *count += 1)));
         let sealer: Arc<dyn Sealer> = Arc::new(sealer);
         let reader = engine.reader();
         let (queue, waiting) = channel();
-        let (signal, commits) = watch::channel(0);
         let group = Committer { engine, sealer: sealer.clone(), signal, must_forget: false };
         let committer = std::thread::Builder::new()
             .name("store-commit".into())
@@ -185,6 +193,44 @@ impl Store {
         Watch { store: self, after, commits: self.commits.clone() }
     }
 
+    /// The position of the last change.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn last_position(&self) -> Result<u64, StoreError> {
+        self.reader.last_position()
+    }
+
+    /// All that was changed after a position, whoever did it, as it is now. Waits on this thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Trimmed`] where that is too long ago: then everything must be read anew.
+    pub fn news(&self, after: u64) -> Result<News, StoreError> {
+        let mut news = News { position: after, partitions: BTreeMap::new() };
+        for SealedNews { change, now, note } in self.reader.news(after)? {
+            let Change { position, partition, revision, key, .. } = change;
+            news.position = position;
+            let value = match &now {
+                Some((at, sealed)) => Some(open(&*self.sealer, &partition, &key, *at, sealed)?),
+                None => None,
+            };
+            let note = match note.is_empty() {
+                true => note,
+                false => open(&*self.sealer, &partition, &key, revision, &note)?,
+            };
+            let place = news.partitions.entry(partition).or_default();
+            place.0 = revision;
+            place.1.insert(key, Changed { value, note });
+        }
+        Ok(news)
+    }
+
+    /// Moves whenever somebody, in this process or another, may have committed something; ends when the
+    /// store is closed.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+
     /// Finishes what is queued and stops: later commits fail as closed.
     pub fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -241,6 +287,28 @@ impl Watch<'_> {
     }
 }
 
+/// What was changed, by partition: its revision, and the keys.
+#[derive(Debug)]
+pub struct News {
+    /// The position of the last of these changes.
+    pub position: u64,
+    pub partitions: BTreeMap<Partition, (Revision, BTreeMap<Vec<u8>, Changed>)>,
+}
+
+/// A key that was changed.
+pub struct Changed {
+    /// What it has now; `None` where it was removed.
+    pub value: Option<Vec<u8>>,
+    /// The note of its removal.
+    pub note: Vec<u8>,
+}
+
+impl fmt::Debug for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changed").field("removed", &self.value.is_none()).finish_non_exhaustive()
+    }
+}
+
 /// What a sealed value is bound to.
 fn place<'a>(partition: &'a Partition, key: &'a [u8], revision: &'a [u8; 8]) -> [&'a [u8]; 3] {
     [partition.as_str().as_bytes(), key, revision]
@@ -292,7 +360,13 @@ impl<E: Engine> Committer<E> {
     }
 
     fn commit(&mut self, commits: &[Commit], done: Vec<Done>) {
-        let results = match self.apply(commits) {
+        let mut applied = self.apply(commits);
+        for _ in 0..TRIES {
+            let Err(StoreError::Again(why)) = &applied else { break };
+            tracing::debug!(why, "a group is applied once more");
+            applied = self.apply(commits);
+        }
+        let results = match applied {
             Ok(results) => results,
             // The engine failed: nothing of the group was applied.
             Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
@@ -304,7 +378,7 @@ impl<E: Engine> Committer<E> {
     }
 
     fn rewrite(&mut self, resealed: &Resealed) -> Result<(), StoreError> {
-        let mut transaction = self.engine.begin()?;
+        let mut transaction = self.engine.begin(&[])?;
         for (key, revision, sealed) in &resealed.entries {
             transaction.rewrite(&resealed.partition, key, *revision, sealed)?;
         }
@@ -316,7 +390,7 @@ impl<E: Engine> Committer<E> {
         &mut self,
         commits: &[Commit],
     ) -> Result<Vec<Result<Revision, StoreError>>, StoreError> {
-        let mut transaction = self.engine.begin()?;
+        let mut transaction = self.engine.begin(commits)?;
         let mut results = Vec::with_capacity(commits.len());
         let mut changed = false;
         for commit in commits {
@@ -362,13 +436,19 @@ fn apply_one(
         }
     }
     let revision = head + 1;
-    for (key, value) in &commit.changes {
-        match value {
-            Some(value) => {
+    for (key, write) in &commit.changes {
+        match write {
+            Write::Put(value) => {
                 let sealed = sealer.seal(&place(partition, key, &revision.to_be_bytes()), value)?;
                 transaction.put(partition, key, revision, &sealed)?;
             }
-            None => transaction.delete(partition, key, revision)?,
+            Write::Delete(note) if note.is_empty() => {
+                transaction.delete(partition, key, revision, note)?;
+            }
+            Write::Delete(note) => {
+                let sealed = sealer.seal(&place(partition, key, &revision.to_be_bytes()), note)?;
+                transaction.delete(partition, key, revision, &sealed)?;
+            }
         }
     }
     transaction.set_head(partition, revision)?;

@@ -1,20 +1,56 @@
-//! One suite over every engine: what holds for the model holds for SQLite.
+//! One suite over every engine: what holds for the model holds for SQLite and PostgreSQL.
+//!
+//! PostgreSQL is tested where `RINGFENCE_TEST_POSTGRES` names a server to make databases on: `make unit`
+//! starts one.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Tests, helpers included.
 
 use proptest::prelude::*;
 use ringfence_store::engine::Engine;
 use ringfence_store::model::Model;
+use ringfence_store::postgres::Postgres;
 use ringfence_store::seal::{Sealer, Unsealed};
 use ringfence_store::sqlite::Sqlite;
 use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs a body over a store of each engine.
 fn each_engine(body: impl Fn(&str, &Store)) {
     body("model", &open(Model::default()));
     let dir = tempfile::tempdir().unwrap();
     body("sqlite", &open(Sqlite::open(dir.path()).unwrap()));
+    if let Some(url) = database() {
+        body("postgres", &open(Postgres::open(&url).unwrap()));
+    }
+}
+
+/// Runs a body over two stores that share an engine's state, as two processes do.
+fn each_shared_engine(body: impl Fn(&str, &Store, &Store)) {
+    let model = Model::default();
+    body("model", &open(model.clone()), &open(model));
+    if let Some(url) = database() {
+        let [one, other] = [(); 2].map(|()| open(Postgres::open(&url).unwrap()));
+        body("postgres", &one, &other);
+    }
+}
+
+/// The URL of a new database; `None` where there is no server to make it on.
+fn database() -> Option<String> {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let server = std::env::var("RINGFENCE_TEST_POSTGRES").ok()?;
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let name = format!("conformance_{}_{number}", std::process::id());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
+        let driver = tokio::spawn(connection);
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        drop(client);
+        driver.await.unwrap().unwrap();
+    });
+    Some(server.replace("/postgres?", &format!("/{name}?")))
 }
 
 fn open(engine: impl Engine) -> Store {
@@ -448,6 +484,102 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         run(&steps, |old| { drop(old); open(Sqlite::open(dir.path()).unwrap()) });
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_gives_postgresql_what_it_must(steps in steps()) {
+        if let Some(url) = database() {
+            run(&steps, |old| { drop(old); open(Postgres::open(&url).unwrap()) });
+        }
+    }
+}
+
+#[test]
+fn of_two_writers_of_a_partition_one_comes_first() {
+    each_shared_engine(|engine, one, other| {
+        let commit = || Commit::to(account()).expect(Expect::Head(0)).put("a", "1");
+        assert_eq!(one.commit_blocking(commit()), Ok(1), "{engine}");
+        let conflict = Err(StoreError::Conflict { head: 1 });
+        assert_eq!(other.commit_blocking(commit()), conflict, "{engine}");
+        let entry = other.get(&account(), b"a").unwrap().unwrap();
+        assert_eq!((entry.revision, &entry.value[..]), (1, &b"1"[..]), "{engine}");
+    });
+}
+
+#[test]
+fn writers_of_many_processes_lose_nothing_and_count_every_change_once() {
+    const EACH: u64 = 60;
+    each_shared_engine(|engine, one, other| {
+        std::thread::scope(|scope| {
+            for (writer, store) in [one, other, one, other].into_iter().enumerate() {
+                scope.spawn(move || {
+                    for n in 0..EACH {
+                        let partition = Partition::new(&format!("{}", n % 3));
+                        let commit = Commit::to(partition).put(format!("{writer}/{n}"), "x");
+                        store.commit_blocking(commit).unwrap();
+                    }
+                });
+            }
+        });
+        let all = one.watch(0).poll(10_000).unwrap();
+        assert_eq!(all, other.watch(0).poll(10_000).unwrap(), "{engine}");
+        let positions: Vec<u64> = all.iter().map(|change| change.position).collect();
+        assert_eq!(positions, (1..=4 * EACH).collect::<Vec<_>>(), "{engine}");
+        for n in 0..3u64 {
+            let of = |change: &&ringfence_store::Change| change.partition.as_str() == n.to_string();
+            let revisions: Vec<u64> = all.iter().filter(of).map(|change| change.revision).collect();
+            assert_eq!(revisions, (1..=4 * EACH / 3).collect::<Vec<_>>(), "{engine}");
+        }
+    });
+}
+
+#[test]
+fn news_tell_what_others_have_made_of_a_key_and_what_a_removed_one_was() {
+    each_shared_engine(|engine, one, other| {
+        let before = other.last_position().unwrap();
+        one.commit_blocking(Commit::to(account()).put("a", "1").put("b", "1")).unwrap();
+        one.commit_blocking(Commit::to(account()).put("a", "2").delete_noting("b", "it was b"))
+            .unwrap();
+        let mut news = other.news(before).unwrap();
+        assert_eq!(news.position, before + 4, "{engine}");
+        let (head, keys) = news.partitions.remove(&account()).unwrap();
+        assert_eq!((head, keys.len(), news.partitions.len()), (2, 2, 0), "{engine}");
+        assert_eq!(keys[&b"a"[..]].value.as_deref(), Some(&b"2"[..]), "{engine}");
+        let gone = &keys[&b"b"[..]];
+        assert_eq!((&gone.value, &gone.note[..]), (&None, &b"it was b"[..]), "{engine}");
+        assert_eq!(other.news(news.position).unwrap().partitions.len(), 0, "{engine}");
+    });
+}
+
+#[test]
+fn who_waits_hears_of_what_another_process_commits() {
+    each_shared_engine(|engine, one, other| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for n in 0..5 {
+            let mut watch = other.watch(n);
+            std::thread::scope(|scope| {
+                scope.spawn(|| one.commit_blocking(Commit::to(account()).put("a", "1")).unwrap());
+                let next = tokio::time::timeout(std::time::Duration::from_secs(20), watch.next(10));
+                let next = runtime.block_on(next).unwrap().unwrap();
+                assert_eq!(next.len(), 1, "{engine}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_shared_file_is_changed_by_whoever_has_seen_it_last() {
+    let Some(url) = database() else { return };
+    let [mut one, mut other] = [(); 2].map(|()| Postgres::open(&url).unwrap());
+    assert_eq!(one.shared_file("seal.json"), Ok(None));
+    assert_eq!(one.share_file("seal.json", None, b"1"), Ok(true));
+    assert_eq!(other.share_file("seal.json", None, b"2"), Ok(false));
+    assert_eq!(other.shared_file("seal.json"), Ok(Some(b"1".to_vec())));
+    assert_eq!(other.share_file("seal.json", Some(b"1"), b"2"), Ok(true));
+    assert_eq!(one.share_file("seal.json", Some(b"1"), b"3"), Ok(false));
 }
 
 #[test]

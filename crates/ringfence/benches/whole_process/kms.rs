@@ -108,7 +108,6 @@ async fn make(server: &Server, root: &Signer, spec: &str, usage: &str) -> String
 
 /// The text of a member of a JSON answer, wherever it stands.
 fn field(answer: &str, name: &str) -> String {
-    let (_, rest) =
-        answer.split_once(&format!("\"{name}\":\"")).expect("the member");
+    let (_, rest) = answer.split_once(&format!("\"{name}\":\"")).expect("the member");
     rest.split_once('"').expect("its end").0.to_owned()
 }

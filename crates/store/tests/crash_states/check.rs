@@ -334,7 +334,7 @@ pub fn enumerate(
                 let waiting = disk.waiting();
                 let state = format!("{kind}, {leaves} of {waiting} calls left, before call {at}");
                 if tally.failures.is_empty() {
-                    rebuild(&Path::new(KEPT), &files);
+                    rebuild(Path::new(KEPT), &files);
                 }
                 tally.failures.push((state, failure));
             }

@@ -1,0 +1,153 @@
+//! The engine for many machines: PostgreSQL, which several processes share.
+//!
+//! ```text
+//!   committer's thread ── a transaction a group ──► primary ── synchronous standbys
+//!   store-postgres     ── reads, LISTEN and NOTIFY ─►
+//! ```
+//!
+//! The three tables are those of the embedded engine. What is different is that others write too:
+//!
+//! - A group locks the heads of its partitions, in the order of their names, and only then looks at what
+//!   its commits expect. So of two processes that write one partition the second sees what the first
+//!   has done. Groups of other partitions go beside it.
+//! - The position of a change is drawn from one row, which a group locks last. So positions become
+//!   visible in their order, and none is skipped: a watcher that has read up to one has read all.
+//! - Whoever has committed tells the others, by NOTIFY on a connection of its own and for many groups at
+//!   once; inside the transaction it would make all commits wait for each other. Who hears nothing,
+//!   because the connection is gone, say, looks by itself every [`LOOK`](listen::LOOK).
+//!
+//! **Acknowledged is durable** as far as the database's own settings go: with synchronous standbys a
+//! commit returns when a standby has it. Where that wait is called off, PostgreSQL says so in a warning
+//! and reports success all the same; it counts as a failure here. A connection that is lost in the
+//! middle of a commit leaves open whether it was made; then the caller hears of a failure, and what
+//! there is comes in as another's change would.
+//!
+//! Nothing is used that databases of the same protocol lack: no sequence, foreign key, trigger or
+//! savepoint. Reads go to the primary.
+
+mod connect;
+mod group;
+mod listen;
+mod reader;
+mod schema;
+
+use crate::engine::{Engine, Reader, Transaction, Wake};
+use crate::{Commit, StoreError};
+use connect::{Connector, Session};
+use reader::Remote;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio_postgres::error::SqlState;
+
+/// How long a group waits for a primary to be there before it fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a commit may take. After that nobody knows whether it was made.
+const LONGEST_COMMIT: Duration = Duration::from_secs(30);
+
+/// A shared database.
+pub struct Postgres {
+    connector: Connector,
+    runtime: Runtime,
+    session: Option<Session>,
+    remote: Remote,
+    /// Changes up to here were dropped by this process, or before it.
+    trimmed_to: u64,
+}
+
+impl Postgres {
+    /// Connects to `postgres://USER:PASSWORD@HOST,HOST/DATABASE?…`, and makes the tables if need be.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] where it cannot be reached, [`StoreError::Newer`] where a newer program has
+    /// made the tables.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let connector = Connector::parse(url)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Engine(error.to_string()))?;
+        let mut session = runtime.block_on(connector.until_there(PATIENCE))?;
+        runtime.block_on(schema::prepare(&mut session))?;
+        let remote = Remote::start(connector.clone())?;
+        Ok(Self { connector, runtime, session: Some(session), remote, trimmed_to: 0 })
+    }
+
+    /// A file that all processes of the database share, in clear; `None` where nobody has put it there.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]
+    pub fn shared_file(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.reader().get(&schema::files(), name.as_bytes())?.map(|(_, bytes)| bytes))
+    }
+
+    /// Puts such a file there, where it is as `before`; whether it was.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]
+    pub fn share_file(
+        &mut self,
+        name: &str,
+        before: Option<&[u8]>,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let session = match self.session.take().filter(Session::is_open) {
+            Some(session) => session,
+            None => self.runtime.block_on(self.connector.until_there(PATIENCE))?,
+        };
+        let put = self.runtime.block_on(schema::put_file(&session, name, before, bytes));
+        self.session = Some(session);
+        put
+    }
+}
+
+impl Engine for Postgres {
+    fn begin(&mut self, group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError> {
+        Ok(Box::new(group::Group::begin(self, group)?))
+    }
+
+    fn tell_of_others(&mut self, wake: Wake) {
+        self.remote.tell_of_others(wake);
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(self.remote.clone())
+    }
+
+    /// Former values stay in the database's files until it vacuums them, and in its log and its standbys
+    /// for longer: nothing here reaches them.
+    fn forget(&mut self) -> Result<(), StoreError> {
+        tracing::debug!("PostgreSQL keeps former values until it vacuums");
+        Ok(())
+    }
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let told = match error.as_db_error() {
+            Some(told) => told.message().to_owned(),
+            None => match std::error::Error::source(&error) {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            },
+        };
+        match error.code() {
+            Some(&SqlState::DISK_FULL) => Self::Full(told),
+            Some(
+                &SqlState::T_R_SERIALIZATION_FAILURE
+                | &SqlState::T_R_DEADLOCK_DETECTED
+                | &SqlState::LOCK_NOT_AVAILABLE,
+            ) => Self::Again(told),
+            _ => Self::Engine(told),
+        }
+    }
+}
+
+/// PostgreSQL's integers are signed; revisions never come near the difference.
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}

@@ -1,0 +1,100 @@
+//! The tables, and the format that they have.
+//!
+//! Beside those of partitions, `ringfence_heads` has three rows of its own: `''` counts the changes, and
+//! `~format` tells the format. What is kept in partition `~files` is not sealed.
+
+use super::connect::Session;
+use super::unsigned;
+use crate::{Partition, StoreError};
+
+/// The format of the tables.
+const FORMAT: i64 = 1;
+
+/// Told apart from the locks of other programs: `RNGF`.
+const LOCK: i64 = 0x524e_4746;
+
+/// Keys are compared byte by byte, whatever the database's collation is.
+const TABLES: &str = r#"
+CREATE TABLE ringfence_entries (
+    partition text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    revision bigint NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (partition, key)
+);
+CREATE TABLE ringfence_heads (
+    partition text COLLATE "C" NOT NULL PRIMARY KEY,
+    revision bigint NOT NULL
+);
+CREATE TABLE ringfence_changes (
+    position bigint NOT NULL PRIMARY KEY,
+    partition text COLLATE "C" NOT NULL,
+    revision bigint NOT NULL,
+    key bytea NOT NULL,
+    deleted boolean NOT NULL,
+    note bytea NOT NULL
+);
+INSERT INTO ringfence_heads VALUES ('', 0), ('~format', 1);
+"#;
+
+/// Makes the tables of a new database, and refuses those of a newer program. One process at a time does.
+pub(super) async fn prepare(session: &mut Session) -> Result<(), StoreError> {
+    let transaction = session.client.transaction().await?;
+    transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let there = transaction
+        .query_one("SELECT to_regclass('ringfence_heads') IS NOT NULL", &[])
+        .await?
+        .get::<_, bool>(0);
+    if there {
+        let sql = "SELECT revision FROM ringfence_heads WHERE partition = '~format'";
+        let found = transaction.query_opt(sql, &[]).await?;
+        match found.map(|row| row.get::<_, i64>(0)) {
+            Some(FORMAT) => {}
+            Some(found) => return Err(StoreError::Newer { found, known: FORMAT }),
+            None => return Err(StoreError::Engine("the tables are none of Ringfence's".into())),
+        }
+    } else {
+        transaction.batch_execute(TABLES).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Where shared files are.
+pub(super) fn files() -> Partition {
+    Partition::new("~files")
+}
+
+/// Whether a partition is one of the store's users.
+pub(super) const OF_USERS: &str = "partition <> '' AND left(partition, 1) <> '~' AND revision > 0";
+
+/// Puts a shared file where it is as `before`; whether it was.
+pub(super) async fn put_file(
+    session: &Session,
+    name: &str,
+    before: Option<&[u8]>,
+    bytes: &[u8],
+) -> Result<bool, StoreError> {
+    let (partition, name) = (files(), name.as_bytes());
+    let partition = partition.as_str();
+    let changed = match before {
+        None => {
+            let sql = "INSERT INTO ringfence_entries VALUES ($1, $2, 1, $3) ON CONFLICT DO NOTHING";
+            session.client.execute(sql, &[&partition, &name, &bytes]).await?
+        }
+        Some(before) => {
+            let sql = "UPDATE ringfence_entries SET value = $4, revision = revision + 1
+                       WHERE partition = $1 AND key = $2 AND value = $3";
+            session.client.execute(sql, &[&partition, &name, &before, &bytes]).await?
+        }
+    };
+    if session.was_not_synced() {
+        return Err(StoreError::Engine("no standby has confirmed a shared file".into()));
+    }
+    Ok(changed == 1)
+}
+
+/// The number of changes so far.
+pub(super) async fn position(client: &tokio_postgres::Client) -> Result<u64, StoreError> {
+    let sql = "SELECT revision FROM ringfence_heads WHERE partition = ''";
+    Ok(unsigned(client.query_one(sql, &[]).await?.get(0)))
+}
