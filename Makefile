@@ -57,12 +57,12 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Doctests are not nextest's business, so cargo runs them after it.
-unit: softhsm swtpm
+unit: venv softhsm swtpm postgres
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    set -x; $(CARGO) nextest run --workspace --locked; \
+	    set -x; $(PY) tests/e2e/with_postgres.py $(CARGO) nextest run --workspace --locked; \
 	else \
 	    echo 'cargo-nextest is not installed: running cargo test instead'; \
-	    set -x; $(CARGO) test --workspace --locked --lib --bins --tests; \
+	    set -x; $(PY) tests/e2e/with_postgres.py $(CARGO) test --workspace --locked --lib --bins --tests; \
 	fi
 	$(CARGO) test --workspace --locked --doc
 
