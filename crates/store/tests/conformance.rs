@@ -562,7 +562,9 @@ fn who_waits_hears_of_what_another_process_commits() {
             let mut watch = other.watch(n);
             std::thread::scope(|scope| {
                 scope.spawn(|| one.commit_blocking(Commit::to(account()).put("a", "1")).unwrap());
-                let next = tokio::time::timeout(std::time::Duration::from_secs(20), watch.next(10));
+                let limit = std::time::Duration::from_secs(20);
+                // A timeout is made inside a runtime.
+                let next = async move { tokio::time::timeout(limit, watch.next(10)).await };
                 let next = runtime.block_on(next).unwrap().unwrap();
                 assert_eq!(next.len(), 1, "{engine}");
             });
