@@ -8,21 +8,28 @@
 //! state is published; when a commit fails, pending falls back to published and the writes queued
 //! behind it, which expected it, are computed anew.
 //!
+//! Where several processes share a store, what others write comes in by [`Ledgers::follow`], each time a
+//! whole number of commits. A write that another process has overtaken waits for that, and is computed
+//! anew then.
+//!
 //! The state must be cheap to clone: persistent maps (`imbl`) of `Arc`ed records.
 
 use crate::call::{Permit, Resolved};
 use crate::regions::is_region_name;
 use arc_swap::ArcSwap;
 use ringfence_policy::AccountId;
-use ringfence_store::{Commit, Expect, Partition, Revision, Store, StoreError};
+use ringfence_store::{
+    Chain, Changed, Commit, Expect, News, Partition, Revision, Store, StoreError,
+};
 use ringfence_wire::ServiceError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// What one ledger is of: an account's id, or a region of an account. It is written as the store's
@@ -133,10 +140,20 @@ struct Pending<S> {
     head: Revision,
     /// Counts the falls back to published, so that each failure causes one.
     fall: u64,
+    /// Commits that were queued and have not come back.
+    in_flight: usize,
+    /// Of those since the last fall, each of which builds on the one before.
+    chain: Chain,
 }
 
-/// How often a write is computed anew after another node or a failed commit came between.
+/// How often a write is computed anew after a failed commit came between.
 const TRIES: usize = 8;
+
+/// How long it is computed anew while other processes come between.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a process may take to hear of what another has written.
+const HEARS_WITHIN: Duration = Duration::from_secs(5);
 
 impl<S: State> Ledger<S> {
     /// Reads an area's state from the store.
@@ -150,7 +167,13 @@ impl<S: State> Ledger<S> {
             partition,
             store,
             published: ArcSwap::from_pointee(Version { state: state.clone(), head }),
-            pending: Mutex::new(Pending { state, head, fall: 0 }),
+            pending: Mutex::new(Pending {
+                state,
+                head,
+                fall: 0,
+                in_flight: 0,
+                chain: Chain::default(),
+            }),
         }))
     }
 
@@ -199,17 +222,31 @@ impl<S: State> Ledger<S> {
         self: &Arc<Self>,
         mut write: impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
     ) -> Result<R, ServiceError> {
-        for _ in 0..TRIES {
+        let until = Instant::now() + PATIENCE;
+        let mut tries = 0;
+        while tries < TRIES || Instant::now() < until {
+            tries += 1;
             let (result, durable) = self.queue(&mut write)?;
             let Some(durable) = durable else { return Ok(result) };
             match durable.await.unwrap_or(Err(StoreError::Closed)) {
                 Ok(_) => return Ok(result),
-                Err(StoreError::Conflict { .. }) => {}
+                Err(StoreError::Conflict { head }) => self.until_known(head).await,
                 Err(error) => return Err(unavailable(&error)),
             }
         }
         tracing::warn!(partition = ?self.partition, "a write was overtaken too often");
         Err(ServiceError::new("ServiceUnavailable", 503, "Please try again."))
+    }
+
+    /// Waits until what another process has written is known, up to a revision.
+    async fn until_known(&self, head: Revision) {
+        let mut followed = self.store.followed();
+        let known = async {
+            while self.published.load().head < head && followed.changed().await.is_ok() {}
+        };
+        if tokio::time::timeout(HEARS_WITHIN, known).await.is_err() {
+            tracing::warn!(partition = ?self.partition, "what another process wrote is not heard of");
+        }
     }
 
     /// Computes a write and queues its commit. The receiver hears when it is durable.
@@ -225,7 +262,9 @@ impl<S: State> Ledger<S> {
             return Ok((result, None));
         }
         let mut state = pending.state.clone();
-        let mut commit = Commit::to(self.partition.clone()).expect(Expect::Head(pending.head));
+        let mut commit = Commit::to(self.partition.clone())
+            .expect(Expect::Head(pending.head))
+            .in_chain(&pending.chain);
         for edit in batch.changes {
             match edit {
                 Edit::Put(record) => {
@@ -241,11 +280,12 @@ impl<S: State> Ledger<S> {
                         commit = commit.forgetting();
                     }
                     state.delete(&key);
-                    commit = commit.delete(self.stored_key(&key));
+                    commit = commit.delete_noting(self.stored_key(&key), key);
                 }
             }
         }
         pending.head += 1;
+        pending.in_flight += 1;
         pending.state = state.clone();
         let version = Arc::new(Version { state, head: pending.head });
         let (reply, durable) = oneshot::channel();
@@ -254,8 +294,8 @@ impl<S: State> Ledger<S> {
         // Queued under the lock: commits reach the store in the order of their heads.
         self.store.submit(commit, move |result| {
             match &result {
-                Ok(_) => ledger.published.store(version),
-                Err(error) => ledger.fall_back(fall, error),
+                Ok(_) => ledger.come_back(Some(version)),
+                Err(_) => ledger.fall_back(fall),
             }
             // The caller may have gone; the write stands all the same.
             drop(reply.send(result));
@@ -272,30 +312,71 @@ impl<S: State> Ledger<S> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After a failed commit: pending becomes what is durable. Runs on the committer's thread, so
-    /// every commit before the failed one has been published.
-    fn fall_back(&self, fall: u64, error: &StoreError) {
+    /// A commit has come back. Another process may have written since, and have been heard of first.
+    fn come_back(&self, version: Option<Arc<Version<S>>>) {
         let mut pending = self.lock();
-        if pending.fall != fall {
-            return;
+        pending.in_flight = pending.in_flight.saturating_sub(1);
+        if let Some(version) = version {
+            self.publish(&mut pending, version);
         }
-        let durable = match error {
-            // Another writer moved the head: read what it wrote.
-            StoreError::Conflict { head } if *head != self.published.load().head => {
-                match read_state::<S>(&self.store, &self.partition) {
-                    Ok((state, head)) => {
-                        self.published.store(Arc::new(Version { state, head }));
-                        self.published.load_full()
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, partition = ?self.partition, "state not reread");
-                        self.published.load_full()
-                    }
-                }
+    }
+
+    /// Makes a newer version the published one. Whatever is queued on top of an older one than that is
+    /// going to fail; where nothing is, the next write begins here.
+    fn publish(&self, pending: &mut Pending<S>, version: Arc<Version<S>>) {
+        if version.head > self.published.load().head {
+            self.published.store(version);
+        }
+        let published = self.published.load();
+        if pending.in_flight == 0 && pending.head < published.head {
+            pending.state = published.state.clone();
+            pending.head = published.head;
+        }
+    }
+
+    /// After a failed commit: pending becomes what is known to be durable. Runs on the committer's thread,
+    /// so every commit before the failed one has been published.
+    fn fall_back(&self, fall: u64) {
+        let mut pending = self.lock();
+        pending.in_flight = pending.in_flight.saturating_sub(1);
+        if pending.fall == fall {
+            let durable = self.published.load();
+            pending.state = durable.state.clone();
+            pending.head = durable.head;
+            pending.fall = fall + 1;
+            pending.chain = Chain::default();
+        }
+    }
+
+    /// Takes in what was changed, up to a revision. What is known already changes nothing.
+    fn follow(&self, head: Revision, keys: &BTreeMap<Vec<u8>, Changed>) -> Result<(), StoreError> {
+        let mut pending = self.lock();
+        let published = self.published.load_full();
+        if head <= published.head {
+            return Ok(());
+        }
+        let mut state = published.state.clone();
+        for (key, changed) in keys {
+            if !key.starts_with(S::PREFIX.as_bytes()) {
+                continue;
             }
-            _ => self.published.load_full(),
-        };
-        *pending = Pending { state: durable.state.clone(), head: durable.head, fall: fall + 1 };
+            match &changed.value {
+                Some(value) => state.put(decode::<S>(value, head)?),
+                None => match std::str::from_utf8(&changed.note) {
+                    Ok(key) if !key.is_empty() => state.delete(key),
+                    _ => return Err(StoreError::Engine("a removal tells not of what".into())),
+                },
+            }
+        }
+        self.publish(&mut pending, Arc::new(Version { state, head }));
+        Ok(())
+    }
+
+    /// Reads everything anew.
+    fn read_anew(&self) -> Result<(), StoreError> {
+        let (state, head) = read_state::<S>(&self.store, &self.partition)?;
+        self.publish(&mut self.lock(), Arc::new(Version { state, head }));
+        Ok(())
     }
 }
 
@@ -316,6 +397,15 @@ fn encode(record: &impl Serialize) -> Result<Vec<u8>, ServiceError> {
     })
 }
 
+fn decode<S: State>(value: &[u8], revision: Revision) -> Result<S::Record, StoreError> {
+    rmp_serde::from_slice(value).map_err(|error| {
+        let prefix = S::PREFIX;
+        StoreError::Engine(format!(
+            "a record of `{prefix}` at revision {revision} does not decode: {error}"
+        ))
+    })
+}
+
 /// Reads every record of a service in a partition.
 fn read_state<S: State>(store: &Store, partition: &Partition) -> Result<(S, Revision), StoreError> {
     const PAGE: usize = 10_000;
@@ -326,13 +416,7 @@ fn read_state<S: State>(store: &Store, partition: &Partition) -> Result<(S, Revi
             let more = page.len() == PAGE;
             let last = page.last().map(|(key, _)| key.clone());
             for (_, entry) in page {
-                let record = rmp_serde::from_slice(&entry.value).map_err(|error| {
-                    let (prefix, revision) = (S::PREFIX, entry.revision);
-                    StoreError::Engine(format!(
-                        "a record of `{prefix}` at revision {revision} does not decode: {error}"
-                    ))
-                })?;
-                state.put(record);
+                state.put(decode::<S>(&entry.value, entry.revision)?);
             }
             if !more {
                 return Ok((state, head));
@@ -394,6 +478,33 @@ impl<S: State> Ledgers<S> {
         areas.insert(area.clone(), ledger.clone());
         self.areas.store(Arc::new(areas));
         Ok(ledger)
+    }
+
+    /// Takes in what was changed in the areas; those where something was.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn follow(&self, news: &News) -> Result<Vec<S::Area>, StoreError> {
+        let mut changed = Vec::new();
+        for (partition, (head, keys)) in &news.partitions {
+            let Ok(area) = partition.as_str().parse::<S::Area>() else { continue };
+            self.get_or_make(&area)?.follow(*head, keys)?;
+            changed.push(area);
+        }
+        Ok(changed)
+    }
+
+    /// Reads everything anew.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn read_anew(&self) -> Result<(), StoreError> {
+        for partition in self.store.partitions()? {
+            if let Ok(area) = partition.as_str().parse::<S::Area>() {
+                self.get_or_make(area)?.read_anew()?;
+            }
+        }
+        Ok(())
     }
 
     /// Every area.

@@ -23,6 +23,7 @@ pub mod dev;
 pub mod directory;
 pub mod errors;
 mod event;
+pub mod follow;
 mod gateway;
 mod idle;
 pub mod ids;
@@ -56,6 +57,7 @@ pub use caller::{
 };
 pub use dev::{Dev, OpenAccounts};
 pub use directory::{Attached, Authority, Directory, OidcProvider, SamlProvider, Tags};
+pub use follow::Follow;
 pub use gateway::{Gateway, World};
 pub use inside::Via;
 pub use ledger::{Area, Batch, Ledger, Ledgers, NoRegional, Regional, State};

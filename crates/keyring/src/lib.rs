@@ -114,6 +114,7 @@ pub use one_time::OneTime;
 pub use password::PasswordHash;
 pub use random::{Random, SystemRandom};
 pub use seal_change::{SealChange, SealStatus};
+pub use seal_file::{adopt_seal_file, seal_file};
 pub use seal_spec::{SealSpec, secret_file, secret_line};
 pub use secret::{SecretBytes, SecretString};
 pub use signing_key::{SigningAlgorithm, SigningKey, VerifyingKey};

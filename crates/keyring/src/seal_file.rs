@@ -108,6 +108,30 @@ pub(crate) fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("seal.json")
 }
 
+/// The bytes of a directory's `seal.json`, which hold no secret in clear; `None` where it has none.
+///
+/// # Errors
+/// [`KeyringError::Io`]
+pub fn seal_file(data_dir: &Path) -> Result<Option<Vec<u8>>, KeyringError> {
+    Ok(whole_file::read(&path_in(data_dir), MOST_BYTES)?.map(|bytes| bytes.to_vec()))
+}
+
+/// Gives a directory that has no `seal.json` another's: for processes that share a store. Whoever opens it
+/// needs the same root key.
+///
+/// # Errors
+/// [`KeyringError::Io`], where one is there too.
+pub fn adopt_seal_file(data_dir: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
+    let path = path_in(data_dir);
+    match whole_file::place(&path, bytes)? {
+        Placed::ByUs => Ok(()),
+        Placed::ByAnother => {
+            let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            Err(KeyringError::io("make", &path)(there))
+        }
+    }
+}
+
 /// What a new `seal.json` says.
 pub(crate) struct NewSeal<'a> {
     pub id: [u8; 16],

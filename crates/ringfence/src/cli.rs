@@ -54,6 +54,12 @@ pub struct Place {
     #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
     pub data: Option<PathBuf>,
 
+    /// A PostgreSQL that keeps the store, for several servers at once:
+    /// postgres://USER:PASSWORD@HOST,HOST/DATABASE, or @FILE with that in a file [default: the data
+    /// directory]
+    #[arg(long, value_name = "URL", env = "RINGFENCE_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+
     /// What protects the root key: file, file:PATH, passphrase:env:VARIABLE, passphrase:file:PATH,
     /// systemd:NAME, tpm, tpm:DEVICE, pkcs11:URI, kms:KEY_ARN or kms:KEY_ARN@ENDPOINT
     #[arg(long, value_name = "SEAL", env = "RINGFENCE_SEAL", default_value = "file")]

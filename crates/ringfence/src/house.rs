@@ -13,8 +13,9 @@
 use crate::cli::Place;
 use crate::seal;
 use anyhow::{Context as _, bail};
-use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SystemRandom};
+use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SealSpec, SystemRandom, Zeroizing};
 use ringfence_policy::AccountId;
+use ringfence_store::postgres::Postgres;
 use ringfence_store::seal::Sealer;
 use ringfence_store::sqlite::{ReadOnly, Sqlite};
 use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
@@ -44,6 +45,12 @@ impl House {
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("{} cannot be made", dir.display()))?;
         let spec = ringfence_seals::parse(&place.seal, &dir)?;
+        if let Some(named) = &place.store {
+            let mut engine = Postgres::open(&*store_url(named)?)?;
+            let keyring = shared_keyring(&dir, &spec, &mut engine)?;
+            let store = Arc::new(Store::open(engine, Seal::of(&keyring))?);
+            return Ok(Self { seal: spec.in_words(), dir, keyring, store });
+        }
         // Where a store is, a lost seal must not be replaced by a new one.
         let mut keyring = if has_store(&dir) {
             Keyring::open(&dir, &spec)?
@@ -61,12 +68,17 @@ impl House {
 
     /// Opens a data directory that is there for writing. The server must have stopped.
     pub fn open(place: &Place) -> anyhow::Result<Self> {
-        existing(place.data.as_deref())?;
+        if place.store.is_none() {
+            existing(place.data.as_deref())?;
+        }
         Self::open_or_make(place)
     }
 
     /// Opens a data directory that is there for reading alone, whether or not a server runs.
     pub fn open_to_read(place: &Place) -> anyhow::Result<Self> {
+        if place.store.is_some() {
+            return Self::open_or_make(place);
+        }
         let dir = existing(place.data.as_deref())?;
         let spec = ringfence_seals::parse(&place.seal, &dir)?;
         let keyring = Keyring::open(&dir, &spec)?;
@@ -108,13 +120,19 @@ impl House {
         }
     }
 
-    /// Chooses the management account of a new store.
-    pub fn choose_management(&self, account: AccountId) -> anyhow::Result<()> {
+    /// Chooses the management account of a new store; the one that it has then, which another server may
+    /// have chosen.
+    pub fn choose_management(&self, account: AccountId) -> anyhow::Result<AccountId> {
         let commit = Commit::to(Partition::global())
             .expect(Expect::Key(MANAGEMENT.into(), 0))
             .put(MANAGEMENT, account.to_string());
-        self.store.commit_blocking(commit)?;
-        Ok(())
+        match self.store.commit_blocking(commit) {
+            Ok(_) => Ok(account),
+            Err(StoreError::Conflict { .. }) => {
+                self.management()?.context("the store's management account is gone")
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where its events are.
@@ -135,6 +153,49 @@ impl House {
             .filter(|noted| is_endpoint(noted))
             .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
     }
+}
+
+/// What `--store` says, or the file that it names.
+fn store_url(named: &str) -> anyhow::Result<Zeroizing<String>> {
+    let url = match named.strip_prefix('@') {
+        None => Zeroizing::new(named.to_owned()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| path.to_owned())?;
+            Zeroizing::new(text.trim().to_owned())
+        }
+    };
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        bail!("--store takes postgres://…, or @FILE with such a URL");
+    }
+    Ok(url)
+}
+
+/// The keyring of a store that several servers share: `seal.json` lies in it too, and each server has the
+/// same one in its data directory. What opens it, a key file say, each server is given by its operator.
+fn shared_keyring(dir: &Path, spec: &SealSpec, engine: &mut Postgres) -> anyhow::Result<Keyring> {
+    const NAME: &str = "seal.json";
+    if let Some(theirs) = engine.shared_file(NAME)? {
+        match ringfence_keyring::seal_file(dir)? {
+            Some(ours) if ours == theirs => {}
+            Some(_) => bail!(
+                "{} is of another store than the database: give each server of a store a data \
+                 directory of its own",
+                dir.join(NAME).display()
+            ),
+            None => ringfence_keyring::adopt_seal_file(dir, &theirs)?,
+        }
+        return Ok(Keyring::open(dir, spec)?);
+    }
+    let (keyring, _) = Keyring::open_or_create(dir, spec)?;
+    let ours = ringfence_keyring::seal_file(dir)?.context("there is no seal.json")?;
+    if !engine.share_file(NAME, None, &ours)? {
+        bail!(
+            "another server has made this store in the same moment: remove {} and start again with \
+             its root key",
+            dir.display()
+        );
+    }
+    Ok(keyring)
 }
 
 /// A few values at a time, with a pause in between: those who write must hardly notice.

@@ -5,7 +5,7 @@
 //! counts from the next start on, when the server begins to seal the store's older values anew.
 //! Retiring earlier base keys needs the store's lock, so the server must have stopped.
 
-use crate::cli::{Seal, SealMigrate, SealPlace, SealRotate};
+use crate::cli::{Place, Seal, SealMigrate, SealPlace, SealRotate};
 use crate::house;
 use anyhow::{Context as _, bail};
 use ringfence_keyring::{Domain, SealChange, SealStatus};
@@ -16,7 +16,7 @@ use ringfence_wire::shape::TimestampFormat;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Values that are read at once, where they are counted.
 const PAGE: usize = 1000;
@@ -40,7 +40,7 @@ fn status(options: &SealPlace) -> anyhow::Result<()> {
 
 fn rotate(options: &SealRotate) -> anyhow::Result<()> {
     let place = &options.place;
-    let dir = house::existing(place.data.as_deref())?;
+    let dir = own(place)?;
     let spec = ringfence_seals::parse(&place.seal, &dir)?;
     let change = if options.base_key { SealChange::NewBaseKey } else { SealChange::RootKey };
     let status = change.apply(&dir, &spec, &spec)?;
@@ -56,7 +56,7 @@ fn rotate(options: &SealRotate) -> anyhow::Result<()> {
 
 fn migrate(options: &SealMigrate) -> anyhow::Result<()> {
     let place = &options.place;
-    let dir = house::existing(place.data.as_deref())?;
+    let dir = own(place)?;
     let from = ringfence_seals::parse(&place.seal, &dir)?;
     let to = ringfence_seals::parse(&options.to, &dir).context("--to")?;
     let status = SealChange::RootKey.apply(&dir, &from, &to)?;
@@ -67,8 +67,8 @@ fn migrate(options: &SealMigrate) -> anyhow::Result<()> {
     ))
 }
 
-fn retire(options: &crate::cli::Place) -> anyhow::Result<()> {
-    let dir = house::existing(options.data.as_deref())?;
+fn retire(options: &Place) -> anyhow::Result<()> {
+    let dir = own(options)?;
     let spec = ringfence_seals::parse(&options.seal, &dir)?;
     // Held to the end: who writes under an earlier base key must not do so meanwhile.
     let engine = Sqlite::open(&dir).map_err(house::explain)?;
@@ -86,6 +86,14 @@ fn retire(options: &crate::cli::Place) -> anyhow::Result<()> {
     let status = SealChange::RetireEarlier.apply(&dir, &spec, &spec)?;
     drop(engine);
     say(&described(&status, &counts))
+}
+
+/// The data directory of a store that no other server shares.
+fn own(place: &Place) -> anyhow::Result<PathBuf> {
+    if place.store.is_some() {
+        bail!("the seal of a store that servers share cannot be changed yet");
+    }
+    house::existing(place.data.as_deref())
 }
 
 /// How many values of a store each generation seals. What it is that they hold is not looked at.

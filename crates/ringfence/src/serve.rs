@@ -8,8 +8,9 @@ use crate::process;
 use crate::world::{self, AllQuotas, Named};
 use anyhow::{Context as _, anyhow, bail};
 use ringfence_gateway::clock::{MovedClock, SystemClock};
+use ringfence_gateway::follow::follow;
 use ringfence_gateway::server::until_asked_to_stop;
-use ringfence_gateway::{Audit, Dev, Gateway, Limits, Server, Trail, World};
+use ringfence_gateway::{Audit, Dev, Follow, Gateway, Limits, Server, Trail, World};
 use ringfence_iam::{Iam, RootCredentials};
 use ringfence_keyring::Keyring;
 use ringfence_kms::Backends;
@@ -66,8 +67,13 @@ impl Start<'_> {
         process::lock_memory();
         let house = House::open_or_make(&self.options.place)?;
         let clock = Arc::new(SystemClock);
+        let loaded_from = house.store.last_position()?;
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
         let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
+        if self.options.place.store.is_some() {
+            let services: Vec<Arc<dyn Follow>> = vec![iam.clone(), kms.clone()];
+            follow(house.store.clone(), loaded_from, services)?;
+        }
         self.topics.serve(&iam)?;
         iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
@@ -94,8 +100,9 @@ impl Start<'_> {
              listen  {endpoint}\n\
              data    {dir}, audit events in audit/\n\
              seal    {}; without it nobody can open the data: keep a copy elsewhere\n\
-             store   sqlite, {accounts} account{}, management account {management}\n",
+             store   {}, {accounts} account{}, management account {management}\n",
             house.seal,
+            if self.options.place.store.is_some() { "postgres" } else { "sqlite" },
             if accounts == 1 { "" } else { "s" },
         );
         // Said before the first answer: who finds the server healthy finds its credentials too.
@@ -121,6 +128,9 @@ impl Start<'_> {
     fn relaxed(self, quotas: AllQuotas) -> anyhow::Result<()> {
         if let Place { data: Some(dir), .. } = &self.options.place {
             bail!("--dev keeps nothing: it takes no --data {}", dir.display());
+        }
+        if self.options.place.store.is_some() {
+            bail!("--dev keeps nothing: it takes no --store");
         }
         let account = self.options.account.map_or_else(|| AccountId::new(0).context("0"), Ok)?;
         let clock = Arc::new(MovedClock::default());
@@ -170,19 +180,22 @@ impl Start<'_> {
             }
             None => {
                 let chosen = asked.map_or_else(draw_account, Ok)?;
-                house.choose_management(chosen)?;
-                chosen
+                house.choose_management(chosen)?
             }
         };
         // A first start may have been cut short between the two.
         if iam.accounts().iter().any(|(id, _)| *id == management) {
             return Ok((management, None));
         }
-        let made = self
-            .runtime
-            .block_on(iam.create_account(management, "management"))
-            .map_err(|error| anyhow!("the management account was not made: {}", error.message))?;
-        Ok((management, Some(made)))
+        let made = self.runtime.block_on(iam.create_account(management, "management"));
+        match made {
+            Ok(made) => Ok((management, Some(made))),
+            // Another server of the same store has just made it.
+            Err(_) if iam.accounts().iter().any(|(id, _)| *id == management) => {
+                Ok((management, None))
+            }
+            Err(error) => bail!("the management account was not made: {}", error.message),
+        }
     }
 
     fn start(&self, gateway: &Arc<Gateway>) -> anyhow::Result<Server> {

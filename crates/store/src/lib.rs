@@ -39,6 +39,7 @@ pub use store::{Changed, Keyed, News, ResealedTo, Store, Watch};
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The number of commits that a partition has had.
 pub type Revision = u64;
@@ -94,12 +95,28 @@ pub struct Commit {
     pub(crate) expect: Vec<Expect>,
     pub(crate) changes: Vec<(Vec<u8>, Write)>,
     pub(crate) forgets: bool,
+    pub(crate) chain: Option<Chain>,
+}
+
+/// Commits that build on each other, queued before the first of them is durable. Where one fails, so do all
+/// behind it: the head that they expect may be there all the same, by another process's commit.
+#[derive(Debug, Clone, Default)]
+pub struct Chain(Arc<AtomicBool>);
+
+impl Chain {
+    pub(crate) fn is_broken(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn break_off(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Commit {
     /// An empty commit to a partition.
     pub fn to(partition: Partition) -> Self {
-        Self { partition, expect: Vec::new(), changes: Vec::new(), forgets: false }
+        Self { partition, expect: Vec::new(), changes: Vec::new(), forgets: false, chain: None }
     }
 
     /// Adds an expectation.
@@ -123,6 +140,12 @@ impl Commit {
     /// stands for, say, where it does not tell. It is sealed as values are.
     pub fn delete_noting(mut self, key: impl Into<Vec<u8>>, note: impl Into<Vec<u8>>) -> Self {
         self.changes.push((key.into(), Write::Delete(note.into())));
+        self
+    }
+
+    /// Builds on the commits of a chain that were queued before it.
+    pub fn in_chain(mut self, chain: &Chain) -> Self {
+        self.chain = Some(chain.clone());
         self
     }
 

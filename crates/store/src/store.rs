@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, Reader, SealedEntry, SealedNews, Transaction};
 use crate::seal::Sealer;
-use crate::{Change, Commit, Entry, Expect, Partition, Revision, StoreError, Write};
+use crate::{Chain, Change, Commit, Entry, Expect, Partition, Revision, StoreError, Write};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -42,6 +42,8 @@ pub struct Store {
     sealer: Arc<dyn Sealer>,
     /// Moves whenever somebody may have committed something.
     commits: watch::Receiver<u64>,
+    /// Up to which position this process has taken in what was changed.
+    followed: watch::Sender<u64>,
 }
 
 impl Store {
@@ -64,6 +66,7 @@ impl Store {
             reader,
             sealer,
             commits,
+            followed: watch::Sender::new(0),
         })
     }
 
@@ -231,6 +234,16 @@ impl Store {
         self.commits.clone()
     }
 
+    /// Says that this process has taken in everything up to a position.
+    pub fn note_followed(&self, position: u64) {
+        self.followed.send_replace(position);
+    }
+
+    /// Moves when this process has taken in more; it stays at 0 where the process follows nothing.
+    pub fn followed(&self) -> watch::Receiver<u64> {
+        self.followed.subscribe()
+    }
+
     /// Finishes what is queued and stops: later commits fail as closed.
     pub fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -368,8 +381,14 @@ impl<E: Engine> Committer<E> {
         }
         let results = match applied {
             Ok(results) => results,
-            // The engine failed: nothing of the group was applied.
-            Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
+            // The engine failed: nothing of the group was applied, or nobody knows.
+            Err(error) => {
+                commits
+                    .iter()
+                    .filter_map(|commit| commit.chain.as_ref())
+                    .for_each(Chain::break_off);
+                commits.iter().map(|_| Err(error.clone())).collect()
+            }
         };
         for (done, result) in done.into_iter().zip(results) {
             done(result);
@@ -395,6 +414,9 @@ impl<E: Engine> Committer<E> {
         let mut changed = false;
         for commit in commits {
             let result = apply_one(&mut *transaction, &*self.sealer, commit)?;
+            if let (Err(_), Some(chain)) = (&result, &commit.chain) {
+                chain.break_off();
+            }
             changed |= result.is_ok();
             results.push(result);
         }
@@ -426,6 +448,9 @@ fn apply_one(
 ) -> Result<Result<Revision, StoreError>, StoreError> {
     let partition = &commit.partition;
     let head = transaction.head(partition)?;
+    if commit.chain.as_ref().is_some_and(Chain::is_broken) {
+        return Ok(Err(StoreError::Conflict { head }));
+    }
     for expect in &commit.expect {
         let holds = match expect {
             Expect::Head(revision) => *revision == head,

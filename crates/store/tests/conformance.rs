@@ -11,7 +11,7 @@ use ringfence_store::model::Model;
 use ringfence_store::postgres::Postgres;
 use ringfence_store::seal::{Sealer, Unsealed};
 use ringfence_store::sqlite::Sqlite;
-use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
+use ringfence_store::{Chain, Commit, Expect, Partition, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -506,6 +506,22 @@ fn of_two_writers_of_a_partition_one_comes_first() {
         assert_eq!(other.commit_blocking(commit()), conflict, "{engine}");
         let entry = other.get(&account(), b"a").unwrap().unwrap();
         assert_eq!((entry.revision, &entry.value[..]), (1, &b"1"[..]), "{engine}");
+    });
+}
+
+#[test]
+fn what_builds_on_a_commit_that_failed_fails_too_though_the_head_is_there() {
+    each_shared_engine(|engine, one, other| {
+        other.commit_blocking(Commit::to(account()).put("a", "another's")).unwrap();
+        let chain = Chain::default();
+        let commit = |head| Commit::to(account()).expect(Expect::Head(head)).in_chain(&chain);
+        let conflict = Err(StoreError::Conflict { head: 1 });
+        assert_eq!(one.commit_blocking(commit(0).put("a", "1")), conflict, "{engine}");
+        // It was computed from what the one before would have written.
+        assert_eq!(one.commit_blocking(commit(1).put("b", "2")), conflict, "{engine}");
+        let chain = Chain::default();
+        let anew = Commit::to(account()).expect(Expect::Head(1)).in_chain(&chain).put("b", "2");
+        assert_eq!(one.commit_blocking(anew), Ok(2), "{engine}");
     });
 }
 

@@ -40,6 +40,15 @@ impl Aliases {
         Self(Mutex::new(loaded.collect()))
     }
 
+    /// Notes what another process has written: the alias that an account has now.
+    pub fn note(&self, id: AccountId, now: Option<&str>) {
+        let mut all = self.lock();
+        all.retain(|alias, of| *of != id || Some(&**alias) == now);
+        if let Some(now) = now {
+            all.insert(now.into(), id);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, AccountId>> {
         // Every change is one insertion or removal, so a panic leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -105,12 +105,14 @@ use crate::state::Account;
 use ringfence_gateway::clock::Clock;
 use ringfence_gateway::notify::{NoTopics, Notify};
 use ringfence_gateway::upkeep::Work;
-use ringfence_gateway::{Handlers, Ledger, Ledgers, Mounted, Organizations, Recorder, Upkeep};
+use ringfence_gateway::{
+    Follow, Handlers, Ledger, Ledgers, Mounted, Organizations, Recorder, Upkeep,
+};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
 use ringfence_model_iam::operations as ops;
 use ringfence_policy::AccountId;
-use ringfence_store::{Store, StoreError};
+use ringfence_store::{News, Store, StoreError};
 use ringfence_webauthn::RelyingParty;
 use ringfence_wire::ServiceError;
 use std::sync::{Arc, OnceLock};
@@ -583,6 +585,36 @@ fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
 }
 
 /// Service-linked roles whose deletion was asked for go.
+impl Iam {
+    /// What is found from other accounts' side, as it is in one that another process has written.
+    fn index(&self, id: AccountId) {
+        let Some(ledger) = self.ledgers.get(id) else { return };
+        let account = ledger.for_deciding();
+        self.aliases.note(id, account.settings.alias.as_deref());
+        if let Some(issuer) = &account.token_issuer {
+            self.issuers.note(id, issuer);
+        }
+        for (request, made) in &account.delegation_requests {
+            if let (Some(owner), Some(_)) = (made.owner_account, &made.owner) {
+                self.owned.note(owner, request);
+            }
+        }
+    }
+}
+
+impl Follow for Iam {
+    fn follow(&self, news: &News) -> Result<(), StoreError> {
+        self.ledgers.follow(news)?.into_iter().for_each(|id| self.index(id));
+        Ok(())
+    }
+
+    fn read_anew(&self) -> Result<(), StoreError> {
+        self.ledgers.read_anew()?;
+        self.ledgers.areas().into_iter().for_each(|id| self.index(id));
+        Ok(())
+    }
+}
+
 impl Upkeep for Iam {
     fn carry_on<'a>(&'a self, _: &'a Recorder) -> Work<'a> {
         Box::pin(self.carry_on_deletions())

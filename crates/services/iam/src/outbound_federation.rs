@@ -59,6 +59,11 @@ impl Issuers {
         Self { base: OnceLock::new(), accounts, making: Semaphore::new(AT_ONCE) }
     }
 
+    /// Notes the issuer that an account has, which another process may have made.
+    pub fn note(&self, account: AccountId, issuer: &TokenIssuer) {
+        self.lock().insert(issuer.id.clone(), account);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, AccountId>> {
         // Every change is one insertion, so a panic leaves it whole.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)

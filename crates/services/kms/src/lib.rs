@@ -45,13 +45,14 @@ use ringfence_gateway::clock::Clock;
 use ringfence_gateway::pages::Pager;
 use ringfence_gateway::upkeep::Work;
 use ringfence_gateway::{
-    Call, Handlers, Ledger, Ledgers, Mounted, Permit, Recorder, Regional, ServiceEvent, Upkeep,
+    Call, Follow, Handlers, Ledger, Ledgers, Mounted, Permit, Recorder, Regional, ServiceEvent,
+    Upkeep,
 };
 use ringfence_keyring::random::Random;
 use ringfence_keyring::{Domain, Keyring};
 use ringfence_model_kms::SERVICE;
 use ringfence_model_kms::operations as ops;
-use ringfence_store::{Store, StoreError};
+use ringfence_store::{News, Store, StoreError};
 use ringfence_wire::{ServiceError, TypedOperation};
 use std::sync::{Arc, Mutex};
 
@@ -241,6 +242,16 @@ impl Kms {
             details,
         };
         recorder.record(event).await;
+    }
+}
+
+impl Follow for Kms {
+    fn follow(&self, news: &News) -> Result<(), StoreError> {
+        self.ledgers.follow(news).map(drop)
+    }
+
+    fn read_anew(&self) -> Result<(), StoreError> {
+        self.ledgers.read_anew()
     }
 }
 

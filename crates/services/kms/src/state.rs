@@ -161,7 +161,13 @@ impl State for Region {
 
     fn put(&mut self, record: Record) {
         match record {
-            Record::Key(key) => {
+            Record::Key(mut key) => {
+                // Uses that were noted and are not kept yet stay the key's, whoever has written it.
+                if let Some(old) = self.keys.get(&key.id)
+                    && !Arc::ptr_eq(&old.last_used, &key.last_used)
+                {
+                    Arc::make_mut(&mut key).last_used = old.last_used.clone();
+                }
                 self.keys.insert(key.id.clone(), key);
             }
             Record::Alias(alias) => {
