@@ -139,7 +139,7 @@ chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements
 # A minute of it.
 chaos-short:
 	@RINGFENCE_CHAOS_ROUNDS=1 $(MAKE) --no-print-directory chaos \
-	    ARGS='-k "on and (server_that_is_killed or switchover) or warning"'
+	    ARGS='-k "on and (server_that_is_killed or switchover) or no_timeout"'
 
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
