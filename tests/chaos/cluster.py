@@ -9,7 +9,8 @@ standby that has every acknowledged commit may lead. What it promises, by how ma
     synchronous_node_count 2   the same when any two of the three are lost for good. A standby that dies
                                holds commits up until Patroni has taken it off the list.
     mode "quorum", count 1     as 1, of whichever standby is first, so that no single standby that dies
-                               holds a commit up.
+                               holds a commit up; but whoever would lead must reach the other standby
+                               to know that it misses nothing, so with both gone nobody leads.
 
 https://patroni.readthedocs.io/en/latest/replication_modes.html
 """
