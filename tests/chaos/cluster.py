@@ -9,7 +9,8 @@ standby that has every acknowledged commit may lead. What it promises, by how ma
     synchronous_node_count 2   the same when any two of the three are lost for good. A standby that dies
                                holds commits up until Patroni has taken it off the list.
     mode "quorum", count 1     as 1, of whichever standby is first, so that no single standby that dies
-                               holds a commit up.
+                               holds a commit up; but whoever would lead must reach the other standby
+                               to know that it misses nothing, so with both gone nobody leads.
 
 https://patroni.readthedocs.io/en/latest/replication_modes.html
 """
@@ -295,25 +296,22 @@ class Cluster:
         )
 
     def members(self):
-        """What Patroni says of each node, by whoever answers."""
-        for node in self.nodes:
-            status, answer = node.ask("/cluster", timeout=2)
-            if status == 200:
-                return {member["name"]: member for member in answer["members"]}
-        return {}
+        """What Patroni says of each node, by the leader, since one that was cut off remembers old times."""
+        leader = self._leader()
+        status, answer = leader.ask("/cluster", timeout=2) if leader else (None, None)
+        return {member["name"]: member for member in answer["members"]} if status == 200 else {}
 
     def leader(self, but=None):
         """Who holds the lock and takes writes; waited for. `but` is a node that it no longer is."""
-        return self.until(
-            lambda: next(
-                (
-                    node for node in self.nodes
-                    if node is not but and node.ask("/primary", timeout=2)[0] == 200
-                ),
-                None,
-            ),
-            "a leader",
-        )
+        return self.until(lambda: self._leader(but), "leader")
+
+    def _leader(self, but=None):
+        for node in self.nodes:
+            status, answer = (None, None) if node is but else node.ask("/primary", timeout=2)
+            # It has the lock from 200 on, and takes writes once its server says that it is no standby.
+            if status == 200 and answer["role"] == "primary":
+                return node
+        return None
 
     def standbys(self, synchronous=False):
         roles = ("sync_standby", "quorum_standby") if synchronous else (
@@ -327,14 +325,27 @@ class Cluster:
         ]
 
     def settled(self):
-        """Waits until all nodes follow a leader, with as many synchronous standbys as it should have."""
+        """Waits until all nodes follow a leader, with as many synchronous standbys as it should have.
+
+        Earlier, losing the leader is a second fault: with no synchronous standby on record nobody may
+        follow it, and writes wait until it is back.
+        """
         wanted = self.count if self.mode == "on" else len(self.nodes) - 1
         self.until(
             lambda: len(self.standbys()) == len(self.nodes) - 1
             and len(self.standbys(synchronous=True)) >= wanted
-            and self.leader(),
-            "a whole cluster",
+            and self.streaming() == len(self.nodes) - 1,
+            "whole cluster",
         )
+
+    def streaming(self):
+        """How many standbys take what the leader writes, by the leader's own word."""
+        query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        try:
+            with self.superuser() as connection:
+                return connection.execute(query).fetchone()[0]
+        except psycopg.OperationalError:
+            return 0
 
     def until(self, condition, what):
         deadline = time.monotonic() + LIMIT_SECONDS

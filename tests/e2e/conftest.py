@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from openssl import Openssl
-from postgres import Postgres
 from ringfence_server import UNTHROTTLED, Server
 from world import World
 
@@ -125,5 +124,7 @@ def dev(start_server):
 @pytest.fixture(scope="session")
 def postgres():
     """One PostgreSQL for all tests that do not kill it; each takes a `database()` of its own."""
+    from postgres import Postgres  # loaded where it is wanted
+
     with Postgres() as running:
         yield running

@@ -123,12 +123,13 @@ class Postgres:
         self.settings = {**SETTINGS, **(settings or {})}
         self.process = None
         self.numbers = itertools.count(1)
-        self._initialise()
-        self.start()
-        with self.connect("postgres", superuser=True) as connection:
-            connection.cursor().execute(
-                f"CREATE ROLE {self.role} LOGIN PASSWORD '{self.password}'"
-            )
+        try:
+            self._initialise()
+            self.start()
+            self.sql(f"CREATE ROLE {self.role} LOGIN PASSWORD '{self.password}'", superuser=True)
+        except BaseException:
+            self.close()
+            raise
 
     def _initialise(self):
         secret = self.folder / "secret"
