@@ -86,6 +86,23 @@ impl Past {
         self.ops.iter().filter_map(mark).collect()
     }
 
+    /// Whether a file is written from its beginning again, without having been cut.
+    pub fn begins_anew(&self, file: &str) -> bool {
+        let mut begun = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        self.ops.iter().any(|op| {
+            match op {
+                Op::Name { name, inode } => drop(names.insert(*inode, name.clone())),
+                Op::Resize { inode, .. } => drop(begun.remove(inode)),
+                Op::Write { inode, at: 0, .. } if names.get(inode).is_some_and(|n| n == file) => {
+                    return begun.insert(*inode, ()).is_some();
+                }
+                _ => {}
+            }
+            false
+        })
+    }
+
     /// The same past without the syncs of a file of this name, or of the directory, whose is empty.
     pub fn without_syncs_of(&self, of: &str) -> Self {
         let named = |wanted: Inode| {
