@@ -41,7 +41,7 @@ mod trace;
 mod workload;
 
 use check::{Known, Plan, Tally};
-use disk::{Disk, Kind, Leaves, Past};
+use disk::{Disk, Kind, Leaves, Op, Past};
 use libtest_mimic::{Arguments, Trial};
 use random::Random;
 use std::fs;
@@ -276,6 +276,20 @@ fn failed_syncs(lab: &Lab) {
             let plan = Plan { from: 0, known, random: 12, syncs_in_hundred: 8, faulty: true };
             lab.enumerate(&recording.past, &history, &plan, random, &mut tally);
             number += 1 + random.below(3);
+            // The process is killed before it can do anything about it. What the next one finds is in the
+            // kernel's memory, and no sync brings it to the disk.
+            let fails = |op: &Op| matches!(op, Op::Sync { failed: true, .. });
+            if let Some(at) = recording.past.ops.iter().position(fails) {
+                let ops = recording.past.ops[..=at].to_vec();
+                let (from, known) = (ops.len(), nothing().by(&ops));
+                let past = Past { ops, ..recording.past };
+                check::rebuild(&lab.path("data"), &disk::seen(&past));
+                let generation = known.newest;
+                let next = Life { generation, commits: 2, ..life(About::Little, seed) };
+                let past = lab.live_on(next, past, None).past;
+                let plan = Plan { from, known, random: 12, syncs_in_hundred: 50, faulty: true };
+                lab.enumerate(&past, &history, &plan, random, &mut tally);
+            }
         }
     });
     println!("{}: {failed} syncs failed", lab.name);
@@ -327,11 +341,15 @@ fn failing_calls(lab: &Lab) {
     let (mut runs, mut failed, mut gave_up, mut acknowledged) = (0, 0, 0, 0);
     lab.rounds(|seed, random| {
         let history = History::of(About::Little, seed);
+        // Sometimes what is destroyed last is what cannot be destroyed.
+        let commits = if random.in_hundred(50) { random.one_of(&history.forgetting) } else { 99 };
+        let closes = random.in_hundred(50);
+        let patient = Life { patience: 40, commits, closes, ..life(About::Little, seed) };
         // How many calls there are to fail.
         let never = "65535".to_owned();
         let calls = "pwrite64,fsync,fdatasync,ftruncate,openat,unlink";
         let count = Fault { calls, outcome: "error=EIO", when: never, on };
-        let made = lab.live(life(About::Little, seed), Some(&count)).calls;
+        let made = lab.live(patient, Some(&count)).calls;
         let mut jobs = Vec::new();
         for call in calls.split(',') {
             for number in 1..=made.get(call).copied().unwrap_or(0) {
@@ -340,17 +358,18 @@ fn failing_calls(lab: &Lab) {
                 }
             }
         }
-        // By chance, and so that each call has its share however often it is made.
-        let mut left: Vec<_> = calls.split(',').cycle().take(72).collect();
-        while let Some(call) = left.pop() {
+        // By chance, and so that each call has its share however often it is made: some of them, or all
+        // where there is time.
+        for (n, call) in calls.split(',').cycle().enumerate() {
+            if jobs.is_empty() || n >= 72 && Instant::now() >= lab.until {
+                break;
+            }
             let of_call: Vec<_> = (0..jobs.len()).filter(|job| jobs[*job].0 == call).collect();
             if of_call.is_empty() {
                 continue;
             }
             let (calls, number, outcome, more) = jobs.swap_remove(random.one_of(&of_call));
             let fault = Fault { calls, outcome, when: span(number, more), on };
-            let patient =
-                Life { patience: 40, closes: random.in_hundred(50), ..life(About::Little, seed) };
             let recording = lab.live(patient, Some(&fault));
             runs += 1;
             failed += usize::from(recording.injected > 0);

@@ -323,6 +323,10 @@ pub fn enumerate(
                     states.push((disk.clone(), Leaves::Nothing, true));
                 }
             }
+            // Where a commit was refused, and the process is killed.
+            if at > plan.from && ops[at - 1].says("fail") {
+                states.push((disks[0].clone(), Leaves::Everything, false));
+            }
             for _ in 0..points.get(&at).copied().unwrap_or(0) {
                 let disk = &disks[random.below(disks.len())];
                 states.push((disk.clone(), random.one_of(&Leaves::RANDOM), false));

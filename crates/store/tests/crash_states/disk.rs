@@ -61,6 +61,11 @@ impl Op {
         matches!(self, Self::Sync { .. } | Self::SyncNames { .. })
     }
 
+    /// Whether it is a mark of this word.
+    pub fn says(&self, word: &str) -> bool {
+        matches!(self, Self::Mark(mark) if mark.split(' ').next() == Some(word))
+    }
+
     fn is_name(&self) -> bool {
         matches!(self, Self::Name { .. } | Self::Unname { .. } | Self::Rename { .. })
     }
