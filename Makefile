@@ -21,6 +21,9 @@ export RINGFENCE_SOFTHSM = $(wildcard $(abspath $(SOFTHSM))/usr/lib/softhsm/libs
 # A TPM in software, likewise.
 SWTPM := .cache/swtpm
 export RINGFENCE_SWTPM = $(patsubst %/usr/bin/swtpm,%,$(wildcard $(abspath $(SWTPM))/usr/bin/swtpm))
+# What shows the calls of a process, and makes them fail, likewise.
+STRACE := .cache/strace
+export RINGFENCE_STRACE = $(wildcard $(abspath $(STRACE))/usr/bin/strace)
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -36,9 +39,11 @@ JOBS ?= 2
 ARGS ?=
 # Seconds that each fuzz target runs.
 FUZZ_SECONDS ?= 60
+# Seconds that `make crash-states` runs.
+SECONDS ?= 3600
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm swtpm deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm strace crash-states deny deny-if-installed binary e2e outside sdk-rust torture fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -49,7 +54,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Doctests are not nextest's business, so cargo runs them after it.
-unit: softhsm swtpm
+unit: softhsm swtpm strace
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run --workspace --locked; \
 	else \
@@ -86,6 +91,20 @@ softhsm:
 	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done || \
 	    echo "SoftHSM cannot be had from Debian's packages: the tests on it are passed over"; \
 	fi
+
+strace:
+	@if test -x $(STRACE)/usr/bin/strace; then :; else \
+	    rm -rf $(STRACE) && mkdir -p $(STRACE) && cd $(STRACE) && \
+	    apt-get download -qq strace libunwind8 2>/dev/null && \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done && \
+	    LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu) usr/bin/strace --version >/dev/null || { rm -rf usr; \
+	    echo "strace cannot be had from Debian's packages: crash states of the store are passed over"; }; \
+	fi
+
+# The store's fault laboratory for an hour, or for SECONDS: its five endless tests, two at once.
+crash-states: strace
+	RINGFENCE_CRASH_SECONDS=$$(($(SECONDS) * 2 / 5)) \
+	    $(CARGO) test --locked --package ringfence-store --test crash_states -- --test-threads 2 $(ARGS)
 
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

@@ -362,6 +362,27 @@ fn what_was_forgotten_does_not_come_back_when_its_neighbours_change() {
 }
 
 #[test]
+fn what_could_not_be_forgotten_is_forgotten_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("store.db-wal");
+    let len = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    let store = open(Sqlite::open(dir.path()).unwrap());
+    store.commit_blocking(Commit::to(account()).put("a", "1")).unwrap();
+    // Somebody reads on, so that the log cannot be cut.
+    let raw = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    raw.execute_batch("BEGIN; SELECT count(*) FROM entries").unwrap();
+    store.commit_blocking(Commit::to(account()).put("a", "2").forgetting()).unwrap();
+    drop(raw);
+    drop(store);
+    assert!(len() > 0, "the log was cleared away");
+    let store = open(Sqlite::open(dir.path()).unwrap());
+    assert_eq!(len(), 0);
+    assert_eq!(store.get(&account(), b"a").unwrap().unwrap().value, b"2");
+    drop(store);
+    assert!(!log.exists());
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Sqlite::open(dir.path()).unwrap();

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | `RINGFENCE_STRACE` | the program `strace`; `make unit` fetches it. Without it most of this is passed over |
 //! | `RINGFENCE_CRASH_SEED` | chooses histories and crashes; threads still run as they like |
-//! | `RINGFENCE_CRASH_SECONDS` | goes on with further seeds for so long: `make crash-states SECONDS=3600` |
+//! | `RINGFENCE_CRASH_SECONDS` | each test goes on with further seeds for so long; `make crash-states SECONDS=3600` divides its time among them |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests, helpers included.
 
