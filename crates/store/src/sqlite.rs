@@ -12,10 +12,10 @@
 //!   error.
 //! - **The directory is synced** when the store is opened, and opening fails where that fails. SQLite
 //!   syncs it too, and passes over an error.
-//! - **The log that a crash left is brought into the database and cut** before anything is read. Values
-//!   that a commit destroyed just before the crash would stay in it else. It is written over itself and
-//!   synced first: a process that was killed may have left a commit that is in the kernel's memory
-//!   alone, which would be read, believed, and lost with the next loss of power.
+//! - **The log that a crash left is written over itself and synced** before anything is read: a process
+//!   that was killed may have left a commit that is in the kernel's memory alone, which would be read,
+//!   believed, and lost with the next loss of power. Then it is brought into the database and cut, because
+//!   values that a commit destroyed just before the crash would stay in it.
 //! - **A log that is cut is synced**: else a loss of power brings back its former length, and with it
 //!   the values that were destroyed.
 //! - **Gaps between cells are cleared** when something must be forgotten ([`crate::gaps`]): `secure_delete`
@@ -79,6 +79,7 @@ pub struct Sqlite {
     trimmed_to: u64,
     /// A commit failed, and may lie at the end of the log.
     in_doubt: bool,
+    must_forget: bool,
     page_size: u64,
     /// Held for as long as the engine lives: one process at a time.
     _lock: File,
@@ -144,11 +145,12 @@ impl Sqlite {
             last_position,
             trimmed_to,
             in_doubt: false,
+            must_forget: false,
             page_size,
             _lock: lock,
         };
-        if log_was_left {
-            engine.forget()?;
+        if log_was_left && let Err(error) = engine.forget() {
+            tracing::error!(%error, "former values may still lie in the store's files");
         }
         Ok(engine)
     }
@@ -340,6 +342,7 @@ impl Engine for Sqlite {
     /// the log holds former states of both. It goes last, and is not cleared away before: while it is there,
     /// the next start does this again.
     fn forget(&mut self) -> Result<(), StoreError> {
+        self.must_forget = true;
         let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         self.connection.set_db_config(keep_log, true)?;
         checkpoint(&self.connection, "FULL")?;
@@ -351,7 +354,12 @@ impl Engine for Sqlite {
         checkpoint(&self.connection, "TRUNCATE")?;
         sync(&log_of(&self.readers.path))?;
         self.connection.set_db_config(keep_log, false)?;
+        self.must_forget = false;
         Ok(())
+    }
+
+    fn must_forget(&self) -> bool {
+        self.must_forget
     }
 }
 

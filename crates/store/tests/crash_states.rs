@@ -31,6 +31,8 @@
 mod check;
 #[path = "crash_states/disk.rs"]
 mod disk;
+#[path = "crash_states/forks.rs"]
+mod forks;
 #[path = "crash_states/place.rs"]
 mod place;
 #[path = "crash_states/random.rs"]
@@ -56,16 +58,10 @@ const LIVE: &str = "live";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [what, dir, rest @ ..] = arguments.as_slice() {
-        let dir = Path::new(dir);
-        match what.as_str() {
-            LIVE => return done(Life::from_args(rest).live(dir)),
-            place::FILL => return done(place::fill(dir)),
-            place::PREPARE => return done(place::prepare(dir)),
-            place::READ => return done(place::read(dir)),
-            place::HOLD => return done(place::hold(dir)),
-            _ => {}
-        }
+    if let [what, dir, rest @ ..] = arguments.as_slice()
+        && works(what, Path::new(dir), rest)
+    {
+        return ExitCode::SUCCESS;
     }
     let (watched, mounted) = (Strace::find().is_some(), place::can_mount());
     if !watched {
@@ -77,9 +73,18 @@ fn main() -> ExitCode {
     if !mounted {
         eprintln!("no file system can be mounted here: full and read-only ones are passed over");
     }
-    let plain = |name: &'static str, test: fn()| Trial::test(name, move || Ok(test()));
+    let plain = |name: &'static str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
     let watching = |name: &'static str, test: fn(&Lab)| {
-        Trial::test(name, move || Ok(test(&Lab::new(name)))).with_ignored_flag(!watched)
+        let trial = Trial::test(name, move || {
+            test(&Lab::new(name));
+            Ok(())
+        });
+        trial.with_ignored_flag(!watched)
     };
     let mounting = |name, test| plain(name, test).with_ignored_flag(!mounted);
     let trials = vec![
@@ -97,8 +102,17 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn done((): ()) -> ExitCode {
-    ExitCode::SUCCESS
+/// Is the process that is watched, if that is what it was called for.
+fn works(what: &str, dir: &Path, rest: &[String]) -> bool {
+    match what {
+        LIVE => Life::from_args(rest).live(dir),
+        place::FILL => place::fill(dir),
+        place::PREPARE => place::prepare(dir),
+        place::READ => place::read(dir),
+        place::HOLD => place::hold(dir),
+        _ => return false,
+    }
+    true
 }
 
 /// A bench to work on.
@@ -398,7 +412,9 @@ fn failing_calls(lab: &Lab) {
 /// Runs a script with file systems of its own, which must end well.
 fn mounted(script: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let output = place::shell(dir.path(), script).stdin(Stdio::null()).output().unwrap();
+    let mut shell = place::shell(dir.path(), script);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = forks::begin(&mut shell).wait_with_output().unwrap();
     print!("{}", String::from_utf8_lossy(&output.stdout));
     let status = output.status;
     assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&output.stderr));

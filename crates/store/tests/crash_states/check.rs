@@ -1,6 +1,7 @@
 //! Each crash state as a directory: opened by the store, and held against what the model says.
 
 use crate::disk::{Disk, Files, Kind, Leaves, Op, Past};
+use crate::forks;
 use crate::random::Random;
 use crate::workload::{self, Contents, Generations, History, MARK, contents};
 use md5::{Digest as _, Md5};
@@ -142,6 +143,7 @@ fn none_forgotten(
 
 /// Opens the store in a directory; returns the commit whose contents it holds.
 pub fn reopens(dir: &Path, history: &History, known: &Known) -> Result<usize, Failure> {
+    let _no_fork = forks::none();
     let open = |oldest: u8| -> Result<(Store, Contents), Failure> {
         let sealer = Generations { newest: known.newest.into(), oldest };
         let engine = Sqlite::open(dir).map_err(|error| Failure::Unopenable(error.to_string()))?;

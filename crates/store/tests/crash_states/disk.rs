@@ -61,9 +61,16 @@ impl Op {
         matches!(self, Self::Sync { .. } | Self::SyncNames { .. })
     }
 
+    fn mark(&self) -> Option<&str> {
+        match self {
+            Self::Mark(mark) => Some(mark),
+            _ => None,
+        }
+    }
+
     /// Whether it is a mark of this word.
     pub fn says(&self, word: &str) -> bool {
-        matches!(self, Self::Mark(mark) if mark.split(' ').next() == Some(word))
+        self.mark().is_some_and(|mark| mark.split(' ').next() == Some(word))
     }
 
     fn is_name(&self) -> bool {
@@ -87,8 +94,7 @@ pub struct Past {
 impl Past {
     /// The marks.
     pub fn said(&self) -> Vec<&str> {
-        let mark = |op| if let &Op::Mark(ref mark) = op { Some(mark.as_str()) } else { None };
-        self.ops.iter().filter_map(mark).collect()
+        self.ops.iter().filter_map(Op::mark).collect()
     }
 
     /// Whether a file is written from its beginning again, without having been cut.
