@@ -33,7 +33,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +79,7 @@ pub struct Sqlite {
     trimmed_to: u64,
     /// A commit failed, and may lie at the end of the log.
     in_doubt: bool,
+    /// [`Engine::forget`] did not come to its end.
     must_forget: bool,
     page_size: u64,
     /// Held for as long as the engine lives: one process at a time.
@@ -252,23 +253,20 @@ fn log_of(path: &Path) -> PathBuf {
 fn settle_log(path: &Path) -> Result<bool, StoreError> {
     let path = log_of(path);
     let failed = |error: io::Error| failed(&path, &error);
-    let mut file = match File::options().read(true).write(true).open(&path) {
+    let file = match File::options().read(true).write(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     };
-    let mut buffer = vec![0; 1 << 16];
-    let mut at = 0;
-    loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
-        if read == 0 {
-            break;
-        }
-        file.write_all_at(&buffer[..read], at).map_err(failed)?;
-        at += read as u64;
+    let len = file.metadata().map_err(failed)?.len();
+    let mut chunk = vec![0; 1 << 16];
+    for at in (0..len).step_by(chunk.len()) {
+        let part = usize::try_from(len - at).unwrap_or(usize::MAX).min(chunk.len());
+        file.read_exact_at(&mut chunk[..part], at).map_err(failed)?;
+        file.write_all_at(&chunk[..part], at).map_err(failed)?;
     }
     file.sync_all().map_err(failed)?;
-    Ok(at > 0)
+    Ok(len > 0)
 }
 
 /// Brings the log into the database. `FULL` leaves it as it is, `TRUNCATE` cuts it to nothing; `NOOP` does
@@ -276,9 +274,11 @@ fn settle_log(path: &Path) -> Result<bool, StoreError> {
 /// <https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>
 fn checkpoint(connection: &Connection, how: &str) -> Result<u64, StoreError> {
     let sql = format!("PRAGMA wal_checkpoint({how})");
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1).map(unsigned)?));
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
     match connection.query_row(&sql, [], row)? {
-        (0, frames) => Ok(frames),
+        (0, frames) => {
+            u64::try_from(frames).map_err(|_| StoreError::Engine("the database has no log".into()))
+        }
         _ => Err(StoreError::Engine("somebody reads on, and the log cannot be cut".into())),
     }
 }

@@ -123,15 +123,35 @@ impl Past {
                 |op: &Op| matches!(op, Op::Name { name, inode } if *inode == wanted && name == of);
             first || self.ops.iter().any(since)
         };
+        self.without(|op| match op {
+            Op::Sync { inode, .. } => named(*inode),
+            Op::SyncNames { .. } => of.is_empty(),
+            _ => false,
+        })
+    }
+
+    /// The same past without the syncs of files that were just cut.
+    pub fn without_syncs_of_cuts(&self) -> Self {
+        let mut cut = BTreeSet::new();
+        self.without(|op| match op {
+            Op::Resize { inode, .. } => {
+                cut.insert(*inode);
+                false
+            }
+            Op::Write { inode, .. } => {
+                cut.remove(inode);
+                false
+            }
+            Op::Sync { inode, .. } => cut.contains(inode),
+            _ => false,
+        })
+    }
+
+    /// Calls that remain keep their places, which syncs tell.
+    fn without(&self, mut gone: impl FnMut(&Op) -> bool) -> Self {
         let mut past = self.clone();
-        // Calls keep their places, which syncs tell.
         for op in &mut past.ops {
-            let gone = match op {
-                Op::Sync { inode, .. } => named(*inode),
-                Op::SyncNames { .. } => of.is_empty(),
-                _ => false,
-            };
-            if gone {
+            if gone(op) {
                 *op = Op::Mark("no sync".into());
             }
         }

@@ -197,7 +197,7 @@ impl History {
                 continue;
             }
             let len = match about {
-                About::LongLog => 200_000 + random.below(600_000),
+                About::LongLog => 400_000 + random.below(500_000),
                 _ if random.in_hundred(6) => 10_000 + random.below(40_000),
                 _ => TOKEN_LEN + random.below(1500),
             };
