@@ -130,11 +130,11 @@ impl Past {
         })
     }
 
-    /// The same past without the syncs of files that were just cut.
+    /// The same past without the syncs of files that were just cut to nothing.
     pub fn without_syncs_of_cuts(&self) -> Self {
         let mut cut = BTreeSet::new();
         self.without(|op| match op {
-            Op::Resize { inode, .. } => {
+            Op::Resize { inode, len: 0 } => {
                 cut.insert(*inode);
                 false
             }
