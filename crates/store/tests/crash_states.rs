@@ -228,7 +228,7 @@ fn long_log(lab: &Lab) {
         // Where it has its length.
         let from = past.ops.len() / 2;
         let known = nothing().by(&past.ops[..from]);
-        let plan = Plan { from, known, random: 30, syncs_in_hundred: 25, faulty: false };
+        let plan = Plan { from, known, random: 20, syncs_in_hundred: 20, faulty: false };
         lab.enumerate(&past, &history, &plan, random, &mut tally);
     });
     lab.report(&tally);
