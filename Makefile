@@ -29,6 +29,9 @@ ETCD := .cache/etcd/usr/bin/etcd
 CHAOS_VENV := .cache/chaos-venv
 CHAOS_TESTS = $(CHAOS_VENV)/bin/python -m pytest tests/chaos
 OWN := unshare --net --ipc --pid --fork --kill-child --mount-proc
+# What shows the calls of a process, and makes them fail, likewise.
+STRACE := .cache/strace
+export RINGFENCE_STRACE = $(wildcard $(abspath $(STRACE))/usr/bin/strace)
 
 # The binary that the end-to-end tests drive. Name another with `make e2e RINGFENCE_BIN=...`; then
 # it is not built here.
@@ -44,9 +47,11 @@ JOBS ?= 2
 ARGS ?=
 # Seconds that each fuzz target runs.
 FUZZ_SECONDS ?= 60
+# Seconds that `make crash-states` runs.
+SECONDS ?= 3600
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm swtpm postgres deny deny-if-installed binary e2e outside sdk-rust torture chaos chaos-short fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm postgres strace crash-states deny deny-if-installed binary e2e outside sdk-rust torture chaos chaos-short fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e outside sdk-rust torture
 
@@ -57,7 +62,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Doctests are not nextest's business, so cargo runs them after it.
-unit: venv softhsm swtpm postgres
+unit: venv softhsm swtpm postgres strace
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(PY) tests/e2e/with_postgres.py $(CARGO) nextest run --workspace --locked; \
 	else \
@@ -140,6 +145,20 @@ chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements
 chaos-short:
 	@RINGFENCE_CHAOS_ROUNDS=1 $(MAKE) --no-print-directory chaos \
 	    ARGS='-k "(server_that_is_killed or switchover) and not quorum or no_timeout"'
+
+strace:
+	@if test -x $(STRACE)/usr/bin/strace; then :; else \
+	    rm -rf $(STRACE) && mkdir -p $(STRACE) && cd $(STRACE) && \
+	    apt-get download -qq strace libunwind8 2>/dev/null && \
+	    for package in *.deb; do dpkg -x "$$package" . || exit 1; done && \
+	    LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu) usr/bin/strace --version >/dev/null || { rm -rf usr; \
+	    echo "strace cannot be had from Debian's packages: crash states of the store are passed over"; }; \
+	fi
+
+# The store's fault laboratory for an hour, or for SECONDS: its five endless tests, two at once.
+crash-states: strace
+	RINGFENCE_CRASH_SECONDS=$$(($(SECONDS) * 2 / 5)) \
+	    $(CARGO) test --locked --package ringfence-store --test crash_states -- --test-threads 2 $(ARGS)
 
 deny-if-installed:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

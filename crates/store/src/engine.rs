@@ -25,6 +25,11 @@ pub trait Engine: Send + 'static {
     fn forget(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
+
+    /// Whether [`forget`](Self::forget) was called, now or by an earlier process, and did not come to its end.
+    fn must_forget(&self) -> bool {
+        false
+    }
 }
 
 /// A transaction: it sees its own writes.

@@ -12,10 +12,10 @@
 //!   error.
 //! - **The directory is synced** when the store is opened, and opening fails where that fails. SQLite
 //!   syncs it too, and passes over an error.
-//! - **The log that a crash left is brought into the database and cut** before anything is read. Values
-//!   that a commit destroyed just before the crash would stay in it else. It is written over itself and
-//!   synced first: a process that was killed may have left a commit that is in the kernel's memory
-//!   alone, which would be read, believed, and lost with the next loss of power.
+//! - **The log that a crash left is written over itself and synced** before anything is read: a process
+//!   that was killed may have left a commit that is in the kernel's memory alone, which would be read,
+//!   believed, and lost with the next loss of power. Then it is brought into the database and cut, because
+//!   values that a commit destroyed just before the crash would stay in it.
 //! - **A log that is cut is synced**: else a loss of power brings back its former length, and with it
 //!   the values that were destroyed.
 //! - **Gaps between cells are cleared** when something must be forgotten ([`crate::gaps`]): `secure_delete`
@@ -33,7 +33,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +79,8 @@ pub struct Sqlite {
     trimmed_to: u64,
     /// A commit failed, and may lie at the end of the log.
     in_doubt: bool,
+    /// [`Engine::forget`] did not come to its end.
+    must_forget: bool,
     page_size: u64,
     /// Held for as long as the engine lives: one process at a time.
     _lock: File,
@@ -144,11 +146,12 @@ impl Sqlite {
             last_position,
             trimmed_to,
             in_doubt: false,
+            must_forget: false,
             page_size,
             _lock: lock,
         };
-        if log_was_left {
-            engine.forget()?;
+        if log_was_left && let Err(error) = engine.forget() {
+            tracing::error!(%error, "former values may still lie in the store's files");
         }
         Ok(engine)
     }
@@ -250,23 +253,20 @@ fn log_of(path: &Path) -> PathBuf {
 fn settle_log(path: &Path) -> Result<bool, StoreError> {
     let path = log_of(path);
     let failed = |error: io::Error| failed(&path, &error);
-    let mut file = match File::options().read(true).write(true).open(&path) {
+    let file = match File::options().read(true).write(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     };
-    let mut buffer = vec![0; 1 << 16];
-    let mut at = 0;
-    loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
-        if read == 0 {
-            break;
-        }
-        file.write_all_at(&buffer[..read], at).map_err(failed)?;
-        at += read as u64;
+    let len = file.metadata().map_err(failed)?.len();
+    let mut chunk = vec![0; 1 << 16];
+    for at in (0..len).step_by(chunk.len()) {
+        let part = usize::try_from(len - at).unwrap_or(usize::MAX).min(chunk.len());
+        file.read_exact_at(&mut chunk[..part], at).map_err(failed)?;
+        file.write_all_at(&chunk[..part], at).map_err(failed)?;
     }
     file.sync_all().map_err(failed)?;
-    Ok(at > 0)
+    Ok(len > 0)
 }
 
 /// Brings the log into the database. `FULL` leaves it as it is, `TRUNCATE` cuts it to nothing; `NOOP` does
@@ -274,9 +274,11 @@ fn settle_log(path: &Path) -> Result<bool, StoreError> {
 /// <https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>
 fn checkpoint(connection: &Connection, how: &str) -> Result<u64, StoreError> {
     let sql = format!("PRAGMA wal_checkpoint({how})");
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1).map(unsigned)?));
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
     match connection.query_row(&sql, [], row)? {
-        (0, frames) => Ok(frames),
+        (0, frames) => {
+            u64::try_from(frames).map_err(|_| StoreError::Engine("the database has no log".into()))
+        }
         _ => Err(StoreError::Engine("somebody reads on, and the log cannot be cut".into())),
     }
 }
@@ -340,6 +342,7 @@ impl Engine for Sqlite {
     /// the log holds former states of both. It goes last, and is not cleared away before: while it is there,
     /// the next start does this again.
     fn forget(&mut self) -> Result<(), StoreError> {
+        self.must_forget = true;
         let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         self.connection.set_db_config(keep_log, true)?;
         checkpoint(&self.connection, "FULL")?;
@@ -351,7 +354,12 @@ impl Engine for Sqlite {
         checkpoint(&self.connection, "TRUNCATE")?;
         sync(&log_of(&self.readers.path))?;
         self.connection.set_db_config(keep_log, false)?;
+        self.must_forget = false;
         Ok(())
+    }
+
+    fn must_forget(&self) -> bool {
+        self.must_forget
     }
 }
 

@@ -55,7 +55,7 @@ impl Store {
         let sealer: Arc<dyn Sealer> = Arc::new(sealer);
         let reader = engine.reader();
         let (queue, waiting) = channel();
-        let group = Committer { engine, sealer: sealer.clone(), signal, must_forget: false };
+        let group = Committer { engine, sealer: sealer.clone(), signal };
         let committer = std::thread::Builder::new()
             .name("store-commit".into())
             .spawn(move || group.run(&waiting))
@@ -342,8 +342,6 @@ struct Committer<E> {
     engine: E,
     sealer: Arc<dyn Sealer>,
     signal: watch::Sender<u64>,
-    /// Former values may lie in the engine's files that a commit has destroyed.
-    must_forget: bool,
 }
 
 impl<E: Engine> Committer<E> {
@@ -426,15 +424,10 @@ impl<E: Engine> Committer<E> {
             drop(transaction);
         }
         let forgets = |(commit, result): (&Commit, &Result<_, _>)| commit.forgets && result.is_ok();
-        self.must_forget |= commits.iter().zip(&results).any(forgets);
-        if self.must_forget {
-            match self.engine.forget() {
-                Ok(()) => self.must_forget = false,
-                // What was written stands. The next group tries again, and so does the next start.
-                Err(error) => {
-                    tracing::error!(%error, "former values may still lie in the store's files");
-                }
-            }
+        let forget = commits.iter().zip(&results).any(forgets) || self.engine.must_forget();
+        if forget && let Err(error) = self.engine.forget() {
+            // What was written stands. The next group tries again, and so does the next start.
+            tracing::error!(%error, "former values may still lie in the store's files");
         }
         Ok(results)
     }

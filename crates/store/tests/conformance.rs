@@ -361,6 +361,64 @@ fn a_commit_that_forgets_leaves_no_former_value_in_any_file() {
 }
 
 #[test]
+fn what_was_forgotten_does_not_come_back_when_its_neighbours_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(Sqlite::open(dir.path()).unwrap());
+    let mut number = 1u64;
+    let mut below = |n: u64| {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (number >> 33) % n
+    };
+    let value = |n: u64, len: u64| format!("<{n:08}>").repeat(len as usize).into_bytes();
+    for round in 0..60u64 {
+        let key = |n: u64| format!("{n:02}");
+        // Values of this round lie among others, are moved by them, and are replaced.
+        let mut commit = Commit::to(account());
+        for _ in 0..12 {
+            commit = commit.put(key(below(40)), value(round, 1 + below(120)));
+        }
+        store.commit_blocking(commit).unwrap();
+        let all = (0..40).fold(Commit::to(account()), |commit, n| {
+            commit.put(key(n), value(9_000_000 + round, 1 + below(120)))
+        });
+        store.commit_blocking(all.forgetting()).unwrap();
+        for _ in 0..10 {
+            let commit = Commit::to(account());
+            let n = below(40);
+            store.commit_blocking(commit.put(key(n), value(8_000_000, 1 + below(120)))).unwrap();
+        }
+        let forgotten = format!("<{round:08}>");
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let content = std::fs::read(&path).unwrap();
+            let found = memchr::memmem::find(&content, forgotten.as_bytes());
+            assert_eq!(found, None, "{forgotten} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_forgotten_is_forgotten_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("store.db-wal");
+    let len = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    let store = open(Sqlite::open(dir.path()).unwrap());
+    store.commit_blocking(Commit::to(account()).put("a", "1")).unwrap();
+    // Somebody reads on, so that the log cannot be cut.
+    let raw = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    raw.execute_batch("BEGIN; SELECT count(*) FROM entries").unwrap();
+    store.commit_blocking(Commit::to(account()).put("a", "2").forgetting()).unwrap();
+    drop(raw);
+    drop(store);
+    assert!(len() > 0, "the log was cleared away");
+    let store = open(Sqlite::open(dir.path()).unwrap());
+    assert_eq!(len(), 0);
+    assert_eq!(store.get(&account(), b"a").unwrap().unwrap().value, b"2");
+    drop(store);
+    assert!(!log.exists());
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Sqlite::open(dir.path()).unwrap();

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | `RINGFENCE_STRACE` | the program `strace`; `make unit` fetches it. Without it most of this is passed over |
 //! | `RINGFENCE_CRASH_SEED` | chooses histories and crashes; threads still run as they like |
-//! | `RINGFENCE_CRASH_SECONDS` | goes on with further seeds for so long: `make crash-states SECONDS=3600` |
+//! | `RINGFENCE_CRASH_SECONDS` | each test goes on with further seeds for so long; `make crash-states SECONDS=3600` divides its time among them |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests, helpers included.
 
@@ -31,6 +31,8 @@
 mod check;
 #[path = "crash_states/disk.rs"]
 mod disk;
+#[path = "crash_states/forks.rs"]
+mod forks;
 #[path = "crash_states/place.rs"]
 mod place;
 #[path = "crash_states/random.rs"]
@@ -41,7 +43,7 @@ mod trace;
 mod workload;
 
 use check::{Known, Plan, Tally};
-use disk::{Disk, Kind, Leaves, Past};
+use disk::{Disk, Kind, Leaves, Op, Past};
 use libtest_mimic::{Arguments, Trial};
 use random::Random;
 use std::fs;
@@ -56,16 +58,10 @@ const LIVE: &str = "live";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [what, dir, rest @ ..] = arguments.as_slice() {
-        let dir = Path::new(dir);
-        match what.as_str() {
-            LIVE => return done(Life::from_args(rest).live(dir)),
-            place::FILL => return done(place::fill(dir)),
-            place::PREPARE => return done(place::prepare(dir)),
-            place::READ => return done(place::read(dir)),
-            place::HOLD => return done(place::hold(dir)),
-            _ => {}
-        }
+    if let [what, dir, rest @ ..] = arguments.as_slice()
+        && works(what, Path::new(dir), rest)
+    {
+        return ExitCode::SUCCESS;
     }
     let (watched, mounted) = (Strace::find().is_some(), place::can_mount());
     if !watched {
@@ -77,9 +73,18 @@ fn main() -> ExitCode {
     if !mounted {
         eprintln!("no file system can be mounted here: full and read-only ones are passed over");
     }
-    let plain = |name: &'static str, test: fn()| Trial::test(name, move || Ok(test()));
+    let plain = |name: &'static str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
     let watching = |name: &'static str, test: fn(&Lab)| {
-        Trial::test(name, move || Ok(test(&Lab::new(name)))).with_ignored_flag(!watched)
+        let trial = Trial::test(name, move || {
+            test(&Lab::new(name));
+            Ok(())
+        });
+        trial.with_ignored_flag(!watched)
     };
     let mounting = |name, test| plain(name, test).with_ignored_flag(!mounted);
     let trials = vec![
@@ -97,8 +102,17 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn done((): ()) -> ExitCode {
-    ExitCode::SUCCESS
+/// Is the process that is watched, if that is what it was called for.
+fn works(what: &str, dir: &Path, rest: &[String]) -> bool {
+    match what {
+        LIVE => Life::from_args(rest).live(dir),
+        place::FILL => place::fill(dir),
+        place::PREPARE => place::prepare(dir),
+        place::READ => place::read(dir),
+        place::HOLD => place::hold(dir),
+        _ => return false,
+    }
+    true
 }
 
 /// A bench to work on.
@@ -193,7 +207,7 @@ impl Lab {
 }
 
 fn crashes(lab: &Lab) {
-    let mut tally = Tally::default();
+    let mut tally = Tally::keeping();
     lab.rounds(|seed, random| {
         let history = History::of(About::Everything, seed);
         let past = lab.live(life(About::Everything, seed), None).past;
@@ -206,21 +220,22 @@ fn crashes(lab: &Lab) {
 }
 
 fn long_log(lab: &Lab) {
-    let mut tally = Tally::default();
+    let mut tally = Tally::keeping();
     lab.rounds(|seed, random| {
         let history = History::of(About::LongLog, seed);
         let past = lab.live(life(About::LongLog, seed), None).past;
-        // Where the log has its length.
+        assert!(past.begins_anew("store.db-wal"), "the log is not long");
+        // Where it has its length.
         let from = past.ops.len() / 2;
         let known = nothing().by(&past.ops[..from]);
-        let plan = Plan { from, known, random: 40, syncs_in_hundred: 25, faulty: false };
+        let plan = Plan { from, known, random: 20, syncs_in_hundred: 20, faulty: false };
         lab.enumerate(&past, &history, &plan, random, &mut tally);
     });
     lab.report(&tally);
 }
 
 fn recovery(lab: &Lab) {
-    let mut tally = Tally::default();
+    let mut tally = Tally::keeping();
     lab.rounds(|seed, random| {
         let history = History::of(About::Everything, seed);
         let first = lab.live(life(About::Everything, seed), None).past;
@@ -256,29 +271,39 @@ fn recovery(lab: &Lab) {
 }
 
 fn failed_syncs(lab: &Lab) {
-    let mut tally = Tally::default();
+    let mut tally = Tally::keeping();
     let mut failed = 0;
     lab.rounds(|seed, random| {
         let history = History::of(About::Little, seed);
         let mut number = 1 + random.below(2);
         loop {
-            let fault = Fault {
-                calls: "fsync,fdatasync",
-                outcome: "error=EIO",
-                when: random.one_of(&["", "..+1", "..+3"]).to_owned(),
-                on: &NAMES,
-            };
-            let fault = Fault { when: span(number, &fault.when), ..fault };
+            let more = random.one_of(&["", "", "..+1", "..+3"]);
+            let (calls, outcome, when) = ("fsync,fdatasync", "error=EIO", span(number, more));
+            let fault = Fault { calls, outcome, when, on: &NAMES };
             let patient = Life { patience: 40, ..life(About::Little, seed) };
             let recording = lab.live(patient, Some(&fault));
             if recording.injected == 0 {
                 return;
             }
             failed += recording.injected;
-            let plan =
-                Plan { from: 0, known: nothing(), random: 12, syncs_in_hundred: 8, faulty: true };
+            let known = Known { refusals_hold: more.is_empty(), ..nothing() };
+            let plan = Plan { from: 0, known, random: 12, syncs_in_hundred: 8, faulty: true };
             lab.enumerate(&recording.past, &history, &plan, random, &mut tally);
             number += 1 + random.below(3);
+            // The process is killed before it can do anything about it. What the next one finds is in the
+            // kernel's memory, and no sync brings it to the disk.
+            let fails = |op: &Op| matches!(op, Op::Sync { failed: true, .. });
+            if let Some(at) = recording.past.ops.iter().position(fails) {
+                let ops = recording.past.ops[..=at].to_vec();
+                let (from, known) = (ops.len(), nothing().by(&ops));
+                let past = Past { ops, ..recording.past };
+                check::rebuild(&lab.path("data"), &disk::seen(&past));
+                let generation = known.newest;
+                let next = Life { generation, commits: 2, ..life(About::Little, seed) };
+                let past = lab.live_on(next, past, None).past;
+                let plan = Plan { from, known, random: 12, syncs_in_hundred: 50, faulty: true };
+                lab.enumerate(&past, &history, &plan, random, &mut tally);
+            }
         }
     });
     println!("{}: {failed} syncs failed", lab.name);
@@ -294,28 +319,30 @@ fn span(first: usize, more: &str) -> String {
     }
 }
 
-/// What a store would lose that left out some of its syncs.
+/// What a store would lose that left out some of its syncs. It is one history, whatever the seed, in which each
+/// kind of loss is to be had.
 fn found_out(lab: &Lab) {
-    let history = History::of(About::Little, lab.seed);
+    const SEED: u64 = 5;
+    let history = History::of(About::Little, SEED);
     // As with `PRAGMA synchronous=OFF`: the process is told that its syncs went well.
     let (calls, when) = ("fsync,fdatasync", "1+".to_owned());
     let deceived = Fault { calls, outcome: "retval=0", when, on: &NAMES };
-    let deceived = lab.live(life(About::Little, lab.seed), Some(&deceived)).past;
-    let past = lab.live(life(About::Little, lab.seed), None).past;
+    let deceived = lab.live(life(About::Little, SEED), Some(&deceived)).past;
+    let past = lab.live(life(About::Little, SEED), None).past;
     type Found = fn(&Tally) -> usize;
     let cases: [(&str, Past, Found); 5] = [
         ("no sync", deceived, Tally::lost),
         // As with `PRAGMA synchronous=NORMAL`, almost.
         ("no sync of the log", past.without_syncs_of("store.db-wal"), Tally::lost),
-        ("no sync of a log that is cut", past.without_syncs_of("store.db-wal"), Tally::remaining),
+        ("no sync of what is cut", past.without_syncs_of_cuts(), Tally::remaining),
         ("no sync of the database", past.without_syncs_of("store.db"), Tally::broken),
         ("no sync of the directory", past.without_syncs_of(""), Tally::lost),
     ];
     for (what, past, found) in cases {
-        let random = &mut Random::new(lab.seed);
+        let random = &mut Random::new(SEED);
         let mut tally = Tally::default();
         let plan =
-            Plan { from: 0, known: nothing(), random: 200, syncs_in_hundred: 30, faulty: false };
+            Plan { from: 0, known: nothing(), random: 100, syncs_in_hundred: 100, faulty: false };
         lab.enumerate(&past, &history, &plan, random, &mut tally);
         println!("{}: with {what}: {tally}", lab.name);
         assert!(found(&tally) > 0, "{what} is not noticed");
@@ -327,11 +354,16 @@ fn failing_calls(lab: &Lab) {
     let (mut runs, mut failed, mut gave_up, mut acknowledged) = (0, 0, 0, 0);
     lab.rounds(|seed, random| {
         let history = History::of(About::Little, seed);
+        // Sometimes what is destroyed last is what cannot be destroyed.
+        let last = history.forgetting.last().copied().filter(|_| random.in_hundred(50));
+        let commits = last.unwrap_or(usize::MAX);
+        let closes = random.in_hundred(50);
+        let patient = Life { patience: 40, commits, closes, ..life(About::Little, seed) };
         // How many calls there are to fail.
         let never = "65535".to_owned();
         let calls = "pwrite64,fsync,fdatasync,ftruncate,openat,unlink";
         let count = Fault { calls, outcome: "error=EIO", when: never, on };
-        let made = lab.live(life(About::Little, seed), Some(&count)).calls;
+        let made = lab.live(patient, Some(&count)).calls;
         let mut jobs = Vec::new();
         for call in calls.split(',') {
             for number in 1..=made.get(call).copied().unwrap_or(0) {
@@ -340,21 +372,23 @@ fn failing_calls(lab: &Lab) {
                 }
             }
         }
-        // By chance, and so that each call has its share however often it is made.
-        let mut left: Vec<_> = calls.split(',').cycle().take(72).collect();
-        while let Some(call) = left.pop() {
+        // By chance, and so that each call has its share however often it is made: some of them, or all
+        // where there is time.
+        for (n, call) in calls.split(',').cycle().enumerate() {
+            if jobs.is_empty() || n >= 72 && Instant::now() >= lab.until {
+                break;
+            }
             let of_call: Vec<_> = (0..jobs.len()).filter(|job| jobs[*job].0 == call).collect();
             if of_call.is_empty() {
                 continue;
             }
             let (calls, number, outcome, more) = jobs.swap_remove(random.one_of(&of_call));
             let fault = Fault { calls, outcome, when: span(number, more), on };
-            let patient =
-                Life { patience: 40, closes: random.in_hundred(50), ..life(About::Little, seed) };
             let recording = lab.live(patient, Some(&fault));
             runs += 1;
             failed += usize::from(recording.injected > 0);
-            let known = nothing().by(&recording.past.ops);
+            let known = Known { refusals_hold: more.is_empty(), ..nothing() };
+            let known = known.by(&recording.past.ops);
             acknowledged += known.acknowledged;
             let ended = recording.past.said().contains(&"gave up");
             gave_up += usize::from(ended);
@@ -378,7 +412,9 @@ fn failing_calls(lab: &Lab) {
 /// Runs a script with file systems of its own, which must end well.
 fn mounted(script: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let output = place::shell(dir.path(), script).stdin(Stdio::null()).output().unwrap();
+    let mut shell = place::shell(dir.path(), script);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = forks::begin(&mut shell).wait_with_output().unwrap();
     print!("{}", String::from_utf8_lossy(&output.stdout));
     let status = output.status;
     assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&output.stderr));

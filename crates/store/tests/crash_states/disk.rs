@@ -61,6 +61,18 @@ impl Op {
         matches!(self, Self::Sync { .. } | Self::SyncNames { .. })
     }
 
+    fn mark(&self) -> Option<&str> {
+        match self {
+            Self::Mark(mark) => Some(mark),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a mark of this word.
+    pub fn says(&self, word: &str) -> bool {
+        self.mark().is_some_and(|mark| mark.split(' ').next() == Some(word))
+    }
+
     fn is_name(&self) -> bool {
         matches!(self, Self::Name { .. } | Self::Unname { .. } | Self::Rename { .. })
     }
@@ -82,8 +94,24 @@ pub struct Past {
 impl Past {
     /// The marks.
     pub fn said(&self) -> Vec<&str> {
-        let mark = |op| if let &Op::Mark(ref mark) = op { Some(mark.as_str()) } else { None };
-        self.ops.iter().filter_map(mark).collect()
+        self.ops.iter().filter_map(Op::mark).collect()
+    }
+
+    /// Whether a file is written from its beginning again, without having been cut.
+    pub fn begins_anew(&self, file: &str) -> bool {
+        let mut begun = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        self.ops.iter().any(|op| {
+            match op {
+                Op::Name { name, inode } => drop(names.insert(*inode, name.clone())),
+                Op::Resize { inode, .. } => drop(begun.remove(inode)),
+                Op::Write { inode, at: 0, .. } if names.get(inode).is_some_and(|n| n == file) => {
+                    return begun.insert(*inode, ()).is_some();
+                }
+                _ => {}
+            }
+            false
+        })
     }
 
     /// The same past without the syncs of a file of this name, or of the directory, whose is empty.
@@ -95,15 +123,35 @@ impl Past {
                 |op: &Op| matches!(op, Op::Name { name, inode } if *inode == wanted && name == of);
             first || self.ops.iter().any(since)
         };
+        self.without(|op| match op {
+            Op::Sync { inode, .. } => named(*inode),
+            Op::SyncNames { .. } => of.is_empty(),
+            _ => false,
+        })
+    }
+
+    /// The same past without the syncs of files that were just cut to nothing.
+    pub fn without_syncs_of_cuts(&self) -> Self {
+        let mut cut = BTreeSet::new();
+        self.without(|op| match op {
+            Op::Resize { inode, len: 0 } => {
+                cut.insert(*inode);
+                false
+            }
+            Op::Write { inode, .. } => {
+                cut.remove(inode);
+                false
+            }
+            Op::Sync { inode, .. } => cut.contains(inode),
+            _ => false,
+        })
+    }
+
+    /// Calls that remain keep their places, which syncs tell.
+    fn without(&self, mut gone: impl FnMut(&Op) -> bool) -> Self {
         let mut past = self.clone();
-        // Calls keep their places, which syncs tell.
         for op in &mut past.ops {
-            let gone = match op {
-                Op::Sync { inode, .. } => named(*inode),
-                Op::SyncNames { .. } => of.is_empty(),
-                _ => false,
-            };
-            if gone {
+            if gone(op) {
                 *op = Op::Mark("no sync".into());
             }
         }

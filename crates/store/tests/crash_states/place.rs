@@ -1,6 +1,7 @@
 //! Places that are no good: a file system that is full, one that is read-only, a store that another process
 //! has open. Each runs in a process of its own.
 
+use crate::forks;
 use crate::workload::value;
 use ringfence_store::seal::Unsealed;
 use ringfence_store::sqlite::{ReadOnly, Sqlite};
@@ -56,7 +57,7 @@ impl Filled {
     fn commit(&mut self) -> Result<(), StoreError> {
         let next = self.revision + 1;
         let commit = Commit::to(Partition::global()).put(Self::key(next), value(next, 20_000));
-        let commit = if next % 5 == 0 { commit.forgetting() } else { commit };
+        let commit = if next.is_multiple_of(5) { commit.forgetting() } else { commit };
         assert_eq!(self.store.commit_blocking(commit)?, next);
         self.revision = next;
         self.keys.push(next);
@@ -170,7 +171,7 @@ pub fn keeps_a_second_process_out() {
     for killed in [false, true] {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(HOLD).arg(dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut first = command.spawn().unwrap();
+        let mut first = forks::begin(&mut command);
         let mut said = [0; 5];
         first.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
         assert_eq!(&said, b"held\n");
@@ -185,6 +186,7 @@ pub fn keeps_a_second_process_out() {
             drop(first.stdin.take());
         }
         first.wait().unwrap();
+        let _no_fork = forks::none();
         drop(Sqlite::open(dir.path()).unwrap());
     }
 }

@@ -4,6 +4,7 @@
 //! the process has ended, what the calls come to is compared with what the directory holds.
 
 use crate::disk::{self, Inode, Op, Past};
+use crate::forks;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -95,7 +96,8 @@ impl Strace {
             }
         }
         strace.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());
-        let output = strace.stdout(File::create(&marks).unwrap()).output().unwrap();
+        strace.stdout(File::create(&marks).unwrap()).stderr(Stdio::piped());
+        let output = forks::begin(&mut strace).wait_with_output().unwrap();
         let text = fs::read(&trace).unwrap();
         let mut reading = Reading::new(dir, past);
         reading.read(&text);
