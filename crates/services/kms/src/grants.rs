@@ -191,17 +191,9 @@ pub(crate) async fn create_grant(
     kms.check_tokens(&call, input.grant_tokens.as_deref())?;
     let kept = constraint(input.constraints.as_ref())?;
     let source_arn = input.constraints.as_ref().and_then(|all| all.source_arn.as_deref());
-    let names =
-        |of: fn(&types::GrantConstraints) -> bool| input.constraints.as_ref().is_some_and(of);
-    let kind = match () {
-        () if names(|all| all.encryption_context_equals.is_some()) => {
-            Some("EncryptionContextEquals")
-        }
-        () if names(|all| all.encryption_context_subset.is_some()) => {
-            Some("EncryptionContextSubset")
-        }
-        () => None,
-    };
+    // An empty map is no constraint, and has no type.
+    // https://docs.aws.amazon.com/access-analyzer/latest/APIReference/API_KmsGrantConstraints.html
+    let kind = kept.as_ref().map(Kept::kind);
     let operations: Vec<_> = input.operations.iter().map(|one| one.as_str().to_owned()).collect();
     let pairs = kept.as_ref().map(|kept| Pairs::of(kept.pairs().clone())).unwrap_or_default();
     // Who may by grants alone gives no more than one of them gives.
