@@ -47,3 +47,35 @@ def test_an_empty_constraint_of_a_grant_is_no_constraint(own, other, key, kind):
     asked = {"KeyId": key, "GranteePrincipal": other.account_principal, "Operations": ["Decrypt"]}
     denied(kms.create_grant, **asked, Constraints={kind: {}})
     kms.create_grant(**asked, Constraints={kind: {"a": "1"}})
+
+
+@pytest.mark.parametrize("named", ["Grantee", "Retiring"])
+@pytest.mark.parametrize("operator", ["StringLike", "ArnLike"])
+def test_a_condition_on_a_grants_principal_is_about_whom_it_means(own, other, key, named, operator):
+    not_there = {"Condition": {operator: {f"kms:{named}Principal": f"arn:aws:iam::{OTHER}:*"}}}
+    kms = own.user(allow("kms:*"), deny("kms:CreateGrant", **not_there)).client("kms")
+    asked = {"KeyId": key, "GranteePrincipal": own.account_principal, "Operations": ["Decrypt"]}
+    for spelled in (other.account_principal, OTHER):
+        denied(kms.create_grant, **{**asked, f"{named}Principal": spelled})
+    kms.create_grant(**{**asked, f"{named}Principal": OWN})
+
+
+@pytest.mark.parametrize("member", ["GranteePrincipal", "RetiringPrincipal"])
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        "530053005300",
+        "arn:aws:iam::530053005300:root",
+        f"arn:aws-cn:iam::{OTHER}:root",
+        f"arn:aws:iam:us-east-1:{OTHER}:root",
+        f"arn:aws:sts::{OTHER}:whatever",
+        f"arn:aws:sts::{OTHER}:assumed-role/none/session",
+        f"arn:aws:sts::{OTHER}:federated-user/*",
+        f"arn:aws-cn:sts::{OTHER}:federated-user/ann",
+        f"arn:aws:sts:us-east-1:{OTHER}:federated-user/ann",
+    ],
+)
+def test_a_grant_is_for_somebody_who_can_be_there(own, other, key, member, nobody):
+    asked = {"KeyId": key, "GranteePrincipal": own.account_principal, "Operations": ["Decrypt"]}
+    kms = own.root.client("kms")
+    expect("InvalidArnException", kms.create_grant, **{**asked, member: nobody})

@@ -173,9 +173,15 @@ fn principals(document: &Document) -> impl Iterator<Item = &PrincipalPattern> {
     named.flat_map(|matching| matching.patterns())
 }
 
+/// Whether an ARN is of this partition and of no Region, as those of principals are.
+pub(crate) fn is_global(arn: &Arn<'_>) -> bool {
+    arn.partition == "aws" && arn.region.is_empty()
+}
+
 /// Whether an ARN names a session that there can be: of a role that is there, or a federated user.
-fn names_session(arn: &str, directory: &dyn Directory) -> bool {
-    let Some(cut) = Arn::parse(arn).ok().filter(|cut| cut.service == "sts") else { return false };
+pub(crate) fn names_session(arn: &str, directory: &dyn Directory) -> bool {
+    let cut = Arn::parse(arn).ok().filter(|cut| cut.service == "sts" && is_global(cut));
+    let Some(cut) = cut else { return false };
     let Some(account) = cut.account_id() else { return false };
     let one = |name: &str| !name.is_empty() && !name.contains(['/', '*', '?']);
     match cut.resource.split_once('/') {
