@@ -79,3 +79,46 @@ def test_a_grant_is_for_somebody_who_can_be_there(own, other, key, member, nobod
     asked = {"KeyId": key, "GranteePrincipal": own.account_principal, "Operations": ["Decrypt"]}
     kms = own.root.client("kms")
     expect("InvalidArnException", kms.create_grant, **{**asked, member: nobody})
+
+
+@pytest.mark.parametrize(
+    "key_is",
+    [
+        ("StringEquals", "aws:ResourceTag/env", "prod"),
+        ("StringEquals", "kms:CallerAccount", OWN),
+        ("StringEquals", "kms:KeySpec", "SYMMETRIC_DEFAULT"),
+        ("StringEquals", "kms:GrantConstraintType", "EncryptionContextSubset"),
+        ("StringEquals", "kms:EncryptionContext:a", "1"),
+        ("ForAnyValue:StringEquals", "kms:EncryptionContextKeys", "a"),
+        ("ForAnyValue:StringLike", "kms:ResourceAliases", "alias/retired*"),
+    ],
+    ids=lambda condition: condition[1],
+)
+def test_retiring_a_grant_is_denied_by_what_its_key_and_the_grant_are(own, key_is):
+    operator, condition, value = key_is
+    root = own.root.client("kms")
+    tags = [{"TagKey": "env", "TagValue": "prod"}]
+    key = root.create_key(Tags=tags)["KeyMetadata"]["Arn"]
+    root.create_alias(AliasName=f"alias/{unique('retired')}", TargetKeyId=key)
+    made = root.create_grant(
+        KeyId=key, GranteePrincipal=own.account_principal, Operations=["Decrypt"],
+        Constraints={"EncryptionContextSubset": {"a": "1"}},
+    )
+    user = own.user(
+        allow("kms:*"), deny("kms:RetireGrant", Condition={operator: {condition: value}})
+    )
+    kms = user.client("kms")
+    denied(kms.retire_grant, KeyId=key, GrantId=made["GrantId"])
+    denied(kms.retire_grant, GrantToken=made["GrantToken"])
+    root.retire_grant(KeyId=key, GrantId=made["GrantId"])
+
+
+@pytest.mark.parametrize(
+    "value", [("kms:CallerAccount", OWN), ("kms:KeySpec", "SYMMETRIC_DEFAULT")], ids=lambda at: at[0]
+)
+def test_tags_of_a_new_key_are_asked_for_as_tags_of_a_key(own, value):
+    condition = {"Condition": {"StringEquals": dict([value])}}
+    kms = own.user(allow("kms:*"), deny("kms:TagResource", **condition)).client("kms")
+    message = denied(kms.create_key, Tags=[{"TagKey": "a", "TagValue": "b"}])
+    assert "kms:TagResource" in message
+    kms.create_key()

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/encrypt_context.html>
 
 use crate::errors;
-use crate::resolve::Found;
+use ringfence_gateway::Resolved;
 use ringfence_keyring::material::{EncryptionAlgorithm, EncryptionContext};
 use ringfence_policy::grant;
 use ringfence_wire::ServiceError;
@@ -63,7 +63,7 @@ impl Pairs {
 
     /// Sets the condition keys of it.
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context>
-    pub fn told(&self, mut found: Found) -> Found {
+    pub fn told<T>(&self, mut found: Resolved<T>) -> Resolved<T> {
         for (name, value) in &self.0 {
             found = found.key(format!("kms:EncryptionContext:{name}"), value.as_str());
         }

@@ -476,14 +476,29 @@ pub(crate) async fn retire_grant(
             ));
         }
     };
+    let caller = call.account()?;
     let region = kms.ledgers.get(&home);
     let of = |region: &Region| {
         let own = region.grants.get(id.as_str());
         let own = own.filter(|own| key.as_deref().is_none_or(|key| *own.key == *key));
-        let named = own.map(|own| own.key.to_string()).or_else(|| key.clone());
-        let arn = crate::arn::key_arn(&home, named.as_deref().unwrap_or("*"));
         let may = retirable(region, &home, own.map_or("", |own| &*own.id));
-        Resolved::new(arn, home.account, own.cloned())
+        let id = own.map(|own| own.key.to_string()).or_else(|| key.clone());
+        let resolved = match id {
+            Some(id) => {
+                let named = KeyName { home: home.clone(), name: Name::Key(id) };
+                resolve::describe(region, &named, caller, None, call.facts()).of(own.cloned())
+            }
+            None => {
+                let any = Resolved::new(crate::arn::key_arn(&home, "*"), home.account, None);
+                resolve::asking(any, caller, call.facts())
+            }
+        };
+        let kept = own.and_then(|own| own.constraint.as_ref());
+        let pairs = kept.map(|kept| Pairs::of(kept.pairs().clone())).unwrap_or_default();
+        // The key's policy and its other grants have no say here.
+        pairs
+            .told(resolved)
+            .key_if("kms:GrantConstraintType", kept.map(Kept::kind))
             .key_policy(Arc::new(policy::of_nobody()))
             .grants(may, None)
     };
