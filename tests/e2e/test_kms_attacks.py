@@ -122,3 +122,40 @@ def test_tags_of_a_new_key_are_asked_for_as_tags_of_a_key(own, value):
     message = denied(kms.create_key, Tags=[{"TagKey": "a", "TagValue": "b"}])
     assert "kms:TagResource" in message
     kms.create_key()
+
+
+# --- encryption contexts ----------------------------------------------------------------------
+
+TWICE = [{"dept": "hr", "Dept": "x"}, {"Dept": "hr", "dept": "x"}, {"a/b": "hr", "a/B": "x"}]
+
+
+@pytest.mark.parametrize("context", TWICE, ids=str)
+@pytest.mark.parametrize("operation", ["encrypt", "decrypt", "generate_data_key", "re_encrypt"])
+def test_one_name_of_an_encryption_context_has_one_spelling(own, key, context, operation):
+    kms = own.root.client("kms")
+    blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    asked = {
+        "encrypt": {"KeyId": key, "Plaintext": b"x", "EncryptionContext": context},
+        "decrypt": {"CiphertextBlob": blob, "EncryptionContext": context},
+        "generate_data_key": {"KeyId": key, "KeySpec": "AES_256", "EncryptionContext": context},
+        "re_encrypt": {
+            "CiphertextBlob": blob, "DestinationKeyId": key, "DestinationEncryptionContext": context,
+        },
+    }
+    expect("ValidationException", getattr(kms, operation), **asked[operation])
+
+
+@pytest.mark.parametrize("kind", ["EncryptionContextEquals", "EncryptionContextSubset"])
+def test_one_name_of_a_grants_constraint_has_one_spelling(own, key, kind):
+    expect(
+        "ValidationException", own.root.client("kms").create_grant, KeyId=key, Constraints={kind: TWICE[0]},
+        GranteePrincipal=own.account_principal, Operations=["Decrypt"],
+    )
+
+
+@pytest.mark.parametrize("context", [{"dept": "hr"}, {"Dept": "hr"}, {"DEPT": "hr", "a": "x"}], ids=str)
+def test_a_pair_is_denied_in_any_spelling_of_its_name(own, key, context):
+    condition = {"StringEquals": {"kms:EncryptionContext:dept": "hr"}}
+    kms = own.user(allow("kms:*"), deny("kms:Encrypt", Condition=condition)).client("kms")
+    denied(kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context)
+    kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"dept": "it"})

@@ -5,7 +5,7 @@
 //! whoever has it can name the grant, and no more.
 
 use crate::arn::{KeyName, Name};
-use crate::context::Pairs;
+use crate::context::{Pairs, one_spelling};
 use crate::records::{Grant, Kept, Party, Record};
 use crate::resolve::{self, Allowed, By};
 use crate::state::{Region, grant_key};
@@ -170,6 +170,7 @@ fn constraint(given: Option<&GrantConstraints>) -> Result<Option<Kept>, ServiceE
     if length > LONGEST_CONSTRAINT {
         return Err(errors::validation("The encryption context constraint is too long."));
     }
+    kept.as_ref().map_or(Ok(()), |kept| one_spelling(kept.pairs()))?;
     Ok(kept)
 }
 
