@@ -159,3 +159,24 @@ def test_a_pair_is_denied_in_any_spelling_of_its_name(own, key, context):
     kms = own.user(allow("kms:*"), deny("kms:Encrypt", Condition=condition)).client("kms")
     denied(kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context)
     kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"dept": "it"})
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+def test_no_event_carries_a_grants_token(server, root):
+    kms = root.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    made = kms.create_grant(
+        KeyId=key, GranteePrincipal=root.account, Operations=["Decrypt", "DescribeKey"]
+    )
+    kms.describe_key(KeyId=key, GrantTokens=[made["GrantToken"]])
+    kms.retire_grant(GrantToken=made["GrantToken"])
+    events = {
+        name: server.audit_event(lambda event, name=name: event["eventName"] == name)
+        for name in ("CreateGrant", "DescribeKey", "RetireGrant")
+    }
+    assert events["CreateGrant"]["responseElements"] == {"grantId": made["GrantId"]}
+    assert events["DescribeKey"]["requestParameters"] == {"keyId": key}
+    assert events["RetireGrant"]["requestParameters"] is None
+    assert made["GrantToken"] not in str(server.audit_events())
