@@ -180,3 +180,24 @@ def test_no_event_carries_a_grants_token(server, root):
     assert events["DescribeKey"]["requestParameters"] == {"keyId": key}
     assert events["RetireGrant"]["requestParameters"] is None
     assert made["GrantToken"] not in str(server.audit_events())
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def test_aliases_are_listed_of_keys_of_the_account_alone(own, other, key):
+    kms = own.root.client("kms")
+    alias = f"alias/{unique('own')}"
+    kms.create_alias(AliasName=alias, TargetKeyId=key)
+    listed = kms.list_aliases(KeyId=key)["Aliases"]
+    assert alias in [one["AliasName"] for one in listed]
+    # The same id in another account, whoever asks.
+    for arn, client in ((key.replace(OWN, OTHER), kms), (key, other.root.client("kms"))):
+        expect("NotFoundException", client.list_aliases, KeyId=arn)
+
+
+def test_an_arn_of_another_partition_names_no_key(own, key):
+    kms, elsewhere = own.root.client("kms"), key.replace("arn:aws:", "arn:aws-cn:")
+    expect("InvalidArnException", kms.describe_key, KeyId=elsewhere)
+    expect("InvalidArnException", kms.encrypt, KeyId=elsewhere, Plaintext=b"x")
+    expect("InvalidArnException", kms.list_aliases, KeyId=elsewhere)
