@@ -70,7 +70,6 @@ def test_a_condition_on_a_grants_principal_is_about_whom_it_means(own, other, ke
         f"arn:aws:iam:us-east-1:{OTHER}:root",
         f"arn:aws:sts::{OTHER}:whatever",
         f"arn:aws:sts::{OTHER}:assumed-role/none/session",
-        f"arn:aws:sts::{OTHER}:federated-user/*",
         f"arn:aws-cn:sts::{OTHER}:federated-user/ann",
         f"arn:aws:sts:us-east-1:{OTHER}:federated-user/ann",
     ],
