@@ -145,7 +145,11 @@ mod tests {
             ("arn:aws:kms:eu-central-1::alias/x".into(), "InvalidArnException", ""),
             ("arn:aws:s3:eu-central-1:123456789012:alias/x".into(), "InvalidArnException", ""),
             ("arn:aws:kms".into(), "InvalidArnException", ""),
-            (format!("arn:aws-cn:kms:eu-central-1:123456789012:key/{id}"), "InvalidArnException", ""),
+            (
+                format!("arn:aws-cn:kms:eu-central-1:123456789012:key/{id}"),
+                "InvalidArnException",
+                "",
+            ),
         ] {
             let error = KeyName::parse(&text, &home()).unwrap_err();
             assert_eq!(error.code, code, "{text}");

@@ -42,7 +42,9 @@ impl RecordWriter<'_> {
             let bytes = matches!(member.shape.kind, Kind::Blob(_));
             if bytes
                 || LEFT_OUT.contains(&member.shape.name)
-                || member.is_streaming() || member.location == Location::StatusCode {
+                || member.is_streaming()
+                || member.location == Location::StatusCode
+            {
                 continue;
             }
             if !first {
