@@ -69,9 +69,8 @@ where
         + 'static,
 {
     House::open(move |Parts { iam, kms, keyring, clock }| {
-        let made_up = Handlers::new(&SERVICE, Arc::new(()))
-            .on::<ops::StartResourceScan, _>(handler)
-            .finish();
+        let made_up =
+            Handlers::new(&SERVICE, Arc::new(())).on::<ops::StartResourceScan, _>(handler).finish();
         let shared = Shared {
             directory: iam.clone(),
             clock: clock.clone(),
