@@ -238,6 +238,12 @@ impl<T> Resolved<T> {
         self
     }
 
+    /// The same, of another value: of a part of what was named, say.
+    pub fn of<U>(self, value: U) -> Resolved<U> {
+        let Self { arn, account, keys, policy, granted, .. } = self;
+        Resolved { arn, account, keys, policy, granted, value }
+    }
+
     /// Looks at the value, for what the decision itself needs of it.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.value)

@@ -12,7 +12,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html>
 
 use crate::audit::{Audit, Unwritable};
-use crate::call::{Call, CallFacts};
+use crate::call::{Call, CallFacts, Permit};
 use crate::event::Event;
 use crate::gateway::{World, not_implemented, run};
 use ringfence_policy::AccountId;
@@ -35,12 +35,31 @@ pub(crate) struct Inside {
 pub type Via = &'static str;
 
 impl<O: TypedOperation> Call<O> {
-    /// Calls an operation of another service on behalf of whoever made this call. `via` is the service
-    /// that asks. The input is the service's own making: the model's constraints are not checked again.
+    /// Calls an operation of another service on behalf of whoever made this call, once that caller may
+    /// use the service that asks, `via`: what a policy lets through a service, it lets those who may
+    /// use it. The input is the service's own making: the model's constraints are not checked again.
+    ///
+    /// ```compile_fail,E0061
+    /// // A service that has not asked whether its caller may use it calls no other.
+    /// # use ringfence_gateway::Call;
+    /// # use ringfence_wire::TypedOperation;
+    /// async fn ask<O: TypedOperation, P: TypedOperation>(call: &Call<O>, input: P::Input)
+    /// where
+    ///     P::Input: 'static,
+    ///     P::Output: 'static,
+    /// {
+    ///     let _ = call.on_behalf::<P>("s3", input).await;
+    /// }
+    /// ```
     ///
     /// # Errors
     /// Those of the operation; `AccessDenied` where the *caller* may not.
-    pub async fn on_behalf<P>(&self, via: Via, input: P::Input) -> Result<P::Output, ServiceError>
+    pub async fn on_behalf<P>(
+        &self,
+        _: &Permit<impl Sized>,
+        via: Via,
+        input: P::Input,
+    ) -> Result<P::Output, ServiceError>
     where
         P: TypedOperation,
         P::Input: 'static,

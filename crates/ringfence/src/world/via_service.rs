@@ -5,7 +5,7 @@ use super::testing::{Caller, House, MANAGEMENT, OUTSIDER, Parts};
 use super::*;
 use ringfence_gateway::{Answer, Call, Handlers, Resolved};
 use ringfence_keyring::SecretBytes;
-use ringfence_kms_calls::{Asked, EncryptionContext, decrypt, encrypt, generate_data_key};
+use ringfence_kms_calls::{Asked, EncryptionContext, Sealed, decrypt, encrypt, generate_data_key};
 use ringfence_model_accessanalyzer::{SERVICE, operations as ops};
 use ringfence_wire::value::Empty;
 use serde_json::{Value, json};
@@ -26,21 +26,51 @@ async fn seal_and_open(
     let key = call.input.analyzer_arn.strip_prefix(ANALYZER).unwrap();
     let asked = Asked { via: VIA, key, context: &context };
     let word = SecretBytes::new(b"hunter2".to_vec());
-    let (sealed, arn) = encrypt(&call, &asked, &word).await?;
-    assert_eq!(decrypt(&call, VIA, &context, &sealed).await?.expose(), word.expose());
-    assert!(decrypt(&call, VIA, &EncryptionContext::new(), &sealed).await.is_err());
-    let made = generate_data_key(&call, &asked).await?;
+    let (blob, arn) = encrypt(&call, &permit, &asked, &word).await?;
+    let sealed = Sealed { via: VIA, key: Some(&arn), context: &context };
+    assert_eq!(decrypt(&call, &permit, &sealed, &blob).await?.expose(), word.expose());
+    let unbound = Sealed { context: &EncryptionContext::new(), ..sealed };
+    assert!(decrypt(&call, &permit, &unbound, &blob).await.is_err());
+    let made = generate_data_key(&call, &permit, &asked).await?;
     assert_eq!((made.plaintext.expose().len(), &made.key_arn), (32, &arn));
-    let again = decrypt(&call, VIA, &context, &made.ciphertext).await?;
+    let under_any = Sealed { key: None, ..sealed };
+    let again = decrypt(&call, &permit, &under_any, &made.ciphertext).await?;
     assert_eq!(again.expose(), made.plaintext.expose());
     Ok(permit.answer(Empty::default()))
 }
 
+/// Opens what the caller sealed under the service's own key, which must be under the key that
+/// `analyzerArn` names.
+async fn open_under(
+    _: &(),
+    call: Call<ops::StartResourceScan>,
+) -> Result<Answer<Empty>, ServiceError> {
+    let permit = call.allow(Resolved::any(call.account()?))?;
+    let context = EncryptionContext::new();
+    let own = Asked { via: VIA, key: "alias/aws/secretsmanager", context: &context };
+    let (blob, _) = encrypt(&call, &permit, &own, &SecretBytes::new(b"x".to_vec())).await?;
+    let key = call.input.analyzer_arn.strip_prefix(ANALYZER);
+    let sealed = Sealed { via: VIA, key, context: &context };
+    decrypt(&call, &permit, &sealed, &blob).await?;
+    Ok(permit.answer(Empty::default()))
+}
+
 fn open() -> House {
-    House::open(|Parts { iam, kms, keyring, clock }| {
-        let made_up = Handlers::new(&SERVICE, Arc::new(()))
-            .on::<ops::StartResourceScan, _>(seal_and_open)
-            .finish();
+    house(seal_and_open)
+}
+
+/// The service with one operation.
+fn house<F>(handler: F) -> House
+where
+    F: AsyncFn(&(), Call<ops::StartResourceScan>) -> Result<Answer<Empty>, ServiceError>
+        + Copy
+        + Send
+        + Sync
+        + 'static,
+{
+    House::open(move |Parts { iam, kms, keyring, clock }| {
+        let made_up =
+            Handlers::new(&SERVICE, Arc::new(())).on::<ops::StartResourceScan, _>(handler).finish();
         let shared = Shared {
             directory: iam.clone(),
             clock: clock.clone(),
@@ -116,6 +146,16 @@ fn a_service_uses_a_key_as_its_caller_and_through_itself_alone() {
         format!(r#"{MAY_ASK},{{"Effect":"Deny","Action":"kms:GenerateDataKey","Resource":"*"}}"#);
     let (status, refused) = house.user(MANAGEMENT, "denied", &denied).asks(&key);
     assert!(status == 403 && refused.contains("kms:GenerateDataKey"), "{refused}");
+}
+
+#[test]
+fn what_is_under_another_key_than_the_service_expects_is_not_opened() {
+    let house = house(open_under);
+    let root = house.root(MANAGEMENT);
+    let (_, made) = root.kms("CreateKey", &json!({}));
+    let (status, refused) = root.asks(made["KeyMetadata"]["Arn"].as_str().unwrap());
+    assert!(status == 400 && refused.contains("IncorrectKeyException"), "{status} {refused}");
+    assert_eq!(root.asks("alias/aws/secretsmanager"), (200, String::new()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Aliases: further names of keys.
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html>
 
-use crate::arn::{ALIAS, alias_arn};
+use crate::arn::{ALIAS, KeyName, Name, alias_arn};
 use crate::records::{Alias, Record};
 use crate::resolve::{self, By};
 use crate::state::alias_key;
@@ -150,14 +150,15 @@ pub(crate) async fn list_aliases(
     let of = match &input.key_id {
         None => None,
         Some(text) => {
-            let named = crate::arn::KeyName::parse(text, &home)?;
-            let crate::arn::Name::Key(id) = named.name else {
+            let named = KeyName::parse(text, &home)?;
+            let Name::Key(id) = &named.name else {
                 return Err(errors::invalid_key_id(text));
             };
-            if !region.keys.contains_key(id.as_str()) {
-                return Err(errors::no_such_key(&crate::arn::key_arn(&home, &id)));
+            // Aliases are the account's own, and so are the keys that it may ask about.
+            if named.home != home || !region.keys.contains_key(id.as_str()) {
+                return Err(errors::no_such_key(&named.arn()));
             }
-            Some(id)
+            Some(id.clone())
         }
     };
     let narrowed = of.as_deref().unwrap_or_default();

@@ -35,7 +35,7 @@ impl KeyName {
         }
         let arn = Arn::parse(text).map_err(|_| errors::invalid_arn(text))?;
         let account: AccountId = arn.account_id().ok_or_else(|| errors::invalid_arn(text))?;
-        if arn.service != "kms" {
+        if arn.service != "kms" || arn.partition != "aws" {
             return Err(errors::invalid_arn(text));
         }
         if arn.region != &*home.region {
@@ -145,6 +145,11 @@ mod tests {
             ("arn:aws:kms:eu-central-1::alias/x".into(), "InvalidArnException", ""),
             ("arn:aws:s3:eu-central-1:123456789012:alias/x".into(), "InvalidArnException", ""),
             ("arn:aws:kms".into(), "InvalidArnException", ""),
+            (
+                format!("arn:aws-cn:kms:eu-central-1:123456789012:key/{id}"),
+                "InvalidArnException",
+                "",
+            ),
         ] {
             let error = KeyName::parse(&text, &home()).unwrap_err();
             assert_eq!(error.code, code, "{text}");

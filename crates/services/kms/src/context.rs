@@ -2,11 +2,12 @@
 //! <https://docs.aws.amazon.com/kms/latest/developerguide/encrypt_context.html>
 
 use crate::errors;
-use crate::resolve::Found;
+use ringfence_gateway::Resolved;
 use ringfence_keyring::material::{EncryptionAlgorithm, EncryptionContext};
 use ringfence_policy::grant;
 use ringfence_wire::ServiceError;
 use ringfence_wire::value::Map;
+use std::collections::BTreeSet;
 
 /// Most bytes of an encryption context.
 const LONGEST: usize = 8 * 1024;
@@ -19,7 +20,7 @@ impl Pairs {
     /// Reads a request's.
     ///
     /// # Errors
-    /// `ValidationException` where it is too long.
+    /// `ValidationException` where it is too long, or has one name in two spellings.
     pub fn read(given: Option<&Map<String>>) -> Result<Self, ServiceError> {
         let pairs: grant::EncryptionContext = given
             .into_iter()
@@ -29,6 +30,7 @@ impl Pairs {
         if length > LONGEST {
             return Err(errors::validation("The encryption context is too long."));
         }
+        one_spelling(&pairs)?;
         Ok(Self(pairs))
     }
 
@@ -63,7 +65,7 @@ impl Pairs {
 
     /// Sets the condition keys of it.
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context>
-    pub fn told(&self, mut found: Found) -> Found {
+    pub fn told<T>(&self, mut found: Resolved<T>) -> Resolved<T> {
         for (name, value) in &self.0 {
             found = found.key(format!("kms:EncryptionContext:{name}"), value.as_str());
         }
@@ -71,5 +73,22 @@ impl Pairs {
             return found;
         }
         found.keys("kms:EncryptionContextKeys", self.0.keys().cloned().collect())
+    }
+}
+
+/// No name may be there in two spellings. To condition keys, whose names compare without regard to case,
+/// both would be one: whichever value counted, the other would get past a policy that is about it. AWS
+/// advises against such pairs, and does not say which of them a policy sees.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_GrantConstraints.html>
+///
+/// # Errors
+/// `ValidationException`.
+pub(crate) fn one_spelling(pairs: &grant::EncryptionContext) -> Result<(), ServiceError> {
+    let mut seen = BTreeSet::new();
+    match pairs.keys().find(|name| !seen.insert(name.to_ascii_lowercase())) {
+        None => Ok(()),
+        Some(_) => Err(errors::validation(
+            "The encryption context has pairs whose names differ only by case.",
+        )),
     }
 }

@@ -5,7 +5,7 @@
 //! whoever has it can name the grant, and no more.
 
 use crate::arn::{KeyName, Name};
-use crate::context::Pairs;
+use crate::context::{Pairs, one_spelling};
 use crate::records::{Grant, Kept, Party, Record};
 use crate::resolve::{self, Allowed, By};
 use crate::state::{Region, grant_key};
@@ -36,7 +36,7 @@ const FOR_RESOURCE: &str = "kms:GrantIsForAWSResource";
 const LONGEST_CONSTRAINT: usize = 8 * 1024;
 
 impl Party {
-    /// As answers carry it.
+    /// As answers and condition keys carry it: in one spelling, whatever the request's was.
     fn shown(&self) -> String {
         match self {
             Self::Principal { arn, .. } => arn.to_string(),
@@ -62,7 +62,7 @@ fn account_of(text: &str) -> Option<AccountId> {
     if let Ok(account) = text.parse() {
         return Some(account);
     }
-    let arn = Arn::parse(text).ok()?;
+    let arn = Arn::parse(text).ok().filter(policy::is_global)?;
     (arn.service == "iam" && arn.resource == "root").then(|| arn.account_id()).flatten()
 }
 
@@ -119,19 +119,31 @@ impl Kms {
             (None, None) => Ok(None),
             (None, Some(service)) => Ok(Some(Party::Service(service.into()))),
             (Some(text), None) => {
+                let directory = &*call.shared().directory;
                 if let Some(account) = account_of(text) {
+                    if !directory.account_exists(account) {
+                        return Err(errors::invalid_arn(text));
+                    }
                     let arn = account.root_arn().into();
                     return Ok(Some(Party::Principal { arn, id: None }));
                 }
-                let arn = Arn::parse(text).map_err(|_| errors::invalid_arn(text))?;
-                let id = call.shared().directory.principal_id(text);
-                let session = arn.service == "sts";
-                if id.is_none() && !session {
+                let id = directory.principal_id(text);
+                if id.is_none() && !policy::names_session(text, directory) {
                     return Err(errors::invalid_arn(text));
                 }
                 Ok(Some(Party::Principal { arn: text.into(), id: id.map(Into::into) }))
             }
         }
+    }
+}
+
+/// The principal that a condition key is about: as it was understood, and where it was not, as it is
+/// spelled, since the call is refused in any case.
+fn principal(party: &Result<Option<Party>, ServiceError>, text: Option<&str>) -> Option<String> {
+    match party {
+        Ok(Some(party @ Party::Principal { .. })) => Some(party.shown()),
+        Ok(_) => None,
+        Err(_) => text.map(ToOwned::to_owned),
     }
 }
 
@@ -158,6 +170,7 @@ fn constraint(given: Option<&GrantConstraints>) -> Result<Option<Kept>, ServiceE
     if length > LONGEST_CONSTRAINT {
         return Err(errors::validation("The encryption context constraint is too long."));
     }
+    kept.as_ref().map_or(Ok(()), |kept| one_spelling(kept.pairs()))?;
     Ok(kept)
 }
 
@@ -191,17 +204,9 @@ pub(crate) async fn create_grant(
     kms.check_tokens(&call, input.grant_tokens.as_deref())?;
     let kept = constraint(input.constraints.as_ref())?;
     let source_arn = input.constraints.as_ref().and_then(|all| all.source_arn.as_deref());
-    let names =
-        |of: fn(&types::GrantConstraints) -> bool| input.constraints.as_ref().is_some_and(of);
-    let kind = match () {
-        () if names(|all| all.encryption_context_equals.is_some()) => {
-            Some("EncryptionContextEquals")
-        }
-        () if names(|all| all.encryption_context_subset.is_some()) => {
-            Some("EncryptionContextSubset")
-        }
-        () => None,
-    };
+    // An empty map is no constraint, and has no type.
+    // https://docs.aws.amazon.com/access-analyzer/latest/APIReference/API_KmsGrantConstraints.html
+    let kind = kept.as_ref().map(Kept::kind);
     let operations: Vec<_> = input.operations.iter().map(|one| one.as_str().to_owned()).collect();
     let pairs = kept.as_ref().map(|kept| Pairs::of(kept.pairs().clone())).unwrap_or_default();
     // Who may by grants alone gives no more than one of them gives.
@@ -212,6 +217,10 @@ pub(crate) async fn create_grant(
         encryption_context: kept.as_ref().map(Kept::constraint),
         source_arn: source_arn.map(ToOwned::to_owned),
     };
+    let by_arn = input.grantee_principal.as_deref();
+    let grantee = Kms::party(&call, by_arn, input.grantee_service_principal.as_deref());
+    let retirer = input.retiring_principal.as_deref();
+    let retiring = Kms::party(&call, retirer, input.retiring_service_principal.as_deref());
     let allowed = kms.allow(&call, &input.key_id, By::Id, |found| {
         pairs
             .told(found.only_grants(|parent| parent.covers(&asked)))
@@ -219,25 +228,16 @@ pub(crate) async fn create_grant(
             .key_if("kms:GranteeServicePrincipal", input.grantee_service_principal.as_deref())
             .key_if("kms:RetiringServicePrincipal", input.retiring_service_principal.as_deref())
             .key_if("kms:GrantConstraintSourceArn", source_arn)
-            .key_if("kms:GranteePrincipal", input.grantee_principal.as_deref())
-            .key_if("kms:RetiringPrincipal", input.retiring_principal.as_deref())
+            .key_if("kms:GranteePrincipal", principal(&grantee, by_arn))
+            .key_if("kms:RetiringPrincipal", principal(&retiring, retirer))
             .key_if("kms:GrantConstraintType", kind)
             .key(FOR_RESOURCE, call.facts().via.is_some().to_string())
     })?;
     let key = allowed.enabled()?;
-    let grantee = Kms::party(
-        &call,
-        input.grantee_principal.as_deref(),
-        input.grantee_service_principal.as_deref(),
-    )?;
-    let grantee = grantee.ok_or_else(|| {
+    let grantee = grantee?.ok_or_else(|| {
         errors::validation("You must specify a grantee principal or a grantee service principal.")
     })?;
-    let retiring = Kms::party(
-        &call,
-        input.retiring_principal.as_deref(),
-        input.retiring_service_principal.as_deref(),
-    )?;
+    let retiring = retiring?;
     if matches!(grantee, Party::Service(_)) && (source_arn.is_none() || retiring.is_none()) {
         return Err(errors::validation(
             "A grant for a service principal needs a SourceArn constraint and a retiring principal.",
@@ -477,14 +477,29 @@ pub(crate) async fn retire_grant(
             ));
         }
     };
+    let caller = call.account()?;
     let region = kms.ledgers.get(&home);
     let of = |region: &Region| {
         let own = region.grants.get(id.as_str());
         let own = own.filter(|own| key.as_deref().is_none_or(|key| *own.key == *key));
-        let named = own.map(|own| own.key.to_string()).or_else(|| key.clone());
-        let arn = crate::arn::key_arn(&home, named.as_deref().unwrap_or("*"));
         let may = retirable(region, &home, own.map_or("", |own| &*own.id));
-        Resolved::new(arn, home.account, own.cloned())
+        let id = own.map(|own| own.key.to_string()).or_else(|| key.clone());
+        let resolved = match id {
+            Some(id) => {
+                let named = KeyName { home: home.clone(), name: Name::Key(id) };
+                resolve::describe(region, &named, caller, None, call.facts()).of(own.cloned())
+            }
+            None => {
+                let any = Resolved::new(crate::arn::key_arn(&home, "*"), home.account, None);
+                resolve::asking(any, caller, call.facts())
+            }
+        };
+        let kept = own.and_then(|own| own.constraint.as_ref());
+        let pairs = kept.map(|kept| Pairs::of(kept.pairs().clone())).unwrap_or_default();
+        // The key's policy and its other grants have no say here.
+        pairs
+            .told(resolved)
+            .key_if("kms:GrantConstraintType", kept.map(Kept::kind))
             .key_policy(Arc::new(policy::of_nobody()))
             .grants(may, None)
     };

@@ -36,18 +36,17 @@ pub(crate) async fn create_key(
     let asked = Asked::read(input)?;
     let given = input.tags.as_deref().unwrap_or_default();
     let bypass = input.bypass_policy_lockout_safety_check.unwrap_or_default();
-    let any = resolve::asking(Resolved::any(home.account), home.account, call.facts());
+    let any = || {
+        let any = resolve::asking(Resolved::any(home.account), home.account, call.facts());
+        asked.told(any)
+    };
     let permit = call.allow(
-        asked
-            .told(any)
+        any()
             .key("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string())
             .requesting_tags(tags::pairs(given)),
     )?;
     if !given.is_empty() {
-        call.allow_action(
-            "kms:TagResource",
-            Resolved::any(home.account).requesting_tags(tags::pairs(given)),
-        )?;
+        call.allow_action("kms:TagResource", any().requesting_tags(tags::pairs(given)))?;
     }
     let id = asked.draw_id(&call)?;
     let policy = match &input.policy {

@@ -14,7 +14,7 @@ use ringfence_wire::ServiceError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The one name that a key policy has.
 pub(crate) const NAME: &str = "default";
@@ -26,6 +26,16 @@ pub(crate) struct KeyPolicy {
     text: Arc<str>,
     /// ARN as written → unique id.
     pins: Arc<BTreeMap<String, String>>,
+    document: Arc<Document>,
+    /// The document last decided on while some of the pinned were gone.
+    without: Arc<Mutex<Option<Without>>>,
+}
+
+/// A document in which unique ids stand for those who are gone.
+#[derive(Debug)]
+struct Without {
+    /// Their ARNs: with the pins, all that the document hangs on.
+    gone: Vec<String>,
     document: Arc<Document>,
 }
 
@@ -63,7 +73,11 @@ impl KeyPolicy {
                 _ => {}
             }
         }
-        Ok(Self { text: text.into(), pins: Arc::new(pins), document: Arc::new(document) })
+        Ok(Self::of(text.into(), Arc::new(pins), document))
+    }
+
+    fn of(text: Arc<str>, pins: Arc<BTreeMap<String, String>>, document: Document) -> Self {
+        Self { text, pins, document: Arc::new(document), without: Arc::default() }
     }
 
     /// The policy of a key that was made without one: the account decides by IAM's policies.
@@ -84,8 +98,7 @@ impl KeyPolicy {
   }} ]
 }}"#
         );
-        let document = Arc::new(of_account(account));
-        Self { text: text.into(), pins: Arc::default(), document }
+        Self::of(text.into(), Arc::default(), of_account(account))
     }
 
     /// The policy of a key that a service manages: whoever may use the service, through the service
@@ -141,10 +154,27 @@ impl KeyPolicy {
 
     /// As it is decided on now.
     pub fn document(&self, directory: &dyn Directory) -> Arc<Document> {
-        let gone = self.gone(directory);
+        self.document_without(self.gone(directory))
+    }
+
+    /// As it is decided on while these are gone. What is made for them is kept until others are: each
+    /// call on the key asks for it, a stranger's too.
+    fn document_without(&self, gone: BTreeMap<&str, &str>) -> Arc<Document> {
         if gone.is_empty() {
             return self.document.clone();
         }
+        let mut kept = self.without.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(without) = kept.as_ref().filter(|kept| gone.keys().eq(kept.gone.iter())) {
+            return without.document.clone();
+        }
+        let document = Arc::new(self.rewrite(&gone));
+        let gone = gone.into_keys().map(ToOwned::to_owned).collect();
+        *kept = Some(Without { gone, document: document.clone() });
+        document
+    }
+
+    /// The document with unique ids in place of the ARNs of those who are gone.
+    fn rewrite(&self, gone: &BTreeMap<&str, &str>) -> Document {
         let mut document = Document::clone(&self.document);
         for statement in &mut document.statements {
             let Some(matching) = &mut statement.principal else { continue };
@@ -157,7 +187,7 @@ impl KeyPolicy {
                 }
             }
         }
-        Arc::new(document)
+        document
     }
 
     /// The pinned ARNs that no longer mean whom they meant, and who that was.
@@ -173,9 +203,15 @@ fn principals(document: &Document) -> impl Iterator<Item = &PrincipalPattern> {
     named.flat_map(|matching| matching.patterns())
 }
 
+/// Whether an ARN is of this partition and of no Region, as those of principals are.
+pub(crate) fn is_global(arn: &Arn<'_>) -> bool {
+    arn.partition == "aws" && arn.region.is_empty()
+}
+
 /// Whether an ARN names a session that there can be: of a role that is there, or a federated user.
-fn names_session(arn: &str, directory: &dyn Directory) -> bool {
-    let Some(cut) = Arn::parse(arn).ok().filter(|cut| cut.service == "sts") else { return false };
+pub(crate) fn names_session(arn: &str, directory: &dyn Directory) -> bool {
+    let cut = Arn::parse(arn).ok().filter(|cut| cut.service == "sts" && is_global(cut));
+    let Some(cut) = cut else { return false };
     let Some(account) = cut.account_id() else { return false };
     let one = |name: &str| !name.is_empty() && !name.contains(['/', '*', '?']);
     match cut.resource.split_once('/') {
@@ -238,7 +274,7 @@ impl From<Kept> for KeyPolicy {
             tracing::error!(%why, "a stored key policy is not understood: it allows nobody");
             of_nobody()
         });
-        Self { text, pins, document: Arc::new(document) }
+        Self::of(text, pins, document)
     }
 }
 
@@ -268,6 +304,35 @@ mod tests {
             (&of_account.action, &of_account.resource)
         );
         assert_eq!(statement.effect, of_account.effect);
+    }
+
+    #[test]
+    fn a_document_for_those_who_are_gone_is_made_once() {
+        let text = r#"{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*","Principal":
+            {"AWS":["arn:aws:iam::123456789012:user/ann","arn:aws:iam::123456789012:user/bob"]}}}"#;
+        let policy = KeyPolicy::from(Kept::Text(text.into()));
+        let (ann, bob) = (
+            ("arn:aws:iam::123456789012:user/ann", "AIDA1"),
+            ("arn:aws:iam::123456789012:user/bob", "AIDA2"),
+        );
+        let ids = |document: &Document| {
+            let named = principals(document);
+            let ids = named.filter_map(|one| match one {
+                PrincipalPattern::UniqueId(id) => Some(id.clone()),
+                _ => None,
+            });
+            ids.collect::<Vec<_>>()
+        };
+        let without = |gone: &[(&'static str, &'static str)]| {
+            policy.document_without(gone.iter().copied().collect())
+        };
+        let once = without(&[ann]);
+        assert_eq!(ids(&once), ["AIDA1"]);
+        assert!(Arc::ptr_eq(&once, &without(&[ann])));
+        assert!(Arc::ptr_eq(&once, &policy.clone().document_without([ann].into())));
+        assert_eq!(ids(&without(&[bob])), ["AIDA2"]);
+        assert_eq!(ids(&without(&[ann, bob])), ["AIDA1", "AIDA2"]);
+        assert!(ids(&without(&[])).is_empty());
     }
 
     #[test]

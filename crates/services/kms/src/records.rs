@@ -259,6 +259,14 @@ impl Kept {
         pairs
     }
 
+    /// What `kms:GrantConstraintType` calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Equals(_) => "EncryptionContextEquals",
+            Self::Subset(_) => "EncryptionContextSubset",
+        }
+    }
+
     /// As it is decided on.
     pub fn constraint(&self) -> Constraint {
         match self {

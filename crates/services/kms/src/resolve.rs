@@ -399,8 +399,8 @@ const UNUSED: &str = "kms:TrailingDaysWithoutKeyUsage";
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// A key as a decision sees it.
-fn describe(
+/// A key as every decision on it sees it.
+pub(crate) fn describe(
     region: &Region,
     named: &KeyName,
     caller: AccountId,
