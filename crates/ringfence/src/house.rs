@@ -46,7 +46,7 @@ impl House {
             .with_context(|| format!("{} cannot be made", dir.display()))?;
         let spec = ringfence_seals::parse(&place.seal, &dir)?;
         if let Some(named) = &place.store {
-            let mut engine = Postgres::open(&*store_url(named)?)?;
+            let mut engine = Postgres::open(&store_url(named)?)?;
             let keyring = shared_keyring(&dir, &spec, &mut engine)?;
             let store = Arc::new(Store::open(engine, Seal::of(&keyring))?);
             return Ok(Self { seal: spec.in_words(), dir, keyring, store });
