@@ -212,7 +212,7 @@ fn crashes(lab: &Lab) {
         let history = History::of(About::Everything, seed);
         let past = lab.live(life(About::Everything, seed), None).past;
         let plan =
-            Plan { from: 0, known: nothing(), random: 850, syncs_in_hundred: 100, faulty: false };
+            Plan { from: 0, known: nothing(), random: 1800, syncs_in_hundred: 100, faulty: false };
         lab.enumerate(&past, &history, &plan, random, &mut tally);
     });
     lab.report(&tally);
