@@ -430,6 +430,7 @@ pub(crate) fn describe(
         None => Resolved::new(named.arn(), home.account, None)
             .key_policy(Arc::new(of_account(home.account))),
     };
+    let resolved = resolved.named(named.arn());
     let alias = match &named.name {
         Name::Alias(alias) => Some(alias.as_str()),
         Name::Key(_) => None,
