@@ -238,3 +238,13 @@ def test_of_anothers_key_an_alias_alone_is_told(own, other):
     assert message.replace(alias, none) == denied(asked, KeyId=none)
     # To its own account the key is told.
     assert key["KeyId"] in denied(other.user().client("kms").describe_key, KeyId=alias)
+
+
+@pytest.mark.parametrize("kind", ["EncryptionContextEquals", "EncryptionContextSubset"])
+def test_a_grants_constraint_is_no_longer_than_aws_lets_it_be(own, key, kind):
+    kms = own.root.client("kms")
+    asked = {"KeyId": key, "GranteePrincipal": own.account_principal, "Operations": ["Decrypt"]}
+    pairs = {str(number): "x" * 384 for number in range(8)}
+    kms.create_grant(**asked, Constraints={kind: pairs})
+    for longer in ({**pairs, "8": "x"}, {"a": "x" * 385}):
+        expect("ValidationException", kms.create_grant, **asked, Constraints={kind: longer})

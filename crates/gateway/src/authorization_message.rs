@@ -212,7 +212,8 @@ mod tests {
             resource_account: of,
             context,
         };
-        let denied = Denied { account: OWN, id: "AIDA", name: Some("ann"), arn, resource: request.resource };
+        let denied =
+            Denied { account: OWN, id: "AIDA", name: Some("ann"), arn, resource: request.resource };
         let (messages, decision) = (messages(), decide(&request, policies));
         assert!(!decision.is_allowed());
         let message = messages.encode(&denied, &request, policies, decision).unwrap();
