@@ -200,3 +200,51 @@ def test_an_arn_of_another_partition_names_no_key(own, key):
     expect("InvalidArnException", kms.describe_key, KeyId=elsewhere)
     expect("InvalidArnException", kms.encrypt, KeyId=elsewhere, Plaintext=b"x")
     expect("InvalidArnException", kms.list_aliases, KeyId=elsewhere)
+
+
+# --- keys of other accounts -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Null": {"kms:KeySpec": "false"}},
+        {"StringEquals": {"kms:KeySpec": "SYMMETRIC_DEFAULT"}},
+        {"StringLike": {"aws:ResourceTag/secret": "m*"}},
+        {"ForAnyValue:StringLike": {"kms:ResourceAliases": "alias/pay*"}},
+    ],
+    ids=str,
+)
+def test_ones_own_policies_tell_nothing_of_anothers_key(own, other, condition):
+    kms = other.root.client("kms")
+    key = kms.create_key(Tags=[{"TagKey": "secret", "TagValue": "merger"}])["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName=f"alias/{unique('payroll')}", TargetKeyId=key)
+    none = f"{key[:-36]}00000000-0000-0000-0000-000000000000"
+    user = own.user(allow("kms:*"), deny("kms:*", Condition=condition))
+    asked = user.client("kms").describe_key
+    assert denied(asked, KeyId=key).replace(key, none) == denied(asked, KeyId=none)
+
+
+def test_of_anothers_key_an_alias_alone_is_told(own, other):
+    kms = other.root.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    name = f"alias/{unique('told')}"
+    kms.create_alias(AliasName=name, TargetKeyId=key["KeyId"])
+    alias = key["Arn"].rsplit(":", 1)[0] + f":{name}"
+    none = f"{alias}-none"
+    asked = own.root.client("kms").describe_key
+    message = denied(asked, KeyId=alias)
+    assert key["KeyId"] not in message
+    assert message.replace(alias, none) == denied(asked, KeyId=none)
+    # To its own account the key is told.
+    assert key["KeyId"] in denied(other.user().client("kms").describe_key, KeyId=alias)
+
+
+@pytest.mark.parametrize("kind", ["EncryptionContextEquals", "EncryptionContextSubset"])
+def test_a_grants_constraint_is_no_longer_than_aws_lets_it_be(own, key, kind):
+    kms = own.root.client("kms")
+    asked = {"KeyId": key, "GranteePrincipal": own.account_principal, "Operations": ["Decrypt"]}
+    pairs = {str(number): "x" * 384 for number in range(8)}
+    kms.create_grant(**asked, Constraints={kind: pairs})
+    for longer in ({**pairs, "8": "x"}, {"a": "x" * 385}):
+        expect("ValidationException", kms.create_grant, **asked, Constraints={kind: longer})

@@ -40,6 +40,8 @@ pub(crate) struct Denied<'d> {
     /// Its name, where it is a user.
     pub name: Option<&'d str>,
     pub arn: &'d str,
+    /// The ARN of what it asked for, as it may hear it.
+    pub resource: &'d str,
 }
 
 impl AuthorizationMessages {
@@ -118,14 +120,17 @@ fn tell(
         "context": {
             "principal": principal,
             "action": request.action,
-            "resource": cut(request.resource),
+            "resource": cut(denied.resource),
             "conditions": { "items": [] },
         },
     });
     let mut room = LONGEST.saturating_sub(message.to_string().len());
     let (mut items, mut omitted) = (Vec::new(), 0);
     // What another account's resource is like, and whether it is there, is that account's to tell.
-    let of_resource = |key: &str| key.contains(":ResourceTag/") || key == "aws:ResourceOrgID";
+    // Most of KMS's keys are about the key.
+    let of_resource = |key: &str| {
+        key.contains(":ResourceTag/") || key == "aws:ResourceOrgID" || key.starts_with("kms:")
+    };
     let foreign = request.resource_account != denied.account;
     for (key, values) in request.context.iter().filter(|(key, _)| !(foreign && of_resource(key))) {
         let told = pair(key, values.as_slice());
@@ -207,7 +212,8 @@ mod tests {
             resource_account: of,
             context,
         };
-        let denied = Denied { account: OWN, id: "AIDA", name: Some("ann"), arn };
+        let denied =
+            Denied { account: OWN, id: "AIDA", name: Some("ann"), arn, resource: request.resource };
         let (messages, decision) = (messages(), decide(&request, policies));
         assert!(!decision.is_allowed());
         let message = messages.encode(&denied, &request, policies, decision).unwrap();
@@ -268,6 +274,22 @@ mod tests {
         let (_, others) = told(&policies, OTHER, &Context::default());
         assert_eq!(others["explicitDeny"], false);
         assert_eq!(others["matchedStatements"], json!({"items": []}));
+    }
+
+    #[test]
+    fn what_another_accounts_key_is_like_is_not_told() {
+        let mut context = Context::default();
+        for key in ["kms:KeySpec", "aws:ResourceTag/a", "aws:RequestedRegion"] {
+            context.set(key, "x");
+        }
+        let keys = |told: &Value| {
+            let items = told["context"]["conditions"]["items"].as_array().unwrap().iter();
+            items.map(|item| item["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let (_, own) = told(&PolicySet::default(), OWN, &context);
+        assert_eq!(keys(&own).len(), 3);
+        let (_, others) = told(&PolicySet::default(), OTHER, &context);
+        assert_eq!(keys(&others), ["aws:RequestedRegion"]);
     }
 
     #[test]

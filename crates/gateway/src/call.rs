@@ -127,6 +127,8 @@ pub struct Call<O: TypedOperation> {
 /// Something that a call names, before the caller may see it.
 pub struct Resolved<T> {
     arn: String,
+    /// As the request names it, where that is not by its ARN.
+    named: Option<String>,
     account: AccountId,
     keys: Context,
     policy: Option<(Arc<Document>, PolicyForm)>,
@@ -176,12 +178,20 @@ impl<T> Resolved<T> {
     pub fn new(arn: impl Into<String>, account: AccountId, value: T) -> Self {
         Self {
             arn: arn.into(),
+            named: None,
             account,
             keys: Context::default(),
             policy: None,
             granted: None,
             value,
         }
+    }
+
+    /// Says how the request names it, where that is by another ARN than the resource's own: other
+    /// accounts hear of it under that name alone.
+    pub fn named(mut self, arn: String) -> Self {
+        self.named = Some(arn);
+        self
     }
 
     /// Sets a condition key of this request, for example `iam:PolicyARN`.
@@ -240,8 +250,8 @@ impl<T> Resolved<T> {
 
     /// The same, of another value: of a part of what was named, say.
     pub fn of<U>(self, value: U) -> Resolved<U> {
-        let Self { arn, account, keys, policy, granted, .. } = self;
-        Resolved { arn, account, keys, policy, granted, value }
+        let Self { arn, named, account, keys, policy, granted, .. } = self;
+        Resolved { arn, named, account, keys, policy, granted, value }
     }
 
     /// Looks at the value, for what the decision itself needs of it.
@@ -465,6 +475,9 @@ impl CallFacts {
             context: &context,
         };
         let mut decision = decide(&request, &policies);
+        if let Some(theirs) = denied_by_other_account(&request, &policies, decision) {
+            decision = theirs;
+        }
         let mut by_delegation = false;
         if decision.is_allowed()
             && let Some(permitted) = &lent
@@ -515,18 +528,23 @@ impl CallFacts {
             return Err(ServiceError::access_denied(format!("Not authorized to perform {action}")));
         }
         let identity = &self.caller.identity;
+        let own = identity.account() == Some(resolved.account);
+        let resource = match &resolved.named {
+            Some(named) if !own => named,
+            _ => &resolved.arn,
+        };
         let arn = identity.arn();
         let message = identity.account().and_then(|account| {
             let name = match identity {
                 Identity::User { name, .. } => Some(name.as_str()),
                 _ => None,
             };
-            let denied = Denied { account, id: &identity.user_id(), name, arn: &arn };
+            let denied = Denied { account, id: &identity.user_id(), name, arn: &arn, resource };
             self.shared.authorization_messages.encode(&denied, request, policies, decision)
         });
         // Which policies an account has is told to itself alone.
-        let policy = policy.filter(|_| identity.account() == Some(resolved.account));
-        let text = words::denied(&arn, action, &resolved.arn, decision, policy.as_deref());
+        let policy = policy.filter(|_| own);
+        let text = words::denied(&arn, action, resource, decision, policy.as_deref());
         let mut error = ServiceError::access_denied(text);
         error.headers.extend(message.map(|message| (authorization_message::HEADER, message)));
         Err(error)
@@ -601,6 +619,29 @@ impl CallFacts {
         }
         (Some(attached), unreadable)
     }
+}
+
+/// How the other account's side denies a request on its resource, where it does. It is told before
+/// whatever the caller's own side says: policies that the caller's account writes see what the resource
+/// is like, so that a denial by them would tell of a resource that nobody there has let it see.
+fn denied_by_other_account(
+    request: &Request<'_>,
+    policies: &PolicySet<'_>,
+    decision: Decision,
+) -> Option<Decision> {
+    let own = request.principal.account()?;
+    if own == request.resource_account || decision.is_allowed() {
+        return None;
+    }
+    let everything = EVERYTHING.as_deref()?;
+    let theirs = PolicySet {
+        identity: vec![everything],
+        resource: policies.resource,
+        grants: policies.grants,
+        acls: policies.acls,
+        ..PolicySet::default()
+    };
+    Some(decide(request, &theirs)).filter(|theirs| !theirs.is_allowed())
 }
 
 /// The keys that a service sets of a request: not the global ones, and no tags.

@@ -35,6 +35,11 @@ const FOR_RESOURCE: &str = "kms:GrantIsForAWSResource";
 /// Most bytes of a constraint.
 const LONGEST_CONSTRAINT: usize = 8 * 1024;
 
+/// Most pairs of a constraint, and characters of one's value.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateGrant.html>
+const MOST_PAIRS: usize = 8;
+const LONGEST_VALUE: usize = 384;
+
 impl Party {
     /// As answers and condition keys carry it: in one spelling, whatever the request's was.
     fn shown(&self) -> String {
@@ -67,6 +72,19 @@ fn account_of(text: &str) -> Option<AccountId> {
 }
 
 impl Grant {
+    /// Whether it can let somebody of an account do something: it is for them, or for a service, and
+    /// for that.
+    pub fn may_let(&self, account: AccountId, action: &str) -> bool {
+        let operation = action.strip_prefix("kms:").unwrap_or(action);
+        self.operations.iter().any(|granted| granted.as_str() == operation)
+            && match &self.grantee {
+                Party::Principal { arn, .. } => {
+                    Arn::parse(arn).is_ok_and(|arn| arn.account_id() == Some(account))
+                }
+                Party::Service(_) => true,
+            }
+    }
+
     /// As it is decided on.
     pub fn decided(&self) -> grant::Grant {
         grant::Grant {
@@ -170,7 +188,19 @@ fn constraint(given: Option<&GrantConstraints>) -> Result<Option<Kept>, ServiceE
     if length > LONGEST_CONSTRAINT {
         return Err(errors::validation("The encryption context constraint is too long."));
     }
-    kept.as_ref().map_or(Ok(()), |kept| one_spelling(kept.pairs()))?;
+    if let Some(pairs) = kept.as_ref().map(Kept::pairs) {
+        if pairs.len() > MOST_PAIRS {
+            return Err(errors::validation(format!(
+                "An encryption context constraint has at most {MOST_PAIRS} pairs."
+            )));
+        }
+        if pairs.values().any(|value| value.chars().count() > LONGEST_VALUE) {
+            return Err(errors::validation(format!(
+                "A value of an encryption context constraint has at most {LONGEST_VALUE} characters."
+            )));
+        }
+        one_spelling(pairs)?;
+    }
     Ok(kept)
 }
 
@@ -478,6 +508,7 @@ pub(crate) async fn retire_grant(
         }
     };
     let caller = call.account()?;
+    let asker = (caller, "kms:RetireGrant");
     let region = kms.ledgers.get(&home);
     let of = |region: &Region| {
         let own = region.grants.get(id.as_str());
@@ -487,7 +518,7 @@ pub(crate) async fn retire_grant(
         let resolved = match id {
             Some(id) => {
                 let named = KeyName { home: home.clone(), name: Name::Key(id) };
-                resolve::describe(region, &named, caller, None, call.facts()).of(own.cloned())
+                resolve::describe(region, &named, asker, None, call.facts()).of(own.cloned())
             }
             None => {
                 let any = Resolved::new(crate::arn::key_arn(&home, "*"), home.account, None);

@@ -300,7 +300,7 @@ impl Kms {
         let caller = call.account()?;
         let now = call.now().seconds;
         let facts = call.facts();
-        let of = |region: &Region| keys(describe(region, &named, caller, context, facts));
+        let of = |region: &Region| keys(describe(region, &named, (caller, action), context, facts));
         let resolved = match &ledger {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
@@ -403,7 +403,7 @@ const DAY: i64 = 24 * 60 * 60;
 pub(crate) fn describe(
     region: &Region,
     named: &KeyName,
-    caller: AccountId,
+    (caller, action): (AccountId, &str),
     context: Option<&Pairs>,
     facts: &CallFacts,
 ) -> Found {
@@ -412,7 +412,9 @@ pub(crate) fn describe(
     let resolved = match find(region, &named.name).filter(|key| !key.is_over(now)) {
         Some(key) => {
             let aliases = region.aliases_of(&key.id).map(ToString::to_string).collect();
-            let grants = region.grants_of(&key.id).map(|grant| grant.decided()).collect();
+            // There may be thousands, of which few are for who asks.
+            let grants = region.grants_of(&key.id).filter(|grant| grant.may_let(caller, action));
+            let grants = grants.map(|grant| grant.decided()).collect();
             // Constraints bind the operations that take an encryption context, on keys that do.
             let context =
                 context.filter(|_| key.spec == Spec::SymmetricDefault).map(Pairs::pairs).cloned();
@@ -430,6 +432,7 @@ pub(crate) fn describe(
         None => Resolved::new(named.arn(), home.account, None)
             .key_policy(Arc::new(of_account(home.account))),
     };
+    let resolved = resolved.named(named.arn());
     let alias = match &named.name {
         Name::Alias(alias) => Some(alias.as_str()),
         Name::Key(_) => None,
