@@ -5,6 +5,7 @@ mod cli;
 mod env;
 mod exports;
 mod house;
+mod lease;
 mod logs;
 mod mfa;
 mod notify;

@@ -3,11 +3,12 @@
 use crate::cli::{self, Place};
 use crate::exports::Exports;
 use crate::house::{House, Seal, draw_account};
+use crate::lease::Lease;
 use crate::notify::Topics;
 use crate::process;
 use crate::world::{self, AllQuotas, Named};
 use anyhow::{Context as _, anyhow, bail};
-use ringfence_gateway::clock::{MovedClock, SystemClock};
+use ringfence_gateway::clock::{Clock as _, MovedClock, SystemClock};
 use ringfence_gateway::follow::follow;
 use ringfence_gateway::server::until_asked_to_stop;
 use ringfence_gateway::{Audit, Dev, Follow, Gateway, Limits, Server, Trail, World};
@@ -109,9 +110,19 @@ impl Start<'_> {
         announce(&said, first.as_ref(), &endpoint)?;
         let server = self.start(&gateway)?;
         house.seal_anew();
+        let lease = match self.options.place.store {
+            Some(_) => Some(Lease::new(house.store.clone())?),
+            None => None,
+        };
         let upkeep = async {
             loop {
-                gateway.carry_on().await;
+                let ours = match &lease {
+                    Some(lease) => lease.take(SystemClock.now().seconds).await,
+                    None => true,
+                };
+                if ours {
+                    gateway.carry_on().await;
+                }
                 tokio::time::sleep(UPKEEP_EVERY).await;
                 gateway.keep_notes().await;
             }
