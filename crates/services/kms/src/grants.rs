@@ -72,17 +72,18 @@ fn account_of(text: &str) -> Option<AccountId> {
 }
 
 impl Grant {
-    /// Whether it can let somebody of an account do something: it is for them, or for a service, and
-    /// for that.
-    pub fn may_let(&self, account: AccountId, action: &str) -> bool {
+    /// Whether it is for an action.
+    pub fn lets(&self, action: &str) -> bool {
         let operation = action.strip_prefix("kms:").unwrap_or(action);
         self.operations.iter().any(|granted| granted.as_str() == operation)
-            && match &self.grantee {
-                Party::Principal { arn, .. } => {
-                    Arn::parse(arn).is_ok_and(|arn| arn.account_id() == Some(account))
-                }
-                Party::Service(_) => true,
-            }
+    }
+
+    /// The account whose principal it is for; `None` where it is for a service.
+    pub fn grantee_account(&self) -> Option<AccountId> {
+        match &self.grantee {
+            Party::Principal { arn, .. } => Arn::parse(arn).ok()?.account_id(),
+            Party::Service(_) => None,
+        }
     }
 
     /// As it is decided on.

@@ -413,7 +413,7 @@ pub(crate) fn describe(
         Some(key) => {
             let aliases = region.aliases_of(&key.id).map(ToString::to_string).collect();
             // There may be thousands, of which few are for who asks.
-            let grants = region.grants_of(&key.id).filter(|grant| grant.may_let(caller, action));
+            let grants = region.grants_for(&key.id, caller).filter(|grant| grant.lets(action));
             let grants = grants.map(|grant| grant.decided()).collect();
             // Constraints bind the operations that take an encryption context, on keys that do.
             let context =

@@ -10,8 +10,8 @@
 //! | `kms/open/ID` | a key that is open to those who have one |
 //! | `kms/used/ID` | how a key was last used |
 //!
-//! The aliases and grants of a key, and the grants that somebody may retire, are derived when a record
-//! comes in, and never stored.
+//! The aliases and grants of a key, those for an account, and those that somebody may retire, are
+//! derived when a record comes in, and never stored.
 
 use crate::key_stores::records::KeyStore;
 use crate::last_used::Used;
@@ -19,7 +19,11 @@ use crate::records::{Alias, Grant, Key, MaterialId, Party, Record};
 use crate::xks_proxy::records::{OpenKey, ProxyCredential};
 use imbl::{OrdMap, OrdSet};
 use ringfence_gateway::{Regional, State};
+use ringfence_policy::AccountId;
 use std::sync::Arc;
+
+/// A key's id, and the account of grantees; `None` of services.
+type For = (Arc<str>, Option<AccountId>);
 
 /// The keys, aliases and grants of a region. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,8 @@ pub(crate) struct Region {
     aliases_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
     /// A key's id → the ids of its grants.
     grants_of: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
+    /// A key and whose grants on it → their ids.
+    grants_for: OrdMap<For, OrdSet<Arc<str>>>,
     /// Who may retire grants → their ids.
     retirable: OrdMap<Arc<str>, OrdSet<Arc<str>>>,
 }
@@ -55,6 +61,17 @@ impl Region {
     /// A key's grants, in the order of their ids.
     pub fn grants_of(&self, key: &str) -> impl Iterator<Item = &Arc<Grant>> {
         let ids = self.grants_of.get(key).into_iter().flat_map(|ids| ids.iter());
+        ids.filter_map(|id| self.grants.get(id))
+    }
+
+    /// A key's grants for principals of an account, and for services.
+    pub fn grants_for(
+        &self,
+        key: &Arc<str>,
+        account: AccountId,
+    ) -> impl Iterator<Item = &Arc<Grant>> {
+        let of = |account| self.grants_for.get(&(key.clone(), account)).into_iter();
+        let ids = of(Some(account)).chain(of(None)).flat_map(|ids| ids.iter());
         ids.filter_map(|id| self.grants.get(id))
     }
 
@@ -77,6 +94,8 @@ impl Region {
 
     fn index_grant(&mut self, grant: &Grant, there: bool) {
         note(&mut self.grants_of, &grant.key, &grant.id, there);
+        let whose = (grant.key.clone(), grant.grantee_account());
+        note(&mut self.grants_for, &whose, &grant.id, there);
         let who = grant.retiring.as_ref().map(|party| match party {
             Party::Principal { arn, .. } => arn,
             Party::Service(name) => name,
@@ -88,9 +107,9 @@ impl Region {
 }
 
 /// Puts an entry into a set of an index, or takes it out.
-fn note(
-    index: &mut OrdMap<Arc<str>, OrdSet<Arc<str>>>,
-    of: &Arc<str>,
+fn note<K: Ord + Clone>(
+    index: &mut OrdMap<K, OrdSet<Arc<str>>>,
+    of: &K,
     entry: &Arc<str>,
     there: bool,
 ) {
@@ -256,6 +275,46 @@ mod tests {
 
     fn of<'r>(region: &'r Region, key: &str) -> Vec<&'r str> {
         region.aliases_of(key).map(|name| &**name).collect()
+    }
+
+    #[test]
+    fn the_grants_for_an_account_are_those_of_its_principals_and_of_services() {
+        let mut region = Region::default();
+        let principal = |arn: &str| Party::Principal { arn: arn.into(), id: None };
+        for (id, key, grantee) in [
+            ("1", "k", principal("arn:aws:iam::000000000007:root")),
+            ("2", "k", principal("arn:aws:sts::000000000007:assumed-role/r/s")),
+            ("3", "k", principal("arn:aws:iam::000000000008:user/ann")),
+            ("4", "k", Party::Service("s3.amazonaws.com".into())),
+            ("5", "other", principal("arn:aws:iam::000000000007:root")),
+        ] {
+            region.put(Record::Grant(Arc::new(Grant {
+                id: id.into(),
+                key: key.into(),
+                name: None,
+                created: 0,
+                issuer: "".into(),
+                grantee,
+                retiring: None,
+                operations: Vec::new(),
+                constraint: None,
+                source_arn: None,
+            })));
+        }
+        let of = |region: &Region, account: u64| {
+            let key = "k".into();
+            let grants = region.grants_for(&key, AccountId::new(account).unwrap());
+            grants.map(|grant| grant.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&region, 7), ["1", "2", "4"]);
+        assert_eq!(of(&region, 8), ["3", "4"]);
+        assert_eq!(of(&region, 9), ["4"]);
+        region.delete(&grant_key("1"));
+        region.delete(&grant_key("4"));
+        assert_eq!(of(&region, 7), ["2"]);
+        region.delete(&grant_key("2"));
+        assert!(of(&region, 7).is_empty());
+        assert_eq!(region.grants_for.len(), 2);
     }
 
     #[test]
