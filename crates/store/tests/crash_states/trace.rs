@@ -48,8 +48,9 @@ impl Strace {
     pub fn find() -> Option<Self> {
         let path = PathBuf::from(std::env::var_os("RINGFENCE_STRACE").filter(|p| !p.is_empty())?);
         let strace = Self(path);
-        let tried = strace.command().args(["-o", "/dev/null", "true"]).output().ok()?;
-        tried.status.success().then_some(strace)
+        let mut tried = strace.command();
+        tried.args(["-o", "/dev/null", "true"]).stderr(Stdio::null());
+        forks::succeeds(&mut tried).then_some(strace)
     }
 
     /// The libraries that Debian's package needs lie beside it.
