@@ -50,7 +50,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use trace::{Fault, NAMES, Recording, Strace};
+use trace::{Fault, Recording, Strace};
 use workload::{About, History, Life};
 
 /// What the program is called with to be the process that is watched.
@@ -279,7 +279,7 @@ fn failed_syncs(lab: &Lab) {
         loop {
             let more = random.one_of(&["", "", "..+1", "..+3"]);
             let (calls, outcome, when) = ("fsync,fdatasync", "error=EIO", span(number, more));
-            let fault = Fault { calls, outcome, when, on: &NAMES };
+            let fault = Fault { calls, outcome, when };
             let patient = Life { patience: 40, ..life(About::Little, seed) };
             let recording = lab.live(patient, Some(&fault));
             if recording.injected == 0 {
@@ -326,7 +326,7 @@ fn found_out(lab: &Lab) {
     let history = History::of(About::Little, SEED);
     // As with `PRAGMA synchronous=OFF`: the process is told that its syncs went well.
     let (calls, when) = ("fsync,fdatasync", "1+".to_owned());
-    let deceived = Fault { calls, outcome: "retval=0", when, on: &NAMES };
+    let deceived = Fault { calls, outcome: "retval=0", when };
     let deceived = lab.live(life(About::Little, SEED), Some(&deceived)).past;
     let past = lab.live(life(About::Little, SEED), None).past;
     type Found = fn(&Tally) -> usize;
@@ -350,7 +350,6 @@ fn found_out(lab: &Lab) {
 }
 
 fn failing_calls(lab: &Lab) {
-    let on = &NAMES;
     let (mut runs, mut failed, mut gave_up, mut acknowledged) = (0, 0, 0, 0);
     lab.rounds(|seed, random| {
         let history = History::of(About::Little, seed);
@@ -362,7 +361,7 @@ fn failing_calls(lab: &Lab) {
         // How many calls there are to fail.
         let never = "65535".to_owned();
         let calls = "pwrite64,fsync,fdatasync,ftruncate,openat,unlink";
-        let count = Fault { calls, outcome: "error=EIO", when: never, on };
+        let count = Fault { calls, outcome: "error=EIO", when: never };
         let made = lab.live(patient, Some(&count)).calls;
         let mut jobs = Vec::new();
         for call in calls.split(',') {
@@ -383,7 +382,7 @@ fn failing_calls(lab: &Lab) {
                 continue;
             }
             let (calls, number, outcome, more) = jobs.swap_remove(random.one_of(&of_call));
-            let fault = Fault { calls, outcome, when: span(number, more), on };
+            let fault = Fault { calls, outcome, when: span(number, more) };
             let recording = lab.live(patient, Some(&fault));
             runs += 1;
             failed += usize::from(recording.injected > 0);

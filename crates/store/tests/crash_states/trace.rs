@@ -28,8 +28,6 @@ pub struct Fault {
     pub outcome: &'static str,
     /// `3`, `3..7`, `3+`.
     pub when: String,
-    /// Only calls on these of the directory's names; `""` is the directory.
-    pub on: &'static [&'static str],
 }
 
 /// What a process did.
@@ -42,16 +40,17 @@ pub struct Recording {
     pub calls: HashMap<String, usize>,
 }
 
-/// The names in a store's directory.
-pub const NAMES: [&str; 6] =
-    ["", "store.db", "store.db-journal", "store.db-wal", "store.db-shm", "store.lock"];
+/// The names in a store's directory, the calls on which may fail.
+const NAMES: [&str; 5] =
+    ["store.db", "store.db-journal", "store.db-wal", "store.db-shm", "store.lock"];
 
 impl Strace {
     pub fn find() -> Option<Self> {
         let path = PathBuf::from(std::env::var_os("RINGFENCE_STRACE").filter(|p| !p.is_empty())?);
         let strace = Self(path);
-        let tried = strace.command().args(["-o", "/dev/null", "true"]).output().ok()?;
-        tried.status.success().then_some(strace)
+        let mut tried = strace.command();
+        tried.args(["-o", "/dev/null", "true"]).stderr(Stdio::null());
+        forks::succeeds(&mut tried).then_some(strace)
     }
 
     /// The libraries that Debian's package needs lie beside it.
@@ -87,11 +86,11 @@ impl Strace {
             }
             Some(fault) => {
                 // Faults come to calls that are traced: those on the directory's own names.
-                strace.args(["-e", &format!("trace={CALLS}"), "-P"]).arg(&marks);
-                for name in fault.on {
-                    strace.arg("-P").arg(if name.is_empty() { dir.into() } else { dir.join(name) });
+                strace.args(["-e", &format!("trace={CALLS}"), "-P"]).arg(&marks).arg("-P").arg(dir);
+                for name in NAMES {
+                    strace.arg("-P").arg(dir.join(name));
                 }
-                let Fault { calls, outcome, when, .. } = fault;
+                let Fault { calls, outcome, when } = fault;
                 strace.args(["-e", &format!("inject={calls}:{outcome}:when={when}")]);
             }
         }
@@ -223,19 +222,16 @@ impl<'d> Reading<'d> {
         let paths: Vec<String> =
             arguments.iter().filter_map(|a| self.name(a.bytes.as_deref()?)).collect();
         match name {
-            "fsync" | "fdatasync" if result != 0 || injected => {
-                // One that was made to do nothing did nothing.
-                let failed = result != 0;
-                match self.open.get(&number(0)) {
-                    Some(Open::File { inode, .. }) if failed => {
-                        let inode = *inode;
-                        self.add(Op::Sync { inode, covers: began, failed });
-                    }
-                    Some(Open::Directory) if failed => {
-                        self.add(Op::SyncNames { covers: began, failed })
-                    }
-                    _ => {}
-                }
+            // One that was made to do nothing, and said that it went well, did nothing.
+            "fsync" | "fdatasync" if result == 0 && injected => {}
+            "fsync" | "fdatasync" => {
+                let (covers, failed) = (began, result < 0);
+                let op = match self.open.get(&number(0)) {
+                    Some(Open::File { inode, .. }) => Op::Sync { inode: *inode, covers, failed },
+                    Some(Open::Directory) => Op::SyncNames { covers, failed },
+                    _ => return,
+                };
+                self.add(op);
             }
             _ if result < 0 => {}
             "open" | "openat" => {
@@ -274,14 +270,6 @@ impl<'d> Reading<'d> {
                     self.add(Op::Resize { inode: *inode, len: number(1) as usize });
                 }
             }
-            "fsync" | "fdatasync" => match self.open.get(&number(0)) {
-                Some(Open::File { inode, .. }) => {
-                    let inode = *inode;
-                    self.add(Op::Sync { inode, covers: began, failed: false });
-                }
-                Some(Open::Directory) => self.add(Op::SyncNames { covers: began, failed: false }),
-                _ => {}
-            },
             "unlink" | "unlinkat" => {
                 for name in paths {
                     self.add(Op::Unname { name });
