@@ -165,6 +165,6 @@ pub(crate) async fn delete_custom_key_store(
             Ok(())
         })
         .await?;
-    kms.stores.close(id);
+    kms.stores.forget(id);
     Ok(permit.answer(types::DeleteCustomKeyStoreResponse::default()))
 }
