@@ -445,6 +445,17 @@ def test_a_proxy_that_fails_is_told_by_its_failure_and_not_by_its_words(kms, out
     expect("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob)
 
 
+def test_a_proxys_words_are_logged_in_part_and_once_in_a_while(server, kms, outside, proxy):
+    words = "\x1b[31mX" + "A" * 250_000
+    proxy.failing = "ThrottlingException"
+    proxy.spoil = lambda answer: {**answer, "errorMessage": words}
+    before = len(server.stderr)
+    for _ in range(20):
+        expect("KMSInvalidStateException", kms.encrypt, KeyId=outside["KeyId"], Plaintext=b"x")
+    logged = server.stderr[before:]
+    assert len(logged) < 5_000 and "\\u001b" not in logged and "\x1b" not in logged
+
+
 def test_a_proxy_that_goes_and_comes_back(kms, outside, proxy):
     blob = kms.encrypt(KeyId=outside["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     proxy.stop()

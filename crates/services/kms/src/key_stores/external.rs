@@ -13,6 +13,7 @@ use ringfence_wire::{ServiceError, Timestamp};
 use ringfence_xks::{
     Credential, ErrorName, Failure, Health, KeyMetadata, Proxy, RequestMetadata, Wrapped,
 };
+use std::time::Instant;
 
 /// What a request to a proxy is for: the same failure has other exceptions in other operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +50,15 @@ impl KeyStores {
             patience: self.backends().xks_patience,
         };
         let done = ask(&client).await;
-        if let Err(failure) = &done {
-            tracing::warn!(proxy = &*proxy.endpoint, %failure, "an external key store proxy failed");
+        if let Err(failure) = &done
+            && let Some(untold) = self.warnings.due(&proxy.endpoint, Instant::now())
+        {
+            tracing::warn!(
+                proxy = &*proxy.endpoint,
+                %failure,
+                untold,
+                "an external key store proxy failed"
+            );
         }
         done
     }

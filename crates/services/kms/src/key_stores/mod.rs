@@ -24,6 +24,7 @@ pub(crate) mod in_store;
 pub(crate) mod records;
 mod slot;
 mod update;
+mod warnings;
 
 pub use backends::{Backends, Endpoint, Hsm};
 pub(crate) use connection::{connect_custom_key_store, disconnect_custom_key_store};
@@ -34,6 +35,7 @@ pub(crate) use update::{delete_custom_key_store, update_custom_key_store};
 use crate::errors;
 use crate::key_stores::records::KeyStore;
 use crate::key_stores::slot::Slot;
+use crate::key_stores::warnings::Warnings;
 use crate::state::Region;
 use ringfence_keyring::SystemRandom;
 use ringfence_wire::ServiceError;
@@ -45,6 +47,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub(crate) struct KeyStores {
     backends: OnceLock<Backends>,
     slots: Mutex<HashMap<Arc<str>, Arc<Slot>>>,
+    warnings: Warnings,
 }
 
 impl KeyStores {
