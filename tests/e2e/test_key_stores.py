@@ -674,6 +674,15 @@ def test_one_ringfence_uses_the_keys_of_another(start_server, ringfence, manager
     assert parameters["accessKeyId"] == told["XksProxyAuthenticationCredential"]["AccessKeyId"]
     assert parameters["requestMetadata"]["kmsKeyArn"] == key
     assert set(parameters) == {"externalKeyId", "accessKeyId", "requestMetadata"}
+    (resource,) = event["resources"]
+    assert resource["ARN"].endswith(f":key/{their_key}")
+    # It is a use of the key over there: a policy that lets keys be switched off that nobody uses holds.
+    their_kms.decrypt(CiphertextBlob=their_kms.encrypt(KeyId=their_key, Plaintext=b"x")["CiphertextBlob"])
+    for use, operation in ((lambda: kms.encrypt(KeyId=key, Plaintext=b"x"), "Encrypt"), (opened, "Decrypt")):
+        use()
+        last = their_kms.get_key_last_usage(KeyId=their_key)["KeyLastUsage"]
+        event = theirs.audit_event(lambda event: event["eventID"] == last["CloudTrailEventId"])
+        assert (last["Operation"], event["eventName"]) == (operation, f"XksProxy{operation}")
     # A key that is switched off over there is of no use here.
     their_kms.disable_key(KeyId=their_key)
     expect("KMSInvalidStateException", opened,
