@@ -600,6 +600,8 @@ def test_a_deleted_key_of_a_store_that_is_not_connected_is_destroyed_when_it_is(
     pass_time(server, 8)
     expect("NotFoundException", kms.describe_key, KeyId=key)
     assert len(tokens.objects()) == 1
+    # Without its store nothing would destroy it any more.
+    expect("CustomKeyStoreHasCMKsException", kms.delete_custom_key_store, CustomKeyStoreId=store)
     connect(kms, store)
     pass_time(server, 1)
     assert tokens.objects() == set()
