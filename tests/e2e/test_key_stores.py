@@ -560,6 +560,25 @@ def test_a_proxy_has_its_time_and_no_more(start_server, proxy):
     server.stop()
 
 
+def test_an_endpoint_that_the_operator_reaches_elsewhere_is_one_accounts(start_server, proxy):
+    server = start_server(
+        "--xks-endpoint", f"{ENDPOINT}={proxy.url}",
+        "--xks-endpoint", f"https://other.invalid={proxy.url},account:222222222222",
+        "--xks-timeout", "5000", dev=True,
+    )
+    own, other = (server.principal(account, "test").client("kms") for account in ("test", "222222222222"))
+    others = "https://other.invalid"
+    proxy.requests.clear()
+    for kms, endpoint in ((other, ENDPOINT), (own, others)):
+        expect("XksProxyUriUnreachableException", kms.create_custom_key_store,
+               **external(XksProxyUriEndpoint=endpoint))
+    assert proxy.requests == []
+    for kms, endpoint in ((own, ENDPOINT), (other, others)):
+        store = kms.create_custom_key_store(**external(XksProxyUriEndpoint=endpoint))["CustomKeyStoreId"]
+        connect(kms, store)
+    server.stop()
+
+
 @pytest.fixture
 def moved(start_server, tmp_path):
     """A server whose clock can be moved, its client, and its tokens."""

@@ -130,7 +130,7 @@ impl KeyStores {
                     kms_request_id: request_id,
                     ..RequestMetadata::default()
                 };
-                match self.health(proxy, &home.region, of).await {
+                match self.health(proxy, home, of).await {
                     Ok(Health::Serving) => Ok(()),
                     Ok(Health::Unavailable) => Err(Code::XksProxyNotReachable),
                     Err(failure) => Err(external::connection_error(&failure)),

@@ -139,7 +139,7 @@ pub(crate) async fn make(
         }
         (Backing::Proxy(proxy), Some(key)) => {
             let of = metadata(call, None);
-            let found = kms.stores.metadata(proxy, &home.region, key, of).await;
+            let found = kms.stores.metadata(proxy, home, key, of).await;
             let found = found.map_err(|failure| external::refused(&failure, At::CreateKey))?;
             external::check_key(&found)?;
             let material =
@@ -260,9 +260,7 @@ pub(crate) async fn encrypt<O: TypedOperation>(
         (Backing::Cluster(cluster), None, None) => {
             let label = key.id.to_string();
             let plaintext = SecretBytes::new(plaintext.to_vec());
-            let encrypt = move |token: &Token| {
-                token.encrypt(&label, &aad, plaintext.expose())
-            };
+            let encrypt = move |token: &Token| token.encrypt(&label, &aad, plaintext.expose());
             let sealed = in_token(kms, home, store, cluster, encrypt).await;
             By::Token(sealed.map_err(|error| cluster::refused(&error))?)
         }
@@ -272,7 +270,7 @@ pub(crate) async fn encrypt<O: TypedOperation>(
                 .map_err(errors::failed)?;
             let of = metadata(call, Some(key.arn(home)));
             let inner = SecretBytes::new(inner);
-            let wrapped = kms.stores.wrap(proxy, &home.region, xks_key, of, &aad, inner).await;
+            let wrapped = kms.stores.wrap(proxy, home, xks_key, of, &aad, inner).await;
             By::Proxy(wrapped.map_err(|failure| external::refused(&failure, At::Use))?)
         }
         _ => return Err(errors::failed("a key and its store do not fit")),
@@ -301,14 +299,13 @@ pub(crate) async fn decrypt<O: TypedOperation>(
     match (&*store.backing, by, &of.xks_key, &version.material) {
         (Backing::Cluster(cluster), By::Token(sealed), None, None) => {
             let label = key.id.to_string();
-            let decrypt =
-                move |token: &Token| token.decrypt(&label, &aad, &sealed);
+            let decrypt = move |token: &Token| token.decrypt(&label, &aad, &sealed);
             let opened = in_token(kms, home, store, cluster, decrypt).await;
             opened.map_err(|error| cluster::refused(&error))
         }
         (Backing::Proxy(proxy), By::Proxy(wrapped), Some(xks_key), Some(material)) => {
             let of = metadata(call, Some(key.arn(home)));
-            let inner = kms.stores.unwrap(proxy, &home.region, xks_key, of, &aad, wrapped).await;
+            let inner = kms.stores.unwrap(proxy, home, xks_key, of, &aad, wrapped).await;
             let inner = inner.map_err(|failure| external::refused(&failure, At::Use))?;
             let blob = Blob::parse(inner.expose()).map_err(|_| external::invalid_plaintext())?;
             if blob.key_id() != under.written() {

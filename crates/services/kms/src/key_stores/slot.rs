@@ -164,7 +164,9 @@ mod tests {
     #[test]
     fn one_opening_at_once_is_shared_and_its_failure_too() {
         let slot = Slot::default();
-        let Ok(Found::Nothing(tell, _hear)) = slot.token(1) else { panic!("it is not to be opened") };
+        let Ok(Found::Nothing(tell, _hear)) = slot.token(1) else {
+            panic!("it is not to be opened")
+        };
         let Ok(Found::Opening(hears)) = slot.token(1) else { panic!("it is opened twice") };
         slot.opened(1, &Err(Error::Late));
         tell.send_replace(Some(Err(Error::Late)));
