@@ -140,9 +140,9 @@ impl Token {
         mut work: impl FnMut(&Session) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut last = match self.attempt(true, &mut work) {
-            Err(
-                error @ (Error::Lost(_) | Error::Token { .. } | Error::Key { found: 0, .. }),
-            ) => error,
+            Err(error @ (Error::Lost(_) | Error::Token { .. } | Error::Key { found: 0, .. })) => {
+                error
+            }
             done => return done,
         };
         self.drop_sessions();
