@@ -9,15 +9,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
 
 use crate::errors::KeyringError;
 use crate::parent_key::{CHECK_LEN, ParentKey, ROOT_KEY_LEN};
 use crate::secret::SecretBytes;
-use crate::whole_file::{self, Placed};
+use crate::whole_file::{self, Placed, itself};
 
 /// The root key in the file at `path`, or `None` when there is no such file.
 ///
@@ -170,7 +168,7 @@ pub(crate) fn settle(path: &Path, former: Option<&[u8; CHECK_LEN]>) -> Result<()
         return Err(KeyringError::KeyFileThere { path: path.to_owned() });
     }
     // It need not be writable; what counts is the renaming.
-    let replaced = itself(path, true);
+    let replaced = itself(File::options().write(true), path);
     fs::rename(&next, path).map_err(KeyringError::io("replace", path))?;
     whole_file::sync_directory_of(path)?;
     if let Ok(mut replaced) = replaced {
@@ -185,7 +183,7 @@ pub(crate) fn settle(path: &Path, former: Option<&[u8; CHECK_LEN]>) -> Result<()
 /// # Errors
 /// [`KeyringError::Io`].
 pub(crate) fn discard(path: &Path, check: &[u8; CHECK_LEN]) -> Result<bool, KeyringError> {
-    let mut file = match itself(path, false) {
+    let mut file = match itself(File::options().read(true), path) {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(true),
         // A link, or what we may not read.
@@ -203,7 +201,7 @@ pub(crate) fn discard(path: &Path, check: &[u8; CHECK_LEN]) -> Result<bool, Keyr
         place(other) == place(&file)
     };
     // It need not be writable; what counts is that it goes.
-    if let Some(mut file) = itself(path, true).ok().filter(same) {
+    if let Some(mut file) = itself(File::options().write(true), path).ok().filter(same) {
         let _ = whole_file::overwrite(&mut file, 1);
     }
     match fs::remove_file(path) {
@@ -211,15 +209,6 @@ pub(crate) fn discard(path: &Path, check: &[u8; CHECK_LEN]) -> Result<bool, Keyr
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(cause) => Err(KeyringError::Io { action: "remove", path: path.to_owned(), cause }),
     }
-}
-
-/// The file at a path itself, and not what a link there leads to; without waiting for the other end of
-/// a pipe.
-fn itself(path: &Path, write: bool) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    // Both have the bits of the system's own type.
-    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-    File::options().read(!write).write(write).custom_flags(flags).open(path)
 }
 
 fn judge(path: &Path, mode: u32, owner: u32, process: u32) -> Result<(), KeyringError> {

@@ -23,7 +23,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::base_keys::{BaseKeyInfo, BaseKeys};
@@ -36,6 +36,7 @@ use crate::random;
 use crate::seal_file::{self, NewSeal, Seal, SealFile};
 use crate::seal_spec::SealSpec;
 use crate::secret::SecretBytes;
+use crate::whole_file;
 
 /// What is to change, beside the root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,13 +270,15 @@ impl Lock {
 /// One process at a time changes a seal. The lock goes with the process, however that ends.
 fn lock(data_dir: &Path) -> Result<Lock, KeyringError> {
     let path: PathBuf = data_dir.join("seal.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(KeyringError::io("lock", &path))?;
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    let file = whole_file::itself(&mut options, &path).map_err(KeyringError::io("lock", &path))?;
+    // It is written into: it must not be somebody else's under a second name.
+    let metadata = file.metadata().map_err(KeyringError::io("inspect", &path))?;
+    if !metadata.is_file() || metadata.nlink() > 1 {
+        let cause = io::Error::other("it is no file of its own");
+        return Err(KeyringError::Io { action: "lock", path, cause });
+    }
     match file.try_lock() {
         Ok(()) => Ok(Lock { file, path }),
         Err(TryLockError::WouldBlock) => Err(KeyringError::SealLocked { path }),

@@ -354,6 +354,24 @@ fn what_is_at_the_next_key_files_path_and_was_not_left_by_the_last_change_stays(
 }
 
 #[test]
+fn what_a_lock_leads_to_is_not_written_into() {
+    for link in [
+        |from: &Path, to: &Path| symlink(from, to),
+        |from: &Path, to: &Path| fs::hard_link(from, to),
+    ] {
+        let (store, spec) = Store::sealed(key_file);
+        let other = store.path().join("somebodys");
+        fs::write(&other, [7; 32]).unwrap();
+        let _ = fs::remove_file(store.path().join("seal.lock"));
+        link(&other, &store.path().join("seal.lock")).unwrap();
+        let error = store.change(SealChange::RootKey, &spec, &spec).unwrap_err();
+        assert!(error.to_string().contains("seal.lock"), "{error}");
+        assert_eq!(fs::read(&other).unwrap(), [7; 32]);
+        assert!(store.opens(&spec));
+    }
+}
+
+#[test]
 fn two_directories_with_one_key_files_path_leave_each_others_keys() {
     let (a, from_a) = Store::sealed(passphrase);
     let (b, from_b) = Store::sealed(passphrase);
