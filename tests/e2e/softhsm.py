@@ -1,6 +1,7 @@
 """Tokens of SoftHSM, a hardware security module in software, each server's in a folder of its own."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Tokens:
     def make(self, label, pin=PIN):
         self._util("--init-token", "--free", "--label", label, "--so-pin", "87654321", "--pin", pin)
 
+    def make_anew(self, label, pin):
+        """In place of all tokens there are: for a module that is not loaded."""
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+        self.make(label, pin)
+
     def _util(self, *arguments):
         util = self.library.parents[3] / "usr/bin/softhsm2-util"
         if not util.is_file():
@@ -55,3 +62,32 @@ class Tokens:
     def put_back(self):
         self.folder.rmdir()
         self.folder.with_name("pulled").rename(self.folder)
+
+
+class Watched:
+    """A module around SoftHSM's that writes down what it is asked, and can be made slow or stubborn:
+    `watched_module.c` has the words."""
+
+    def __init__(self, folder, tokens):
+        self.control = folder / "control"
+        self.control.mkdir(parents=True)
+        self.library = folder / "watched.so"
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-O1", "-Wall", f'-DCONTROL="{self.control}"',
+             f'-DREAL="{tokens.library}"', "-o", self.library, Path(__file__).with_name("watched_module.c")],
+            check=True, timeout=60,
+        )
+
+    def begin(self, what):
+        (self.control / what).touch()
+
+    def end(self, what):
+        (self.control / what).unlink()
+
+    def log(self):
+        log = self.control / "log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def asked(self, what):
+        """How often it was asked for this."""
+        return sum(line.split()[0] == what for line in self.log())

@@ -445,6 +445,17 @@ def test_a_proxy_that_fails_is_told_by_its_failure_and_not_by_its_words(kms, out
     expect("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob)
 
 
+def test_a_proxys_words_are_logged_in_part_and_once_in_a_while(server, kms, outside, proxy):
+    words = "\x1b[31mX" + "A" * 250_000
+    proxy.failing = "ThrottlingException"
+    proxy.spoil = lambda answer: {**answer, "errorMessage": words}
+    before = len(server.stderr)
+    for _ in range(20):
+        expect("KMSInvalidStateException", kms.encrypt, KeyId=outside["KeyId"], Plaintext=b"x")
+    logged = server.stderr[before:]
+    assert len(logged) < 5_000 and "\\u001b" not in logged and "\x1b" not in logged
+
+
 def test_a_proxy_that_goes_and_comes_back(kms, outside, proxy):
     blob = kms.encrypt(KeyId=outside["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     proxy.stop()
@@ -455,10 +466,24 @@ def test_a_proxy_that_goes_and_comes_back(kms, outside, proxy):
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
 
 
+def test_a_token_that_goes_and_comes_back_while_its_keys_are_used(kms, in_token, tokens):
+    blob = kms.encrypt(KeyId=in_token["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    tokens.pull()
+    expect("KMSInvalidStateException", kms.decrypt, CiphertextBlob=blob)
+    tokens.put_back()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+            return
+        except kms.exceptions.KMSInvalidStateException:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def test_a_token_that_goes_and_comes_back(kms, hsm, in_token, tokens):
     blob = kms.encrypt(KeyId=in_token["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     tokens.pull()
-    # The module may answer from memory until something fails in it.
     expect("CustomKeyStoreInvalidStateException", kms.create_key,
            Origin="AWS_CLOUDHSM", CustomKeyStoreId=hsm)
     tokens.put_back()
@@ -535,6 +560,25 @@ def test_a_proxy_has_its_time_and_no_more(start_server, proxy):
     server.stop()
 
 
+def test_an_endpoint_that_the_operator_reaches_elsewhere_is_one_accounts(start_server, proxy):
+    server = start_server(
+        "--xks-endpoint", f"{ENDPOINT}={proxy.url}",
+        "--xks-endpoint", f"https://other.invalid={proxy.url},account:222222222222",
+        "--xks-timeout", "5000", dev=True,
+    )
+    own, other = (server.principal(account, "test").client("kms") for account in ("test", "222222222222"))
+    others = "https://other.invalid"
+    proxy.requests.clear()
+    for kms, endpoint in ((other, ENDPOINT), (own, others)):
+        expect("XksProxyUriUnreachableException", kms.create_custom_key_store,
+               **external(XksProxyUriEndpoint=endpoint))
+    assert proxy.requests == []
+    for kms, endpoint in ((own, ENDPOINT), (other, others)):
+        store = kms.create_custom_key_store(**external(XksProxyUriEndpoint=endpoint))["CustomKeyStoreId"]
+        connect(kms, store)
+    server.stop()
+
+
 @pytest.fixture
 def moved(start_server, tmp_path):
     """A server whose clock can be moved, its client, and its tokens."""
@@ -575,6 +619,8 @@ def test_a_deleted_key_of_a_store_that_is_not_connected_is_destroyed_when_it_is(
     pass_time(server, 8)
     expect("NotFoundException", kms.describe_key, KeyId=key)
     assert len(tokens.objects()) == 1
+    # Without its store nothing would destroy it any more.
+    expect("CustomKeyStoreHasCMKsException", kms.delete_custom_key_store, CustomKeyStoreId=store)
     connect(kms, store)
     pass_time(server, 1)
     assert tokens.objects() == set()
@@ -649,6 +695,15 @@ def test_one_ringfence_uses_the_keys_of_another(start_server, ringfence, manager
     assert parameters["accessKeyId"] == told["XksProxyAuthenticationCredential"]["AccessKeyId"]
     assert parameters["requestMetadata"]["kmsKeyArn"] == key
     assert set(parameters) == {"externalKeyId", "accessKeyId", "requestMetadata"}
+    (resource,) = event["resources"]
+    assert resource["ARN"].endswith(f":key/{their_key}")
+    # It is a use of the key over there: a policy that lets keys be switched off that nobody uses holds.
+    their_kms.decrypt(CiphertextBlob=their_kms.encrypt(KeyId=their_key, Plaintext=b"x")["CiphertextBlob"])
+    for use, operation in ((lambda: kms.encrypt(KeyId=key, Plaintext=b"x"), "Encrypt"), (opened, "Decrypt")):
+        use()
+        last = their_kms.get_key_last_usage(KeyId=their_key)["KeyLastUsage"]
+        event = theirs.audit_event(lambda event: event["eventID"] == last["CloudTrailEventId"])
+        assert (last["Operation"], event["eventName"]) == (operation, f"XksProxy{operation}")
     # A key that is switched off over there is of no use here.
     their_kms.disable_key(KeyId=their_key)
     expect("KMSInvalidStateException", opened,

@@ -16,6 +16,9 @@ pub struct BesideRequest<'a> {
     pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a Bytes,
+    /// The ids of the call and of its event.
+    pub request_id: &'a str,
+    pub event_id: &'a str,
 }
 
 /// An answer in JSON, and what is recorded of it.
@@ -30,6 +33,8 @@ pub struct BesideAnswer {
     pub region: Option<String>,
     /// What is told of the request: JSON, without secrets.
     pub parameters: Option<serde_json::Value>,
+    /// The ARNs of the KMS keys that the request was about.
+    pub keys: Vec<String>,
     /// A refusal's name and words.
     pub error: Option<(String, String)>,
 }

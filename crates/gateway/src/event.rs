@@ -56,6 +56,8 @@ pub(crate) struct Event {
     /// JSON.
     pub response: Option<String>,
     pub decisions: Vec<Decided>,
+    /// The ARNs of KMS keys that the call was about beside those of its decisions.
+    pub keys: Vec<String>,
     pub error: Option<(String, String)>,
 }
 
@@ -189,19 +191,21 @@ impl Event {
     fn resources(&self, event: &mut Object<'_>) {
         let mut list = String::from("[");
         let mut before: Vec<&str> = Vec::new();
-        for decided in self.decisions.iter().take(MOST_DECISIONS) {
-            let Some(account) = account_of_key(&decided.resource) else { continue };
-            if before.contains(&&*decided.resource) {
+        let decided = self.decisions.iter().map(|decided| &*decided.resource);
+        let arns = decided.chain(self.keys.iter().map(|arn| &**arn)).take(MOST_DECISIONS);
+        for arn in arns {
+            let Some(account) = account_of_key(arn) else { continue };
+            if before.contains(&arn) {
                 continue;
             }
             if !before.is_empty() {
                 list.push(',');
             }
-            before.push(&decided.resource);
+            before.push(arn);
             let mut entry = Object::open(&mut list);
             entry.text("accountId", account);
             entry.text("type", "AWS::KMS::Key");
-            entry.text("ARN", cut(&decided.resource));
+            entry.text("ARN", cut(arn));
             entry.close();
         }
         list.push(']');
@@ -420,6 +424,7 @@ mod tests {
             parameters: None,
             response: None,
             decisions: Vec::new(),
+            keys: Vec::new(),
             error: Some(("Code".into(), "x".repeat(5000))),
         }
     }
@@ -438,6 +443,17 @@ mod tests {
         assert_eq!(event["eventTime"], "1970-01-01T00:00:00Z");
         assert!(event["userAgent"].as_str().unwrap().len() <= LONGEST_TEXT);
         assert_eq!(event["errorMessage"].as_str().unwrap().len(), LONGEST_TEXT);
+    }
+
+    #[test]
+    fn the_keys_of_a_call_without_decisions_are_its_resources() {
+        let mut event = event();
+        let arn = "arn:aws:kms:us-east-1:000000000001:key/k";
+        event.keys = vec![arn.into(), arn.into(), "arn:aws:s3:::bucket".into()];
+        let told = serde_json::json!(
+            [{"accountId": "000000000001", "type": "AWS::KMS::Key", "ARN": arn}]
+        );
+        assert_eq!(parsed(&event)["resources"], told);
     }
 
     #[test]

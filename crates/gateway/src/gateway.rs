@@ -266,6 +266,8 @@ impl Gateway {
             query: incoming.query(),
             headers: &incoming.parts.headers,
             body: &incoming.body,
+            request_id: &request_id,
+            event_id: &event_id,
         });
         let answered = caught(answering).await.unwrap_or_else(|panic| {
             tracing::error!(panic, "an API beside AWS's panicked");
@@ -289,6 +291,7 @@ impl Gateway {
             parameters: answered.parameters.map(|parameters| parameters.to_string()),
             response: None,
             decisions: Vec::new(),
+            keys: answered.keys,
             error: answered.error,
         };
         let line = event.line(answered.account.unwrap_or(self.owner));
@@ -334,6 +337,7 @@ impl Gateway {
             parameters: None,
             response: None,
             decisions: Vec::new(),
+            keys: Vec::new(),
             error: None,
         };
         let inside = Inside { world: world.clone(), audit: self.audit.clone(), owner: self.owner };
@@ -366,6 +370,7 @@ impl BesideAnswer {
             account: None,
             region: None,
             parameters: None,
+            keys: Vec::new(),
             error: Some(("InternalFailure".into(), String::new())),
         }
     }

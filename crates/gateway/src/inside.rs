@@ -109,6 +109,7 @@ impl CallFacts {
             parameters: None,
             response: None,
             decisions: Vec::new(),
+            keys: Vec::new(),
             error: None,
         };
         let answered = self.run_inside(via, operation, input, &mut event).await;

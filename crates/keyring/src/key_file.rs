@@ -3,7 +3,9 @@
 //! A new root key comes into `PATH.next` first. Once `seal.json` says that it is the root key, it
 //! takes the place of the file at `PATH`, whose bytes are overwritten. So at any moment one of the
 //! two is the root key that `seal.json` tells, and whoever opens looks at both. Nothing is replaced
-//! but the former root key, which `seal.json` tells too.
+//! but the former root key, which `seal.json` tells too, and nothing removed at `PATH.next` but the
+//! root key that was put there last, which `seal.lock` tells: anything else there is somebody's, the
+//! only key of another directory perhaps.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::errors::KeyringError;
 use crate::parent_key::{CHECK_LEN, ParentKey, ROOT_KEY_LEN};
 use crate::secret::SecretBytes;
-use crate::whole_file::{self, Placed};
+use crate::whole_file::{self, Placed, itself};
 
 /// The root key in the file at `path`, or `None` when there is no such file.
 ///
@@ -30,6 +32,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<SecretBytes>, KeyringError> {
         }
     };
 
+    read_open(&mut file, path).map(Some)
+}
+
+/// The root key in an open file.
+fn read_open(file: &mut File, path: &Path) -> Result<SecretBytes, KeyringError> {
     // Of the open file, not of the path: what is judged is what is read. (A path may well be a
     // symbolic link; container platforms mount secrets so.)
     let metadata = file.metadata().map_err(KeyringError::io("inspect", path))?;
@@ -38,7 +45,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<SecretBytes>, KeyringError> {
     }
     judge(path, metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw())?;
 
-    let bytes = whole_file::read_open(&mut file, ROOT_KEY_LEN as u64)
+    let bytes = whole_file::read_open(file, ROOT_KEY_LEN as u64)
         .or_else(|cause| match cause.kind() {
             io::ErrorKind::FileTooLarge => Ok(Default::default()),
             _ => Err(cause),
@@ -51,7 +58,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<SecretBytes>, KeyringError> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Err(unusable(path, "it is all zeros"));
     }
-    Ok(Some(SecretBytes(bytes)))
+    Ok(SecretBytes(bytes))
 }
 
 /// Writes `root` to `path`, unless there is a file already.
@@ -101,24 +108,41 @@ pub(crate) fn find(
     right(path).map(|(root, key)| (root, key, false)).map_err(|_| first)
 }
 
-/// Puts `root` where it waits for [`settle`]. What another attempt left there goes.
+/// Makes room at `PATH.next` for [`prepare`]: what the last attempt left there goes, which has the
+/// check value `left`, or is the key file under a second name.
 ///
 /// # Errors
 /// [`KeyringError::KeyFileIsLink`] where `path` is a symbolic link, which settling would replace;
-/// those of [`whole_file::place`].
-pub(crate) fn prepare(path: &Path, root: &SecretBytes) -> Result<(), KeyringError> {
-    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+/// [`KeyringError::KeyFileThere`] where something else is at `PATH.next`.
+pub(crate) fn clear(path: &Path, left: Option<&[u8; CHECK_LEN]>) -> Result<(), KeyringError> {
+    let itself = path.symlink_metadata().ok();
+    if itself.as_ref().is_some_and(fs::Metadata::is_symlink) {
         return Err(KeyringError::KeyFileIsLink { path: path.to_owned() });
     }
     let next = next_of(path)?;
-    discard(&next)?;
+    let Ok(there) = next.symlink_metadata() else { return Ok(()) };
+    // One file under both names: what a crash in the midst of settling leaves.
+    let second_name =
+        itself.is_some_and(|file| (file.dev(), file.ino()) == (there.dev(), there.ino()));
+    if second_name {
+        fs::remove_file(&next).map_err(KeyringError::io("remove", &next))?;
+        return whole_file::sync_directory_of(&next);
+    }
+    match left.map(|left| discard(&next, left)).transpose()? {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(KeyringError::KeyFileThere { path: next }),
+    }
+}
+
+/// Puts `root` where it waits for [`settle`].
+///
+/// # Errors
+/// Those of [`whole_file::place`].
+pub(crate) fn prepare(path: &Path, root: &SecretBytes) -> Result<(), KeyringError> {
+    let next = next_of(path)?;
     match whole_file::place(&next, root.expose())? {
         Placed::ByUs => Ok(()),
-        Placed::ByAnother => Err(KeyringError::Io {
-            action: "create",
-            path: next,
-            cause: io::ErrorKind::AlreadyExists.into(),
-        }),
+        Placed::ByAnother => Err(KeyringError::KeyFileThere { path: next }),
     }
 }
 
@@ -144,7 +168,7 @@ pub(crate) fn settle(path: &Path, former: Option<&[u8; CHECK_LEN]>) -> Result<()
         return Err(KeyringError::KeyFileThere { path: path.to_owned() });
     }
     // It need not be writable; what counts is the renaming.
-    let replaced = File::options().write(true).open(path);
+    let replaced = itself(File::options().write(true), path);
     fs::rename(&next, path).map_err(KeyringError::io("replace", path))?;
     whole_file::sync_directory_of(path)?;
     if let Ok(mut replaced) = replaced {
@@ -153,17 +177,36 @@ pub(crate) fn settle(path: &Path, former: Option<&[u8; CHECK_LEN]>) -> Result<()
     Ok(())
 }
 
-/// Removes a key file that is of no use any more, its bytes overwritten first. It need not be there.
+/// Removes the key file that has this check value and is of no use any more, its bytes overwritten
+/// first. It need not be there. Whether it is gone: anything else that is there stays.
 ///
 /// # Errors
 /// [`KeyringError::Io`].
-pub(crate) fn discard(path: &Path) -> Result<(), KeyringError> {
-    if let Ok(mut file) = File::options().write(true).open(path) {
+pub(crate) fn discard(path: &Path, check: &[u8; CHECK_LEN]) -> Result<bool, KeyringError> {
+    let mut file = match itself(File::options().read(true), path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(true),
+        // A link, or what we may not read.
+        Err(_) => return Ok(false),
+    };
+    let there = match read_open(&mut file, path) {
+        Ok(root) => ParentKey::new(&root).check_value(),
+        Err(_) => return Ok(false),
+    };
+    if there != *check {
+        return Ok(false);
+    }
+    let same = |other: &File| {
+        let place = |file: &File| file.metadata().map(|it| (it.dev(), it.ino())).ok();
+        place(other) == place(&file)
+    };
+    // It need not be writable; what counts is that it goes.
+    if let Some(mut file) = itself(File::options().write(true), path).ok().filter(same) {
         let _ = whole_file::overwrite(&mut file, 1);
     }
     match fs::remove_file(path) {
-        Ok(()) => whole_file::sync_directory_of(path),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) => whole_file::sync_directory_of(path).map(|()| true),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(cause) => Err(KeyringError::Io { action: "remove", path: path.to_owned(), cause }),
     }
 }

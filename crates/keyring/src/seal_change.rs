@@ -15,13 +15,15 @@
 //! | discard: from another key file, overwrite and remove it | | the new seal |
 //!
 //! A crash between two steps leaves what the row before says. Who opens a store whose key file is
-//! not settled yet settles it.
+//! not settled yet settles it. `PATH.next` is put there by this directory alone: `seal.lock` says which
+//! root key that was, so that the next change removes what was left behind and nothing else.
 //!
 //! Locks are taken in this order: `seal.lock`, then the store's own. Who retires a generation must
 //! hold the store's too: a server that still writes under it would write what no start could read.
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::base_keys::{BaseKeyInfo, BaseKeys};
@@ -29,11 +31,12 @@ use crate::errors::KeyringError;
 use crate::held_seal::SealedPlace;
 use crate::key_file;
 use crate::keyring::{self, NewStore, Root};
-use crate::parent_key::{ParentKey, ROOT_KEY_LEN};
+use crate::parent_key::{CHECK_LEN, ParentKey, ROOT_KEY_LEN};
 use crate::random;
 use crate::seal_file::{self, NewSeal, Seal, SealFile};
 use crate::seal_spec::SealSpec;
 use crate::secret::SecretBytes;
+use crate::whole_file;
 
 /// What is to change, beside the root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +136,7 @@ impl SealChange {
         if !path.exists() {
             return Err(no_seal());
         }
-        let _lock = lock(data_dir)?;
+        let lock = lock(data_dir)?;
         let stored = SealFile::read(&path)?.ok_or_else(no_seal)?;
         let Root { bytes, key, waits } = keyring::unwrap(&path, &stored, from)?;
         let mut bases = stored.base_keys(&path, &bytes, &key)?;
@@ -159,6 +162,10 @@ impl SealChange {
             if former != Some(key_path) && key_path.symlink_metadata().is_ok() {
                 return Err(KeyringError::KeyFileThere { path: key_path.clone() });
             }
+            // The root key in force is never a leftover, wherever it lies.
+            let left = lock.placed()?.filter(|left| *left != stored.check);
+            key_file::clear(key_path, left.as_ref())?;
+            lock.note_placed(&key.check_value())?;
             key_file::prepare(key_path, &root)?;
         }
         let id = match stored.id {
@@ -209,7 +216,13 @@ impl SealChange {
             former.filter(|former| !matches!(to, SealSpec::KeyFile(to) if to == *former))
         {
             before(Step::Discard)?;
-            key_file::discard(former)?;
+            if !key_file::discard(former, &stored.check)? {
+                return Err(KeyringError::Io {
+                    action: "remove",
+                    path: former.clone(),
+                    cause: io::Error::other("it is a link, or not the former key file any longer"),
+                });
+            }
         }
         SealStatus::of(data_dir)
     }
@@ -227,17 +240,47 @@ pub(crate) fn finish(seal_path: &Path, key_path: &Path) {
     }
 }
 
+/// The lock of a data directory's seal: the file `seal.lock`, which holds the check value of the root
+/// key that was last put at a `PATH.next`.
+struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// What it holds.
+    fn placed(&self) -> Result<Option<[u8; CHECK_LEN]>, KeyringError> {
+        let mut check = [0; CHECK_LEN];
+        match self.file.read_exact_at(&mut check, 0) {
+            Ok(()) => Ok(Some(check)),
+            Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(cause) => Err(KeyringError::Io { action: "read", path: self.path.clone(), cause }),
+        }
+    }
+
+    /// Has it hold another, durably. One that is written in part is nobody's.
+    fn note_placed(&self, check: &[u8; CHECK_LEN]) -> Result<(), KeyringError> {
+        self.file
+            .write_all_at(check, 0)
+            .and_then(|()| self.file.sync_all())
+            .map_err(KeyringError::io("write", &self.path))
+    }
+}
+
 /// One process at a time changes a seal. The lock goes with the process, however that ends.
-fn lock(data_dir: &Path) -> Result<File, KeyringError> {
+fn lock(data_dir: &Path) -> Result<Lock, KeyringError> {
     let path: PathBuf = data_dir.join("seal.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(KeyringError::io("lock", &path))?;
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    let file = whole_file::itself(&mut options, &path).map_err(KeyringError::io("lock", &path))?;
+    // It is written into: it must not be somebody else's under a second name.
+    let metadata = file.metadata().map_err(KeyringError::io("inspect", &path))?;
+    if !metadata.is_file() || metadata.nlink() > 1 {
+        let cause = io::Error::other("it is no file of its own");
+        return Err(KeyringError::Io { action: "lock", path, cause });
+    }
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock { file, path }),
         Err(TryLockError::WouldBlock) => Err(KeyringError::SealLocked { path }),
         Err(TryLockError::Error(cause)) => Err(KeyringError::Io { action: "lock", path, cause }),
     }

@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::errors::KeyringError;
@@ -58,6 +59,14 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<(), KeyringError> 
     write_new(&temporary.path, path, contents, &mut |_| Ok(()))?;
     fs::rename(&temporary.path, path).map_err(KeyringError::io("replace", path))?;
     sync_directory_of(path)
+}
+
+/// The file at a path itself, and not what a link there leads to; without waiting for the other end of a
+/// pipe.
+pub(crate) fn itself(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    options.custom_flags(flags).open(path)
 }
 
 /// Overwrites what a file holds, as far as the file system writes in place, so that a secret that

@@ -26,6 +26,14 @@ use tokio::net::TcpStream;
 /// Bytes of an answer.
 pub const LONGEST: usize = 256 * 1024;
 
+/// Characters of what another says that are repeated.
+const LONGEST_QUOTE: usize = 300;
+
+/// What another has said, fit for a log or a terminal: its beginning, without control characters.
+pub fn quoted(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_QUOTE).collect()
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAnswered {
@@ -198,6 +206,12 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_said_is_quoted_in_part_and_without_control_characters() {
+        assert_eq!(quoted("\u{1b}[31mno\n\u{9b}"), "[31mno");
+        assert_eq!(quoted(&"é".repeat(1000)), "é".repeat(LONGEST_QUOTE));
+    }
 
     #[tokio::test]
     async fn without_tls_only_a_loopback_address_is_asked_and_only_where_that_is_said() {

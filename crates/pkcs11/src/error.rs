@@ -3,7 +3,7 @@
 use cryptoki::error::{Error as Raw, RvError};
 
 /// Why a module did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The library cannot be loaded, or is no PKCS#11 module.
     #[error("the PKCS#11 module cannot be used: {0}")]
@@ -17,6 +17,9 @@ pub enum Error {
     /// The token takes no PIN any longer, or none has been set.
     #[error("the PIN of the token is locked, expired or not set")]
     PinLocked,
+    /// One wrong PIN more would lock the token, so that ours is not tried.
+    #[error("the token allows one try more of its PIN, which is left to its owner")]
+    PinLastTry,
     /// The token has no key, or more than one, of this label.
     #[error("{found} keys are labelled `{label}`")]
     Key { label: String, found: usize },

@@ -14,9 +14,19 @@ use std::time::{Duration, Instant};
 /// Least time between two restarts of a module: each ends the sessions of all its tokens.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
-/// The libraries of this process, by their real paths. They are never unloaded: makers' libraries start
-/// threads and do not all survive it.
-static LOADED: Mutex<Vec<Arc<Module>>> = Mutex::new(Vec::new());
+/// A token that did something within this time is in use: a token that is missing does not end its
+/// sessions.
+const IN_USE: Duration = Duration::from_secs(60);
+
+/// The libraries of this process. They are never unloaded: makers' libraries start threads and do not
+/// all survive it.
+static LOADED: Mutex<Vec<Arc<Library>>> = Mutex::new(Vec::new());
+
+/// A library by its real path. Whoever loads it holds the lock, and keeps nobody from the others.
+struct Library {
+    path: PathBuf,
+    module: Mutex<Option<Arc<Module>>>,
+}
 
 /// A PKCS#11 library, loaded and initialised.
 pub struct Module {
@@ -24,6 +34,8 @@ pub struct Module {
     state: RwLock<State>,
     /// The PIN that each token, by its label, has taken from this process.
     pins: Mutex<HashMap<String, SecretString>>,
+    /// When each token, by its label, last did what it was asked.
+    worked: Mutex<HashMap<String, Instant>>,
 }
 
 pub(crate) struct State {
@@ -46,16 +58,31 @@ impl Module {
     /// [`Error::Module`].
     pub fn load(path: &Path) -> Result<Arc<Self>, Error> {
         let path = path.canonicalize().map_err(|why| Error::Module(why.to_string()))?;
-        let mut loaded = held(&LOADED);
-        if let Some(module) = loaded.iter().find(|module| module.path == path) {
+        let place = {
+            let mut loaded = held(&LOADED);
+            match loaded.iter().find(|known| known.path == path) {
+                Some(known) => known.clone(),
+                None => {
+                    let new = Arc::new(Library { path: path.clone(), module: Mutex::default() });
+                    loaded.push(new.clone());
+                    new
+                }
+            }
+        };
+        let mut loaded = held(&place.module);
+        if let Some(module) = &*loaded {
             return Ok(module.clone());
         }
         let library = Pkcs11::new(&path).map_err(|raw| Error::Module(raw.to_string()))?;
         initialize(&library)?;
         let state = State { library, generation: 0, started: Instant::now() };
-        let module =
-            Arc::new(Self { path, state: RwLock::new(state), pins: Mutex::new(HashMap::new()) });
-        loaded.push(module.clone());
+        let module = Arc::new(Self {
+            path,
+            state: RwLock::new(state),
+            pins: Mutex::default(),
+            worked: Mutex::default(),
+        });
+        *loaded = Some(module.clone());
         Ok(module)
     }
 
@@ -72,6 +99,32 @@ impl Module {
     /// The PINs, which also keep two logins apart.
     pub(crate) fn pins(&self) -> MutexGuard<'_, HashMap<String, SecretString>> {
         held(&self.pins)
+    }
+
+    /// Notes that a token did what it was asked.
+    pub(crate) fn note_work(&self, label: &str) {
+        let mut worked = held(&self.worked);
+        match worked.get_mut(label) {
+            Some(at) => *at = Instant::now(),
+            None => drop(worked.insert(label.to_owned(), Instant::now())),
+        }
+    }
+
+    /// Whether a token of another label is in use, and there.
+    pub(crate) fn serves_another(&self, label: &str) -> bool {
+        let in_use: Vec<String> = {
+            let worked = held(&self.worked);
+            let others = worked.iter().filter(|(other, _)| *other != label);
+            others.filter(|(_, at)| at.elapsed() < IN_USE).map(|(other, _)| other.clone()).collect()
+        };
+        if in_use.is_empty() {
+            return false;
+        }
+        let state = self.read();
+        let slots = state.library.get_slots_with_token().unwrap_or_default();
+        slots.into_iter().filter_map(|slot| state.library.get_token_info(slot).ok()).any(|info| {
+            info.token_initialized() && in_use.iter().any(|known| *known == info.label().trim_end())
+        })
     }
 
     /// Initialises the library anew, so that it looks for its tokens again; not while a call is under

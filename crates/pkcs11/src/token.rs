@@ -3,13 +3,12 @@
 use crate::error::Error;
 use crate::module::{Module, State, held};
 use cryptoki::error::{Error as Raw, RvError};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use ringfence_keyring::SecretString;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::Semaphore;
 
 /// Calls at once on a token: as many sessions are kept.
@@ -21,8 +20,8 @@ pub struct Token {
     label: String,
     pin: SecretString,
     sessions: Mutex<Vec<Kept>>,
-    /// The PIN was refused; trying it again would lock the token.
-    refused: AtomicBool,
+    /// How the PIN was refused; trying it again would lock the token.
+    refused: OnceLock<Error>,
     pub(crate) room: Arc<Semaphore>,
 }
 
@@ -30,6 +29,16 @@ pub struct Token {
 struct Kept {
     generation: u64,
     session: Session,
+}
+
+/// Closes sessions; not those of an earlier initialisation, whose handles may be somebody else's by now.
+fn close(module: &Module, sessions: Vec<Kept>) {
+    let state = module.read();
+    for kept in sessions {
+        if kept.generation != state.generation {
+            std::mem::forget(kept.session);
+        }
+    }
 }
 
 /// What a token says of itself.
@@ -42,6 +51,22 @@ pub struct TokenInfo {
     pub firmware: String,
 }
 
+impl Drop for Token {
+    fn drop(&mut self) {
+        let sessions = std::mem::take(&mut *held(&self.sessions));
+        if sessions.is_empty() {
+            return;
+        }
+        // The module may take its time, and this thread may have others waiting.
+        let module = self.module.clone();
+        let close = move || close(&module, sessions);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(close)),
+            Err(_) => close(),
+        }
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("label", &self.label).finish_non_exhaustive()
@@ -52,14 +77,14 @@ impl Token {
     /// Finds the token of a label and logs in.
     ///
     /// # Errors
-    /// [`Error::Token`], [`Error::Pin`], [`Error::PinLocked`], [`Error::Lost`].
+    /// [`Error::Token`], [`Error::Pin`], [`Error::PinLocked`], [`Error::PinLastTry`], [`Error::Lost`].
     pub fn open(module: Arc<Module>, label: &str, pin: SecretString) -> Result<Self, Error> {
         let token = Self {
             module,
             label: label.to_owned(),
             pin,
             sessions: Mutex::new(Vec::new()),
-            refused: AtomicBool::new(false),
+            refused: OnceLock::new(),
             room: Arc::new(Semaphore::new(AT_ONCE)),
         };
         token.run(|_| Ok(()))?;
@@ -108,28 +133,39 @@ impl Token {
 
     /// Works in a session. Where the session turns out to be lost, the work is done again in a new one,
     /// and where none can be had, once more after the module was initialised anew: `work` must bear to
-    /// be done twice.
+    /// be done twice. A key that is not found counts as a session that is lost: a module may go on in
+    /// one whose token was taken away and put back, and find nothing any longer.
     pub(crate) fn run<T>(
         &self,
         mut work: impl FnMut(&Session) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut last = match self.attempt(true, &mut work) {
-            Err(Error::Lost(why)) => Error::Lost(why),
-            Err(Error::Token { label, found }) => Error::Token { label, found },
+            Err(error @ (Error::Lost(_) | Error::Token { .. } | Error::Key { found: 0, .. })) => {
+                error
+            }
             done => return done,
         };
-        held(&self.sessions).clear();
-        if matches!(last, Error::Lost(_)) {
+        self.drop_sessions();
+        if !matches!(last, Error::Token { .. }) {
             last = match self.attempt(false, &mut work) {
                 Err(error @ (Error::Lost(_) | Error::Token { .. })) => error,
                 done => return done,
             };
         }
         tracing::warn!(token = self.label, error = %last, "a token was lost");
-        held(&self.sessions).clear();
+        self.drop_sessions();
+        // A token that is missing is no reason to end the sessions of others.
+        if matches!(last, Error::Token { .. }) && self.module.serves_another(&self.label) {
+            return Err(last);
+        }
         let generation = self.module.read().generation;
         self.module.restart(generation)?;
         self.attempt(false, &mut work)
+    }
+
+    fn drop_sessions(&self) {
+        let sessions = std::mem::take(&mut *held(&self.sessions));
+        close(&self.module, sessions);
     }
 
     fn attempt<T>(
@@ -140,14 +176,23 @@ impl Token {
         let state = self.module.read();
         let kept = || {
             let mut sessions = held(&self.sessions);
-            sessions.retain(|kept| kept.generation == state.generation);
-            sessions.pop().map(|kept| kept.session)
+            while let Some(kept) = sessions.pop() {
+                if kept.generation == state.generation {
+                    return Some(kept.session);
+                }
+                // Not closed, as in `close`.
+                std::mem::forget(kept.session);
+            }
+            None
         };
         let session = match pooled.then(kept).flatten() {
             Some(session) => session,
             None => self.log_in(&state)?,
         };
         let done = work(&session);
+        if done.is_ok() {
+            self.module.note_work(&self.label);
+        }
         // A session in which the module failed is in a state that nobody knows.
         if !matches!(done, Err(Error::Lost(_) | Error::Failed(_) | Error::Unsupported(_))) {
             let mut sessions = held(&self.sessions);
@@ -179,29 +224,43 @@ impl Token {
     /// A new session, logged in with the PIN: with this very PIN, even where the process has logged in
     /// to the token before, when the module would take any.
     fn log_in(&self, state: &State) -> Result<Session, Error> {
-        if self.refused.load(Ordering::Relaxed) {
-            return Err(Error::Pin);
+        if let Some(error) = self.refused.get() {
+            return Err(error.clone());
         }
-        let session = state.library.open_rw_session(self.slot(state)?)?;
+        let slot = self.slot(state)?;
+        let session = state.library.open_rw_session(slot)?;
         let mut pins = self.module.pins();
-        let pin = AuthPin::new(self.pin.expose().into());
-        match session.login(UserType::User, Some(&pin)) {
-            Ok(()) => {
-                pins.insert(self.label.clone(), self.pin.duplicate());
-                Ok(session)
-            }
-            Err(Raw::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
-                let taken = pins.get(&self.label);
-                let same = taken.is_some_and(|pin| pin.matches(self.pin.expose().as_bytes()));
-                if same { Ok(session) } else { Err(self.refuse(Error::Pin)) }
-            }
-            Err(raw) => Err(self.refuse(Error::of(&raw))),
+        // Somebody else may have tried it meanwhile.
+        if let Some(error) = self.refused.get() {
+            return Err(error.clone());
         }
+        if session.get_session_info()?.session_state() != SessionState::RwUser {
+            let info = state.library.get_token_info(slot)?;
+            if info.user_pin_locked() {
+                return Err(self.refuse(Error::PinLocked));
+            }
+            if info.user_pin_final_try() {
+                return Err(self.refuse(Error::PinLastTry));
+            }
+            let pin = AuthPin::new(self.pin.expose().into());
+            match session.login(UserType::User, Some(&pin)) {
+                Ok(()) => {
+                    pins.insert(self.label.clone(), self.pin.duplicate());
+                    return Ok(session);
+                }
+                Err(Raw::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+                Err(raw) => return Err(self.refuse(Error::of(&raw))),
+            }
+        }
+        let taken = pins.get(&self.label);
+        let same = taken.is_some_and(|pin| pin.matches(self.pin.expose().as_bytes()));
+        if same { Ok(session) } else { Err(self.refuse(Error::Pin)) }
     }
 
     fn refuse(&self, error: Error) -> Error {
-        if matches!(error, Error::Pin | Error::PinLocked) {
-            self.refused.store(true, Ordering::Relaxed);
+        if matches!(error, Error::Pin | Error::PinLocked | Error::PinLastTry) {
+            // Who came first has said the same.
+            let _ = self.refused.set(error.clone());
         }
         error
     }

@@ -111,7 +111,8 @@ pub struct Serve {
     pub hsm: Vec<Hsm>,
 
     /// Where an endpoint of external key store proxies is reached, if not under its own name:
-    /// https://xks.example.com=http://127.0.0.1:8000
+    /// https://xks.example.com=http://127.0.0.1:8000. It may go on with ,account:ID, whose it is
+    /// [default: the management account's]
     #[arg(long, value_name = "ENDPOINT=URL", value_parser = XksEndpoint::parse)]
     pub xks_endpoint: Vec<XksEndpoint>,
 

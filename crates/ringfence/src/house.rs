@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `seal.json` | what protects the root key, and the base keys that it wraps |
 //! | `root.key` | the root key, where the seal is a key file of no other place |
-//! | `seal.lock` | locked by the one process that changes the seal |
+//! | `seal.lock` | locked by the one process that changes the seal; the check value of the root key that it puts beside a key file |
 //! | `store.db`, `-wal`, `-shm` | the store, its values sealed |
 //! | `store.lock` | locked by the one process that writes |
 //! | `endpoint` | where the server last listened, for `ringfence env` |

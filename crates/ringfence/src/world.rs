@@ -40,8 +40,8 @@ pub fn kms(
     Kms::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
 }
 
-/// What backs the custom key stores of KMS, as the command line says. Clusters that name no account are
-/// `owner`'s.
+/// What backs the custom key stores of KMS, as the command line says. Clusters and endpoints that name
+/// no account are `owner`'s.
 pub fn backends(options: &Serve, owner: AccountId) -> Backends {
     Backends {
         hsms: options.hsm.clone(),

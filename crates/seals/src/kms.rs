@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use ringfence_keyring::{
     Blob, HeldKind, HeldSeal, HolderFailed, SealedPlace, SecretBytes, SecretString,
 };
-use ringfence_outbound::{Ask, NotAnswered};
+use ringfence_outbound::{Ask, NotAnswered, quoted};
 use ringfence_wire::Timestamp;
 use ringfence_wire::sigv4::{PathRule, Received, Signer, hex_sha256};
 use serde_json::{Value, json};
@@ -181,9 +181,7 @@ impl KmsSeal {
 fn refusal(status: StatusCode, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: [&str; 2]| {
-        let text = names.iter().find_map(|name| body.get(*name)?.as_str()).unwrap_or_default();
-        // It is another's, and goes to a terminal.
-        text.chars().filter(|c| !c.is_control()).take(300).collect::<String>()
+        quoted(names.iter().find_map(|name| body.get(*name)?.as_str()).unwrap_or_default())
     };
     let (code, message) = (text(["__type", "code"]), text(["message", "Message"]));
     let code = code.rsplit_once('#').map_or(code.as_str(), |(_, code)| code);

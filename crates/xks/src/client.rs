@@ -10,7 +10,7 @@ use crate::{LONGEST_METADATA, SERVICE, TAG};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use ringfence_keyring::{SecretBytes, SecretString};
-use ringfence_outbound::{Ask, NotAnswered};
+use ringfence_outbound::{Ask, NotAnswered, quoted};
 use ringfence_wire::Timestamp;
 use ringfence_wire::sigv4::{PathRule, Received, Signer, hex_sha256};
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub struct Proxy<'a> {
 /// Why a proxy did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It said so.
+    /// It said so; what it said in part.
     #[error("{}: {message}", name.as_str())]
     Refused { name: ErrorName, message: String },
     /// No connection could be made, or it broke.
@@ -198,10 +198,11 @@ impl Proxy<'_> {
         let (status, body) = tokio::time::timeout(self.patience, asking)
             .await
             .map_err(|_| Failure::Late)?
+            // The other side can have its part in the words: a certificate's names, say.
             .map_err(|failed| match failed {
-                NotAnswered::Unreachable(why) => Failure::Unreachable(why),
-                NotAnswered::Untrusted(why) => Failure::Untrusted(why),
-                NotAnswered::Unusable(why) => Failure::Malformed(why),
+                NotAnswered::Unreachable(why) => Failure::Unreachable(quoted(&why)),
+                NotAnswered::Untrusted(why) => Failure::Untrusted(quoted(&why)),
+                NotAnswered::Unusable(why) => Failure::Malformed(quoted(&why)),
             })?;
         // The error of a parser can quote what it read, and that can be a plaintext.
         if status == StatusCode::OK {
@@ -211,7 +212,8 @@ impl Proxy<'_> {
             .map_err(|_| malformed(format!("HTTP status {status} without an error's name")))?;
         let name = ErrorName::parse(&said.error_name)
             .ok_or_else(|| malformed("an error of an unknown name"))?;
-        Err(Failure::Refused { name, message: said.error_message.unwrap_or_default() })
+        let message = quoted(&said.error_message.unwrap_or_default());
+        Err(Failure::Refused { name, message })
     }
 
     /// The headers of a request but its host's, which is signed too.

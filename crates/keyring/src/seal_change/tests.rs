@@ -313,6 +313,105 @@ fn no_file_that_is_there_becomes_a_key_file_and_no_link_is_replaced() {
     assert!(store.opens(&by_link));
 }
 
+/// What can lie where a new root key is to wait, and is not this directory's to remove.
+#[test]
+fn what_is_at_the_next_key_files_path_and_was_not_left_by_the_last_change_stays() {
+    type Put = fn(&Path, &Path);
+    let puts: [(&str, Put); 6] = [
+        ("a link", |next, other| {
+            fs::write(other, b"another program's").unwrap();
+            symlink(other, next).unwrap();
+        }),
+        ("another program's file", |next, _| fs::write(next, b"another program's").unwrap()),
+        ("another directory's root key", |next, _| {
+            fs::write(next, [9; ROOT_KEY_LEN]).unwrap();
+            fs::set_permissions(next, fs::Permissions::from_mode(0o600)).unwrap();
+        }),
+        ("a file with a second name", |next, other| {
+            fs::write(other, [9; ROOT_KEY_LEN]).unwrap();
+            fs::set_permissions(other, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::hard_link(other, next).unwrap();
+        }),
+        ("a directory", |next, _| fs::create_dir(next).unwrap()),
+        ("a link to nothing", |next, other| symlink(other, next).unwrap()),
+    ];
+    for (what, put) in puts {
+        for (from, path) in [(key_file as Spec, "root.key"), (passphrase, "root.key")] {
+            let (store, from) = Store::sealed(from);
+            let apart = tempfile::tempdir().unwrap();
+            let next = store.path().join(format!("{path}.next"));
+            let other = apart.path().join("other");
+            put(&next, &other);
+            let before = (fs::read(&next).ok(), fs::read(&other).ok());
+            let to = key_file(store.path());
+            let error = store.change(SealChange::RootKey, &from, &to).unwrap_err();
+            assert!(matches!(error, KeyringError::KeyFileThere { .. }), "{what}: {error}");
+            assert_eq!((fs::read(&next).ok(), fs::read(&other).ok()), before, "{what}");
+            assert!(next.symlink_metadata().is_ok(), "{what}");
+            assert!(store.opens(&from), "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_a_lock_leads_to_is_not_written_into() {
+    for link in [
+        |from: &Path, to: &Path| symlink(from, to),
+        |from: &Path, to: &Path| fs::hard_link(from, to),
+    ] {
+        let (store, spec) = Store::sealed(key_file);
+        let other = store.path().join("somebodys");
+        fs::write(&other, [7; 32]).unwrap();
+        let _ = fs::remove_file(store.path().join("seal.lock"));
+        link(&other, &store.path().join("seal.lock")).unwrap();
+        let error = store.change(SealChange::RootKey, &spec, &spec).unwrap_err();
+        assert!(error.to_string().contains("seal.lock"), "{error}");
+        assert_eq!(fs::read(&other).unwrap(), [7; 32]);
+        assert!(store.opens(&spec));
+    }
+}
+
+#[test]
+fn two_directories_with_one_key_files_path_leave_each_others_keys() {
+    let (a, from_a) = Store::sealed(passphrase);
+    let (b, from_b) = Store::sealed(passphrase);
+    let shared = tempfile::tempdir().unwrap();
+    let to = SealSpec::KeyFile(shared.path().join("k"));
+    let cut = &mut |step| match step {
+        Step::Settle => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    };
+    SealChange::RootKey.apply_with(a.path(), &from_a, &to, &CHEAP, cut).unwrap_err();
+    let error = b.change(SealChange::RootKey, &from_b, &to).unwrap_err();
+    assert!(matches!(error, KeyringError::KeyFileThere { .. }), "{error}");
+    assert!(a.opens(&to) && b.opens(&from_b));
+}
+
+#[test]
+fn a_root_key_in_force_is_not_taken_for_a_leftover() {
+    let (store, from) = Store::sealed(passphrase);
+    let next = SealSpec::KeyFile(store.path().join("k.next"));
+    store.change(SealChange::RootKey, &from, &next).unwrap();
+    let to = SealSpec::KeyFile(store.path().join("k"));
+    let error = store.change(SealChange::RootKey, &next, &to).unwrap_err();
+    assert!(matches!(error, KeyringError::KeyFileThere { .. }), "{error}");
+    assert!(store.opens(&next));
+}
+
+#[test]
+fn a_former_key_file_that_became_a_link_is_told_and_what_it_leads_to_stays() {
+    let (store, from) = Store::sealed(key_file);
+    let target = store.path().join("mounted.key");
+    fs::rename(store.path().join("root.key"), &target).unwrap();
+    symlink(&target, store.path().join("root.key")).unwrap();
+    let before = fs::read(&target).unwrap();
+    let to = passphrase(store.path());
+    let error = store.change(SealChange::RootKey, &from, &to).unwrap_err();
+    assert!(error.to_string().contains("root.key"), "{error}");
+    assert_eq!(fs::read(&target).unwrap(), before);
+    assert!(store.opens(&to) && !store.opens(&from));
+}
+
 #[test]
 fn two_changes_at_once_are_one_after_the_other_or_refused() {
     let (store, spec) = Store::sealed(key_file);

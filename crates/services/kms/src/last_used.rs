@@ -5,7 +5,7 @@ use crate::Kms;
 use crate::records::{Key, Record};
 use crate::resolve::{Allowed, By};
 use crate::state::Region;
-use ringfence_gateway::{Answer, Batch, Call, Regional};
+use ringfence_gateway::{Answer, Batch, BesideRequest, Call, Regional};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyLastUsageData, KeyLastUsageTrackingOperation};
 use ringfence_wire::{ServiceError, Timestamp, TypedOperation};
@@ -92,15 +92,32 @@ impl Kms {
     pub(crate) fn note_use<O: TypedOperation>(&self, call: &Call<O>, allowed: &Allowed) {
         let Ok(key) = allowed.found() else { return };
         let facts = call.facts();
-        let first = key.last_used.note(Use {
+        let used = Use {
             operation: O::OPERATION.name,
             at: facts.now.seconds,
             event_id: facts.event_id.clone(),
             request_id: facts.request_id.clone(),
-        });
-        if first {
+        };
+        self.note(&allowed.home, key, used);
+    }
+
+    /// Notes that another KMS has used a key, by a request of its own.
+    pub(crate) fn note_use_beside(
+        &self,
+        home: &Regional,
+        key: &Key,
+        operation: &'static str,
+        at: i64,
+        request: &BesideRequest<'_>,
+    ) {
+        let (event_id, request_id) = (request.event_id.into(), request.request_id.into());
+        self.note(home, key, Use { operation, at, event_id, request_id });
+    }
+
+    fn note(&self, home: &Regional, key: &Key, used: Use) {
+        if key.last_used.note(used) {
             let mut waiting = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push((allowed.home.clone(), key.id.clone()));
+            waiting.push((home.clone(), key.id.clone()));
         }
     }
 

@@ -105,11 +105,6 @@ impl Allowed {
         }
     }
 
-    /// The ledger of its region.
-    pub fn ledger(&self) -> Option<&Arc<Ledger<Region>>> {
-        self.ledger.as_ref()
-    }
-
     /// The key, where it is switched on.
     ///
     /// # Errors

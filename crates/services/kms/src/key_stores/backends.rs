@@ -17,7 +17,7 @@ pub struct Backends {
     pub endpoints: Vec<Endpoint>,
     /// How long a proxy's answer may take.
     pub xks_patience: Duration,
-    /// Whose the clusters are that name no account.
+    /// Whose the clusters and endpoints are that name no account.
     pub owner: Option<AccountId>,
 }
 
@@ -34,10 +34,12 @@ impl Backends {
         (hsm.account.or(self.owner) == Some(account)).then_some(hsm)
     }
 
-    /// Where an endpoint is reached.
-    pub(super) fn reached<'e>(&'e self, endpoint: &'e str) -> &'e str {
-        let known = self.endpoints.iter().find(|known| known.endpoint == endpoint);
-        known.map_or(endpoint, |known| &known.url)
+    /// Where an account's endpoint is reached.
+    pub(super) fn reached<'e>(&'e self, account: AccountId, endpoint: &'e str) -> &'e str {
+        let is = |known: &&Endpoint| {
+            known.endpoint == endpoint && known.account.or(self.owner) == Some(account)
+        };
+        self.endpoints.iter().find(is).map_or(endpoint, |known| &known.url)
     }
 }
 
@@ -116,10 +118,12 @@ pub struct Endpoint {
     pub endpoint: String,
     /// `https://HOST[:PORT]`, or `http://` and an address of this machine.
     pub url: String,
+    /// Whose it is: to others it is a name as any other.
+    pub account: Option<AccountId>,
 }
 
 impl Endpoint {
-    /// Reads `https://NAME=URL`.
+    /// Reads `https://NAME=URL`, with `,account:ID` where need be.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -127,6 +131,14 @@ impl Endpoint {
         let (endpoint, url) = text.split_once('=').ok_or(
             "expected https://NAME=URL, for example https://xks.example.com=http://127.0.0.1:8000",
         )?;
+        let (url, account) = match url.split_once(',') {
+            None => (url, None),
+            Some((url, part)) => {
+                let id = part.strip_prefix("account:").ok_or("expected URL,account:ID")?;
+                let id = id.parse().map_err(|_| format!("`{id}` is no account id"))?;
+                (url, Some(id))
+            }
+        };
         let host = |text: &str| {
             let sound = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
             !text.is_empty() && text.bytes().all(sound)
@@ -138,7 +150,7 @@ impl Endpoint {
         if !of(url, "https://") && !of(url, "http://") {
             return Err("an endpoint is reached by https:// or http://, a host and a port".into());
         }
-        Ok(Self { endpoint: endpoint.into(), url: url.into() })
+        Ok(Self { endpoint: endpoint.into(), url: url.into(), account })
     }
 }
 
@@ -189,11 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_reached_where_it_is_said_to_be() {
-        let endpoint = Endpoint::parse("https://xks.example.com=http://127.0.0.1:8000").unwrap();
-        let backends = Backends { endpoints: vec![endpoint], ..Backends::default() };
-        assert_eq!(backends.reached("https://xks.example.com"), "http://127.0.0.1:8000");
-        assert_eq!(backends.reached("https://xks.example.org"), "https://xks.example.org");
+    fn an_endpoint_is_reached_where_it_is_said_to_be_by_its_account_alone() {
+        let account = |text: &str| text.parse::<AccountId>().unwrap();
+        let (owner, other) = (account("111111111111"), account("222222222222"));
+        let endpoints = [
+            "https://xks.example.com=http://127.0.0.1:8000",
+            "https://xks.example.com=http://127.0.0.1:9000,account:222222222222",
+            "https://b.example.com=https://10.0.0.1,account:222222222222",
+        ];
+        let endpoints = endpoints.map(|text| Endpoint::parse(text).unwrap()).to_vec();
+        let backends = Backends { endpoints, owner: Some(owner), ..Backends::default() };
+        assert_eq!(backends.reached(owner, "https://xks.example.com"), "http://127.0.0.1:8000");
+        assert_eq!(backends.reached(other, "https://xks.example.com"), "http://127.0.0.1:9000");
+        assert_eq!(backends.reached(owner, "https://b.example.com"), "https://b.example.com");
+        assert_eq!(backends.reached(other, "https://b.example.com"), "https://10.0.0.1");
+        assert_eq!(backends.reached(owner, "https://xks.example.org"), "https://xks.example.org");
         for text in [
             "https://xks.example.com",
             "http://xks.example.com=http://127.0.0.1",
@@ -201,6 +223,9 @@ mod tests {
             "https://xks.example.com=127.0.0.1",
             "https://xks.example.com=https://127.0.0.1/path",
             "https://xks.example.com=https://u@127.0.0.1",
+            "https://xks.example.com=https://127.0.0.1,account:1",
+            "https://xks.example.com=https://127.0.0.1,222222222222",
+            "https://xks.example.com=https://127.0.0.1,account:222222222222,account:222222222222",
         ] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }

@@ -3,6 +3,7 @@
 use super::KeyStores;
 use super::backends::Hsm;
 use super::records::{Cluster, KeyStore};
+use super::slot::{Found, Outcome, Slot};
 use crate::errors;
 use ringfence_keyring::SecretString;
 use ringfence_model_kms::types::{self, ConnectionErrorCodeType as Code};
@@ -11,8 +12,10 @@ use ringfence_policy::AccountId;
 use ringfence_wire::ServiceError;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-/// How long a module's answer is waited for.
+/// How long a module's answer is waited for: to opening its token, and to what is asked of it then.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Hsm {
@@ -61,29 +64,30 @@ impl KeyStores {
         })
     }
 
-    /// The open token of a store, opened where it is not.
+    /// The open token of a store, opened where it is not. The opening goes on when nobody waits for it
+    /// any longer: whether the token refuses the PIN is known also where it takes its time to say so.
     ///
     /// # Errors
-    /// Why it cannot be.
-    pub(super) async fn token(
+    /// Why it cannot be; [`Error::Late`].
+    async fn token(
         &self,
         account: AccountId,
-        store: &Arc<str>,
+        store: &KeyStore,
         cluster: &Cluster,
     ) -> Result<Arc<Token>, Error> {
-        let slot = self.slot(store);
-        let mut slot = slot.lock().await;
-        if let Some(token) = &*slot {
-            return Ok(token.clone());
-        }
-        let hsm = self
-            .backends()
-            .hsm(account, &cluster.id)
-            .ok_or_else(|| Error::Module("no --hsm names the cluster".into()))?;
-        let pin = hsm.pin(&cluster.password);
-        let token = Token::open_apart(hsm.module.clone(), hsm.token.clone(), pin, PATIENCE).await?;
-        *slot = Some(token.clone());
-        Ok(token)
+        let slot = self.slot(&store.id);
+        let mut outcome = match slot.token(store.changes)? {
+            Found::Open(token) => return Ok(token),
+            Found::Opening(outcome) => outcome,
+            Found::Nothing(tell, outcome) => {
+                let hsm = self.backends().hsm(account, &cluster.id).cloned();
+                let pin = hsm.as_ref().map(|hsm| hsm.pin(&cluster.password));
+                tokio::spawn(open(slot, store.changes, hsm.zip(pin), tell));
+                outcome
+            }
+        };
+        let heard = outcome.wait_for(Option::is_some).await.map_err(|_| Error::Late)?;
+        heard.clone().unwrap_or(Err(Error::Late))
     }
 
     /// Has the token of a store do something.
@@ -97,8 +101,11 @@ impl KeyStores {
         cluster: &Cluster,
         work: impl FnOnce(&Token) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let token = self.token(account, &store.id, cluster).await?;
-        let done = token.apart(PATIENCE, work).await;
+        let deadline = Instant::now() + PATIENCE;
+        let token = tokio::time::timeout_at(deadline, self.token(account, store, cluster)).await;
+        let token = token.map_err(|_| Error::Late)??;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let done = token.apart(left, work).await;
         if let Err(error) = &done {
             tracing::warn!(store = &*store.id, cluster = &*cluster.id, %error, "a token failed");
         }
@@ -106,12 +113,27 @@ impl KeyStores {
     }
 }
 
+/// Opens a token, and tells those who wait for it.
+async fn open(
+    slot: Arc<Slot>,
+    state: u64,
+    at: Option<(Hsm, SecretString)>,
+    tell: watch::Sender<Outcome>,
+) {
+    let opened = match at {
+        Some((hsm, pin)) => Token::open_apart(hsm.module, hsm.token, pin).await,
+        None => Err(Error::Module("no --hsm names the cluster".into())),
+    };
+    slot.opened(state, &opened);
+    tell.send_replace(Some(opened));
+}
+
 /// Why a store cannot be connected.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/fix-keystore.html#fix-keystore-failed>
 pub(super) fn connection_error(error: &Error) -> Code {
     match error {
         Error::Pin => Code::InvalidCredentials,
-        Error::PinLocked => Code::UserLockedOut,
+        Error::PinLocked | Error::PinLastTry => Code::UserLockedOut,
         Error::Token { .. } => Code::InsufficientCloudhsmHsms,
         Error::Lost(_) | Error::Late => Code::NetworkErrors,
         _ => Code::InternalError,
@@ -132,7 +154,7 @@ pub(super) fn refused(error: &Error) -> ServiceError {
             "The key material of this KMS key was not found in the AWS CloudHSM cluster that is \
              associated with the custom key store."
         }
-        Error::Pin | Error::PinLocked => {
+        Error::Pin | Error::PinLocked | Error::PinLastTry => {
             "AWS KMS cannot log in to the AWS CloudHSM cluster that is associated with the custom key \
              store. Disconnect the custom key store, update its password, and connect it again."
         }

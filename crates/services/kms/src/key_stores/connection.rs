@@ -8,10 +8,12 @@
 //! ```
 //!
 //! `ConnectCustomKeyStore` writes `Connecting` and answers; a task beside tries, and writes what came
-//! of it. Upkeep tries for stores that were left in `Connecting` by a server that ended. Every change
-//! counts `changes` up, and a task whose count is no longer the store's has nothing to say.
+//! of it. Upkeep tries for stores that were left in `Connecting` by a server that ended, once, and writes
+//! again what could not be written. Every change counts `changes` up, and a task whose count is no longer
+//! the store's has nothing to say.
 
 use super::records::{Backing, Connection, KeyStore};
+use super::slot::Try;
 use super::{KeyStores, cluster, external, own_request_id};
 use crate::state::Region;
 use crate::{Kms, errors, home};
@@ -64,22 +66,24 @@ pub(crate) async fn disconnect_custom_key_store(
     let permit =
         call.allow(Resolved::any(home.account).key("kms:CallerAccount", home.account.to_string()))?;
     let id = &call.input.custom_key_store_id;
-    kms.own(&call)?
+    let before = kms
+        .own(&call)?
         .write(&permit, |region, batch| {
             let store = region.store(id)?;
             if store.connection == Connection::Disconnected {
                 return Err(errors::store_state(id, &store.connection));
             }
             batch.put(Record::KeyStore(Arc::new(store.with(Connection::Disconnected))));
-            Ok(())
+            Ok(store.clone())
         })
         .await?;
-    kms.stores.close(id);
+    kms.stores.slot(&before.id).end(before.changes);
     Ok(permit.answer(types::DisconnectCustomKeyStoreResponse::default()))
 }
 
 impl Kms {
-    /// Carries a region's connections on that were begun and not ended when the server stopped.
+    /// Carries a region's connections on that were begun and not ended when the server stopped. Those
+    /// that this server began it leaves to their tasks.
     pub(crate) async fn carry_on_connections(&self, home: &Regional) {
         let Some(ledger) = self.ledgers.get(home) else { return };
         let begun: Vec<_> = {
@@ -102,9 +106,14 @@ impl KeyStores {
         store: &KeyStore,
         request_id: String,
     ) {
+        let slot = self.slot(&store.id);
+        match slot.to_try(store.changes) {
+            Try::Now => {}
+            Try::UnderWay => return,
+            Try::Done(outcome) => return self.note(ledger, store, outcome).await,
+        }
         let outcome = match &*store.backing {
             Backing::Cluster(cluster) => {
-                self.close(&store.id);
                 if self.backends().hsm(home.account, &cluster.id).is_none() {
                     Err(Code::ClusterNotFound)
                 } else {
@@ -121,7 +130,7 @@ impl KeyStores {
                     kms_request_id: request_id,
                     ..RequestMetadata::default()
                 };
-                match self.health(proxy, &home.region, of).await {
+                match self.health(proxy, home, of).await {
                     Ok(Health::Serving) => Ok(()),
                     Ok(Health::Unavailable) => Err(Code::XksProxyNotReachable),
                     Err(failure) => Err(external::connection_error(&failure)),
@@ -132,6 +141,7 @@ impl KeyStores {
             Ok(()) => Connection::Connected,
             Err(code) => Connection::Failed(code),
         };
+        slot.tried(store.changes, &connection);
         self.note(ledger, store, connection).await;
     }
 
@@ -153,7 +163,7 @@ impl KeyStores {
             .await;
         match written {
             Ok(true) if connected => {}
-            Ok(_) => self.close(&store.id),
+            Ok(_) => self.slot(&store.id).end(store.changes),
             Err(error) => {
                 tracing::warn!(%error, store = &*store.id, "a key store's state was not written");
             }

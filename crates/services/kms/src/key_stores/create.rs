@@ -205,7 +205,7 @@ pub(super) async fn healthy<O: TypedOperation>(
         kms_request_id: call.facts().request_id.clone(),
         ..RequestMetadata::default()
     };
-    let health = kms.stores.health(proxy, &home.region, of).await;
+    let health = kms.stores.health(proxy, home, of).await;
     match health.map_err(|failure| external::refused(&failure, At::Store))? {
         Health::Serving => Ok(()),
         Health::Unavailable => Err(external::unavailable()),

@@ -6,6 +6,7 @@
 use super::KeyStores;
 use super::records::XksProxy;
 use crate::errors;
+use ringfence_gateway::Regional;
 use ringfence_gateway::clock::{Clock as _, SystemClock};
 use ringfence_keyring::SecretBytes;
 use ringfence_model_kms::types::{self, ConnectionErrorCodeType as Code};
@@ -13,6 +14,7 @@ use ringfence_wire::{ServiceError, Timestamp};
 use ringfence_xks::{
     Credential, ErrorName, Failure, Health, KeyMetadata, Proxy, RequestMetadata, Wrapped,
 };
+use std::time::Instant;
 
 /// What a request to a proxy is for: the same failure has other exceptions in other operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl KeyStores {
     async fn through<T>(
         &self,
         proxy: &XksProxy,
-        region: &str,
+        home: &Regional,
         ask: impl AsyncFnOnce(&Proxy<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let credential = Credential {
@@ -42,15 +44,22 @@ impl KeyStores {
             secret: proxy.secret.duplicate(),
         };
         let client = Proxy {
-            endpoint: self.backends().reached(&proxy.endpoint),
+            endpoint: self.backends().reached(home.account, &proxy.endpoint),
             path: &proxy.path,
             credential: &credential,
-            region,
+            region: &home.region,
             patience: self.backends().xks_patience,
         };
         let done = ask(&client).await;
-        if let Err(failure) = &done {
-            tracing::warn!(proxy = &*proxy.endpoint, %failure, "an external key store proxy failed");
+        if let Err(failure) = &done
+            && let Some(untold) = self.warnings.due(&proxy.endpoint, Instant::now())
+        {
+            tracing::warn!(
+                proxy = &*proxy.endpoint,
+                %failure,
+                untold,
+                "an external key store proxy failed"
+            );
         }
         done
     }
@@ -59,32 +68,32 @@ impl KeyStores {
     pub(super) async fn health(
         &self,
         proxy: &XksProxy,
-        region: &str,
+        home: &Regional,
         of: RequestMetadata,
     ) -> Result<Health, Failure> {
-        self.through(proxy, region, async |client| client.health(of, now()).await).await
+        self.through(proxy, home, async |client| client.health(of, now()).await).await
     }
 
     pub(super) async fn metadata(
         &self,
         proxy: &XksProxy,
-        region: &str,
+        home: &Regional,
         key: &str,
         of: RequestMetadata,
     ) -> Result<KeyMetadata, Failure> {
-        self.through(proxy, region, async |client| client.metadata(key, of, now()).await).await
+        self.through(proxy, home, async |client| client.metadata(key, of, now()).await).await
     }
 
     pub(super) async fn wrap(
         &self,
         proxy: &XksProxy,
-        region: &str,
+        home: &Regional,
         key: &str,
         of: RequestMetadata,
         aad: &[u8],
         plaintext: SecretBytes,
     ) -> Result<Wrapped, Failure> {
-        self.through(proxy, region, async |client| {
+        self.through(proxy, home, async |client| {
             client.encrypt(key, of, aad, plaintext, now()).await
         })
         .await
@@ -93,16 +102,14 @@ impl KeyStores {
     pub(super) async fn unwrap(
         &self,
         proxy: &XksProxy,
-        region: &str,
+        home: &Regional,
         key: &str,
         of: RequestMetadata,
         aad: &[u8],
         wrapped: Wrapped,
     ) -> Result<SecretBytes, Failure> {
-        self.through(proxy, region, async |client| {
-            client.decrypt(key, of, aad, wrapped, now()).await
-        })
-        .await
+        self.through(proxy, home, async |client| client.decrypt(key, of, aad, wrapped, now()).await)
+            .await
     }
 }
 

@@ -9,7 +9,8 @@
 use super::ciphertext::{By, Sealed, bound_to};
 use super::cluster;
 use super::external::{self, At};
-use super::records::{Backing, Connection, InStore, KeyStore};
+use super::records::{Backing, Cluster, Connection, InStore, KeyStore};
+use super::slot::is_refusal;
 use crate::ciphertext::Under;
 use crate::context::Pairs;
 use crate::import::material_id;
@@ -17,14 +18,15 @@ use crate::records::{Key, MaterialId, Version};
 use crate::resolve::Allowed;
 use crate::state::Region;
 use crate::{Kms, errors};
-use ringfence_gateway::{Call, Ledger, Regional};
+use ringfence_gateway::{Call, Regional};
 use ringfence_keyring::SecretBytes;
 use ringfence_keyring::material::{Blob, Material, Spec};
 use ringfence_model_kms::types::{self, KeyState, OriginType};
-use ringfence_pkcs11::Error;
+use ringfence_pkcs11::{Error, Token};
 use ringfence_wire::{ServiceError, TypedOperation};
 use ringfence_xks::RequestMetadata;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The store that a new key is to be in, as a request names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,12 +129,9 @@ pub(crate) async fn make(
     let random = &*call.shared().random;
     let version = match (&*store.backing, &wanted.xks_key) {
         (Backing::Cluster(cluster), None) => {
-            let label = id.to_owned();
-            let made = kms
-                .stores
-                .in_token(home.account, store, cluster, move |token| token.make_key(&label))
-                .await;
-            made.map_err(|error| refused_to_make(&error))?;
+            make_in_token(kms, home, store, cluster, id)
+                .await
+                .map_err(|error| refused_to_make(&error))?;
             // Its material is seen by nobody: an id is drawn for it.
             let mut id = [0; 32];
             random.fill(&mut id).map_err(errors::failed)?;
@@ -140,7 +139,7 @@ pub(crate) async fn make(
         }
         (Backing::Proxy(proxy), Some(key)) => {
             let of = metadata(call, None);
-            let found = kms.stores.metadata(proxy, &home.region, key, of).await;
+            let found = kms.stores.metadata(proxy, home, key, of).await;
             let found = found.map_err(|failure| external::refused(&failure, At::CreateKey))?;
             external::check_key(&found)?;
             let material =
@@ -151,6 +150,35 @@ pub(crate) async fn make(
         _ => return Err(errors::failed("a key and its store do not fit")),
     };
     Ok((version, in_store))
+}
+
+/// Makes a key in a token. One that is made when nobody waits for it any longer is destroyed at once.
+async fn make_in_token(
+    kms: &Kms,
+    home: &Regional,
+    store: &KeyStore,
+    cluster: &Cluster,
+    id: &str,
+) -> Result<(), Error> {
+    const MADE: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+    let ended = Arc::new(AtomicU8::new(0));
+    let (label, ends) = (id.to_owned(), ended.clone());
+    let make = move |token: &Token| {
+        token.make_key(&label)?;
+        if ends.swap(MADE, Ordering::SeqCst) != GIVEN_UP {
+            return Ok(());
+        }
+        token.destroy_key(&label).inspect_err(|error| {
+            tracing::warn!(%error, key = label, "a key is left in a token");
+        })?;
+        Err(Error::Late)
+    };
+    match in_token(kms, home, store, cluster, make).await {
+        // It may have been made in the very moment in which its time was up.
+        Err(Error::Late) if ended.swap(GIVEN_UP, Ordering::SeqCst) == MADE => Ok(()),
+        done => done,
+    }
 }
 
 /// What CreateKey answers of a token that failed.
@@ -194,8 +222,8 @@ pub(crate) async fn destroy(
         return Err(Error::Lost("its key store is not connected".into()));
     }
     let label = id.to_owned();
-    let destroy = move |token: &ringfence_pkcs11::Token| token.destroy_key(&label);
-    kms.stores.in_token(home.account, store, cluster, destroy).await
+    let destroy = move |token: &Token| token.destroy_key(&label);
+    in_token(kms, home, store, cluster, destroy).await
 }
 
 /// What a proxy is told of a call.
@@ -232,11 +260,9 @@ pub(crate) async fn encrypt<O: TypedOperation>(
         (Backing::Cluster(cluster), None, None) => {
             let label = key.id.to_string();
             let plaintext = SecretBytes::new(plaintext.to_vec());
-            let encrypt = move |token: &ringfence_pkcs11::Token| {
-                token.encrypt(&label, &aad, plaintext.expose())
-            };
-            let sealed = kms.stores.in_token(home.account, store, cluster, encrypt).await;
-            By::Token(failed_in_token(kms, allowed, store, sealed).await?)
+            let encrypt = move |token: &Token| token.encrypt(&label, &aad, plaintext.expose());
+            let sealed = in_token(kms, home, store, cluster, encrypt).await;
+            By::Token(sealed.map_err(|error| cluster::refused(&error))?)
         }
         (Backing::Proxy(proxy), Some(xks_key), Some(material)) => {
             let inner = material
@@ -244,7 +270,7 @@ pub(crate) async fn encrypt<O: TypedOperation>(
                 .map_err(errors::failed)?;
             let of = metadata(call, Some(key.arn(home)));
             let inner = SecretBytes::new(inner);
-            let wrapped = kms.stores.wrap(proxy, &home.region, xks_key, of, &aad, inner).await;
+            let wrapped = kms.stores.wrap(proxy, home, xks_key, of, &aad, inner).await;
             By::Proxy(wrapped.map_err(|failure| external::refused(&failure, At::Use))?)
         }
         _ => return Err(errors::failed("a key and its store do not fit")),
@@ -273,14 +299,13 @@ pub(crate) async fn decrypt<O: TypedOperation>(
     match (&*store.backing, by, &of.xks_key, &version.material) {
         (Backing::Cluster(cluster), By::Token(sealed), None, None) => {
             let label = key.id.to_string();
-            let decrypt =
-                move |token: &ringfence_pkcs11::Token| token.decrypt(&label, &aad, &sealed);
-            let opened = kms.stores.in_token(home.account, store, cluster, decrypt).await;
-            failed_in_token(kms, allowed, store, opened).await
+            let decrypt = move |token: &Token| token.decrypt(&label, &aad, &sealed);
+            let opened = in_token(kms, home, store, cluster, decrypt).await;
+            opened.map_err(|error| cluster::refused(&error))
         }
         (Backing::Proxy(proxy), By::Proxy(wrapped), Some(xks_key), Some(material)) => {
             let of = metadata(call, Some(key.arn(home)));
-            let inner = kms.stores.unwrap(proxy, &home.region, xks_key, of, &aad, wrapped).await;
+            let inner = kms.stores.unwrap(proxy, home, xks_key, of, &aad, wrapped).await;
             let inner = inner.map_err(|failure| external::refused(&failure, At::Use))?;
             let blob = Blob::parse(inner.expose()).map_err(|_| external::invalid_plaintext())?;
             if blob.key_id() != under.written() {
@@ -311,33 +336,35 @@ pub(crate) async fn random(
     if !store.is_connected() {
         return Err(errors::store_state(&store.id, &store.connection));
     }
-    let draw = move |token: &ringfence_pkcs11::Token| {
+    let draw = move |token: &Token| {
         let mut bytes = vec![0; length];
         token.random(&mut bytes)?;
         Ok(SecretBytes::new(bytes))
     };
-    let drawn = kms.stores.in_token(home.account, store, cluster, draw).await;
+    let drawn = in_token(kms, home, store, cluster, draw).await;
     drawn.map_err(|error| cluster::refused(&error))
 }
 
-/// A token that refuses our PIN in the midst of its use is not connected any longer: trying again would
-/// lock it.
-async fn failed_in_token<T>(
+/// Has the token of a connected store do something. One that refuses our PIN in the midst of its use is
+/// not connected any longer: trying again would lock it.
+async fn in_token<T: Send + 'static>(
     kms: &Kms,
-    allowed: &Allowed,
+    home: &Regional,
     store: &KeyStore,
-    done: Result<T, Error>,
-) -> Result<T, ServiceError> {
-    let error = match done {
-        Ok(done) => return Ok(done),
-        Err(error) => error,
-    };
-    if let (Error::Pin | Error::PinLocked, Some(ledger)) = (&error, allowed.ledger()) {
-        let ledger: &Arc<Ledger<Region>> = ledger;
-        let failed = Connection::Failed(cluster::connection_error(&error));
-        kms.stores.note(ledger, store, failed).await;
+    cluster: &Cluster,
+    work: impl FnOnce(&Token) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = kms.stores.in_token(home.account, store, cluster, work).await;
+    if let Err(error) = &done
+        && is_refusal(error)
+    {
+        kms.stores.slot(&store.id).refused(store.changes, error);
+        if let Some(ledger) = kms.ledgers.get(home) {
+            let failed = Connection::Failed(cluster::connection_error(error));
+            kms.stores.note(&ledger, store, failed).await;
+        }
     }
-    Err(cluster::refused(&error))
+    done
 }
 
 impl InStore {

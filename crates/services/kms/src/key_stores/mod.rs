@@ -10,7 +10,7 @@
 //!
 //! A store's record (`records.rs`) says whether it is connected, and `connection.rs` carries it from
 //! one state to the next, after a restart too. What a connection needs in memory, an open token, is
-//! made when it is first used. `cluster.rs` and `external.rs` use the two kinds and word their
+//! made when it is first used (`slot.rs`). `cluster.rs` and `external.rs` use the two kinds and word their
 //! failures; `ciphertext.rs` is what their keys encrypt to; `in_store.rs` is what KMS's operations ask.
 
 mod backends;
@@ -22,7 +22,9 @@ mod describe;
 mod external;
 pub(crate) mod in_store;
 pub(crate) mod records;
+mod slot;
 mod update;
+mod warnings;
 
 pub use backends::{Backends, Endpoint, Hsm};
 pub(crate) use connection::{connect_custom_key_store, disconnect_custom_key_store};
@@ -32,9 +34,10 @@ pub(crate) use update::{delete_custom_key_store, update_custom_key_store};
 
 use crate::errors;
 use crate::key_stores::records::KeyStore;
+use crate::key_stores::slot::Slot;
+use crate::key_stores::warnings::Warnings;
 use crate::state::Region;
 use ringfence_keyring::SystemRandom;
-use ringfence_pkcs11::Token;
 use ringfence_wire::ServiceError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -43,11 +46,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Default)]
 pub(crate) struct KeyStores {
     backends: OnceLock<Backends>,
-    open: Mutex<HashMap<Arc<str>, Slot>>,
+    slots: Mutex<HashMap<Arc<str>, Arc<Slot>>>,
+    warnings: Warnings,
 }
-
-/// The open token of one store; whoever opens it holds the lock.
-type Slot = Arc<tokio::sync::Mutex<Option<Arc<Token>>>>;
 
 impl KeyStores {
     /// Says what backs the stores of this server: once, before the first call.
@@ -61,14 +62,14 @@ impl KeyStores {
         self.backends.get_or_init(Backends::default)
     }
 
-    fn slot(&self, store: &Arc<str>) -> Slot {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.entry(store.clone()).or_default().clone()
+    fn slot(&self, store: &Arc<str>) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(store.clone()).or_default().clone()
     }
 
-    /// Logs out of a store's token.
-    fn close(&self, store: &str) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(store);
+    /// Logs out of the token of a store that was deleted.
+    fn forget(&self, store: &str) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(store);
     }
 }
 

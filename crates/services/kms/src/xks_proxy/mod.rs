@@ -22,7 +22,9 @@ use ringfence_gateway::clock::{Clock as _, SystemClock};
 use ringfence_gateway::{Beside, BesideAnswer, BesideRequest, Regional};
 use ringfence_keyring::material::{Detached, Material, MaterialError, Spec};
 use ringfence_keyring::{SecretBytes, SecretString};
+use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{KeyState, KeyUsageType};
+use ringfence_wire::TypedOperation as _;
 use ringfence_wire::sigv4::KeyCache;
 use ringfence_xks::{
     Asked, EkmFleetDetail, EncryptResponse, ErrorName, HealthResponse, Incoming, KeyMetadata, Keys,
@@ -66,6 +68,14 @@ impl XksProxies {
         let answered = answer(&proxy, &proxy, &self.keys, incoming, SystemClock.now()).await;
         let operation = parse_path(request.path).map(|(_, operation)| operation);
         let known = home.filter(|_| answered.access_key_id.is_some());
+        let key = operation.as_ref().and_then(Operation::key).and_then(|id| proxy.key(id).ok());
+        let key = known.as_ref().zip(key);
+        if let (Some((home, key)), None, Some(used)) =
+            (key, &answered.refusal, operation.and_then(use_of))
+        {
+            self.kms.note_use_beside(home, key, used, proxy.now, &request);
+        }
+        let keys = key.map(|(home, key)| key.arn(home)).into_iter().collect();
         let parameters = answered.access_key_id.map(|access_key_id| {
             serde_json::json!({
                 "accessKeyId": access_key_id,
@@ -80,6 +90,7 @@ impl XksProxies {
             account: known.as_ref().map(|home| home.account),
             region: known.map(|home| home.region.to_string()),
             parameters,
+            keys,
             error: answered.refusal.map(|why| (why.name.as_str().to_owned(), why.message)),
         }
     }
@@ -101,6 +112,15 @@ fn event_name(operation: Option<Operation<'_>>) -> &'static str {
         Some(Operation::Metadata(_)) => "XksProxyGetKeyMetadata",
         Some(Operation::Encrypt(_)) => "XksProxyEncrypt",
         Some(Operation::Decrypt(_)) => "XksProxyDecrypt",
+    }
+}
+
+/// The operation of KMS that a use of a key is the same as, as its last use tells it.
+fn use_of(operation: Operation<'_>) -> Option<&'static str> {
+    match operation {
+        Operation::Encrypt(_) => Some(ops::Encrypt::OPERATION.name),
+        Operation::Decrypt(_) => Some(ops::Decrypt::OPERATION.name),
+        Operation::Health | Operation::Metadata(_) => None,
     }
 }
 
