@@ -261,6 +261,11 @@ impl Transaction for Group<'_> {
         // Where it failed, the connection is in the middle of something, and not used again.
         let position = written?;
         self.engine.remote.tell_others(position);
+        if let Some(lease) = self.engine.remote.lease.clone() {
+            let others = &mut self.engine.others;
+            let known = lease.known_to_all(&session.client, others, position);
+            self.engine.runtime.block_on(known)?;
+        }
         self.trim(&session.client, position);
         self.engine.session = Some(session);
         Ok(())
