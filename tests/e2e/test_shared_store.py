@@ -1,6 +1,7 @@
 """Several servers over one PostgreSQL behave as one: what is written on one decides on every other."""
 
 import json
+import signal
 import threading
 import time
 
@@ -187,3 +188,101 @@ def test_a_database_of_another_store_is_not_opened_by_a_key_of_this_one(database
     assert other.process.wait(timeout=20) != 0
     first.stop()
     assert json.loads((first.data / "seal.json").read_text())
+
+
+# --- strict: no server decides on what is no longer so ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def strict(database, start_server, tmp_path_factory):
+    """Three servers whose writes are acknowledged when all have taken them in."""
+    url = database.url(database.database())
+    key = tmp_path_factory.mktemp("seal") / "root.key"
+    options = ("--store", url, "--seal", f"file:{key}", "--consistency", "strict", *UNTHROTTLED)
+    made = [start_server(*options) for _ in range(3)]
+    yield made
+    for server in made:
+        server.stop()
+
+
+def test_what_was_taken_away_is_honoured_nowhere_once_that_is_acknowledged(strict):
+    root = strict[0].root()
+    roots = [elsewhere(root, server) for server in strict]
+    world = World(root)
+    late = []
+    for number in range(6):
+        user = world.user(allow("iam:ListUsers"))
+        clients = [elsewhere(user, server).client("iam") for server in strict]
+        for client in clients:
+            assert client.list_users()["Users"]
+        acknowledged, ended = [], threading.Event()
+
+        def hammer(client):
+            while not ended.is_set():
+                began = time.monotonic()
+                if not isinstance(_outcome(client.list_users), ClientError) and acknowledged:
+                    if began > acknowledged[0]:
+                        late.append(began - acknowledged[0])
+
+        threads = [threading.Thread(target=hammer, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)
+        iam = roots[number % 3].client("iam")
+        if number % 2:
+            iam.delete_user_policy(UserName=user.name, PolicyName="inline")
+        else:
+            iam.update_access_key(
+                UserName=user.name, AccessKeyId=user.access_key_id, Status="Inactive"
+            )
+        acknowledged.append(time.monotonic())
+        time.sleep(0.3)
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert not late, f"{len(late)} calls were let that began after the acknowledgement"
+
+
+def test_a_server_that_stands_still_decides_nothing_when_it_wakes(strict):
+    root = strict[0].root()
+    user = World(root).user(allow("iam:ListUsers"))
+    there = elsewhere(user, strict[2]).client("iam")
+    assert there.list_users()["Users"]
+    frozen = strict[2].process
+    frozen.send_signal(signal.SIGSTOP)
+    outcome = []
+    # Sent while it stands still; it is read when it goes on.
+    asking = threading.Thread(target=lambda: outcome.append(_outcome(there.list_users)))
+    try:
+        asking.start()
+        root.client("iam").delete_user_policy(UserName=user.name, PolicyName="inline")
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    asking.join()
+    refused = outcome[0]
+    assert isinstance(refused, ClientError), "it decided by what was no longer so"
+    assert refused.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 503)
+    # It takes in what it has missed, and goes on.
+    until(lambda: refusal(there.list_users).code == "AccessDenied")
+
+
+def test_servers_that_have_lost_the_database_decide_nothing(strict, database):
+    client = strict[1].principal(*_keys(strict[0])).client("iam")
+    database.kill()
+    try:
+        until(lambda: _status(client.list_users) == 503)
+    finally:
+        database.start()
+    until(lambda: _status(client.list_users) == 200)
+
+
+def _keys(server):
+    root = server.root()
+    return root.access_key_id, root.secret
+
+
+def _status(call):
+    outcome = _outcome(call)
+    if isinstance(outcome, ClientError):
+        return outcome.response["ResponseMetadata"]["HTTPStatusCode"]
+    return 200

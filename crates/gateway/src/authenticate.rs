@@ -39,6 +39,7 @@ pub(crate) fn authenticate(
     world: &World,
     claim: &Claim<'_>,
 ) -> Result<(Caller, Authority), ServiceError> {
+    world.check_fit()?;
     let signature = claim.signature;
     check_scope(claim.service, signature)?;
     // The caller's clock is compared with the machine's: moving the time of what is stored must not

@@ -28,6 +28,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
 use ringfence_policy::AccountId;
+use ringfence_store::engine::Fitness;
 use ringfence_wire::ServiceError;
 use ringfence_wire::constraint;
 use ringfence_wire::protocol::{Refused, Reply, Request, read_input, write_error, write_output};
@@ -53,6 +54,8 @@ pub struct World {
     pub(crate) publishers: Publishers,
     pub(crate) besides: Besides,
     upkeep: Upkeeps,
+    /// Whether what is known here may be decided by, where that is not always so.
+    fitness: Option<Fitness>,
 }
 
 impl World {
@@ -66,6 +69,7 @@ impl World {
             publishers: Publishers::default(),
             besides: Besides::default(),
             upkeep: Upkeeps::default(),
+            fitness: None,
         }
     }
 
@@ -73,6 +77,27 @@ impl World {
     pub fn keeping_up(mut self, service: Arc<dyn Upkeep>) -> Self {
         self.upkeep.add(service);
         self
+    }
+
+    /// The same, deciding only while it is fit to: see [`Fitness`].
+    pub fn while_fit(mut self, fitness: Option<Fitness>) -> Self {
+        self.fitness = fitness;
+        self
+    }
+
+    /// Refuses to decide by what may no longer be so.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable`
+    pub(crate) fn check_fit(&self) -> Result<(), ServiceError> {
+        match &self.fitness {
+            Some(fitness) if !fitness() => Err(ServiceError::new(
+                "ServiceUnavailable",
+                503,
+                "This server is cut off from the others. Please try again.",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The same, with an API beside AWS's under `/_ringfence/NAME/`.

@@ -71,6 +71,10 @@ pub struct Serve {
     #[command(flatten)]
     pub place: Place,
 
+    /// Of a store that several servers share: when a write is acknowledged
+    #[arg(long, value_name = "WHICH", value_enum, default_value = "relaxed", requires = "store")]
+    pub consistency: Consistency,
+
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4566")]
     pub listen: SocketAddr,
@@ -302,6 +306,23 @@ pub struct XksProxy {
 pub enum SeedEncoding {
     Hex,
     Base32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Consistency {
+    /// When the database has it; other servers hear of it within milliseconds
+    Relaxed,
+    /// When every server has taken it in; one that is cut off decides nothing
+    Strict,
+}
+
+impl From<Consistency> for ringfence_store::postgres::Consistency {
+    fn from(consistency: Consistency) -> Self {
+        match consistency {
+            Consistency::Relaxed => Self::Relaxed,
+            Consistency::Strict => Self::Strict,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

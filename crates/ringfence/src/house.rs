@@ -15,7 +15,7 @@ use crate::seal;
 use anyhow::{Context as _, bail};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SealSpec, SystemRandom, Zeroizing};
 use ringfence_policy::AccountId;
-use ringfence_store::postgres::Postgres;
+use ringfence_store::postgres::{Consistency, Postgres};
 use ringfence_store::seal::Sealer;
 use ringfence_store::sqlite::{ReadOnly, Sqlite};
 use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
@@ -41,12 +41,17 @@ pub struct House {
 impl House {
     /// Opens a data directory for writing, and makes it if there is none.
     pub fn open_or_make(place: &Place) -> anyhow::Result<Self> {
+        Self::open_to_serve(place, Consistency::Relaxed)
+    }
+
+    /// The same, for a server of a store that others may share.
+    pub fn open_to_serve(place: &Place, consistency: Consistency) -> anyhow::Result<Self> {
         let dir = data_dir(place.data.as_deref())?;
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("{} cannot be made", dir.display()))?;
         let spec = ringfence_seals::parse(&place.seal, &dir)?;
         if let Some(named) = &place.store {
-            let mut engine = Postgres::open(&store_url(named)?)?;
+            let mut engine = Postgres::open(&store_url(named)?, consistency)?;
             let keyring = shared_keyring(&dir, &spec, &mut engine)?;
             let store = Arc::new(Store::open(engine, Seal::of(&keyring))?);
             return Ok(Self { seal: spec.in_words(), dir, keyring, store });

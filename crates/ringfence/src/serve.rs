@@ -66,7 +66,7 @@ impl Start<'_> {
     /// A server over a data directory.
     fn durable(self, quotas: AllQuotas) -> anyhow::Result<()> {
         process::lock_memory();
-        let house = House::open_or_make(&self.options.place)?;
+        let house = House::open_to_serve(&self.options.place, self.options.consistency.into())?;
         let clock = Arc::new(SystemClock);
         let loaded_from = house.store.last_position()?;
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
@@ -74,6 +74,10 @@ impl Start<'_> {
         if self.options.place.store.is_some() {
             let services: Vec<Arc<dyn Follow>> = vec![iam.clone(), kms.clone()];
             follow(house.store.clone(), loaded_from, services)?;
+        }
+        let fitness = house.store.fitness();
+        if let Some(fit) = &fitness {
+            self.runtime.block_on(until_fit(&**fit))?;
         }
         self.topics.serve(&iam)?;
         iam.accept_security_keys(self.party.clone());
@@ -91,6 +95,7 @@ impl Start<'_> {
             self.issuers.clone(),
             Trail::in_directory(&house.audit_dir()),
         );
+        let world = world.while_fit(fitness);
         let gateway = Arc::new(Gateway::new(world, audit, management, None)?);
 
         house.note_endpoint(&endpoint)?;
@@ -248,6 +253,18 @@ impl Start<'_> {
         }
         Ok(format!("http://{address}"))
     }
+}
+
+/// Waits until this server is one of those that decide.
+async fn until_fit(fit: &(dyn Fn() -> bool + Send + Sync)) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let waiting = async {
+        while !fit() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.context("this server gets no lease of the store")
 }
 
 const NAME: &str = concat!("ringfence ", env!("CARGO_PKG_VERSION"));

@@ -2,6 +2,10 @@
 
 use crate::{Change, Commit, Partition, Revision, StoreError};
 use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Whether a process may decide by what it knows.
+pub type Fitness = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Tells that there may be changes which others have made.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -11,10 +15,15 @@ pub trait Engine: Send + 'static {
     /// Begins a transaction, in which this group is to be applied. Dropping it undoes all of it.
     fn begin(&mut self, group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError>;
 
-    /// From now on `wake` is called whenever another process may have committed something. An engine that
-    /// one process has to itself calls it never.
-    fn tell_of_others(&mut self, wake: Wake) {
-        drop(wake);
+    /// From now on `wake` is called whenever another process may have committed something; `followed` is up
+    /// to where this process has taken it in. An engine that one process has to itself needs neither.
+    fn join_others(&mut self, wake: Wake, followed: watch::Receiver<u64>) {
+        drop((wake, followed));
+    }
+
+    /// Tells whether this process may decide by what it has taken in, where that is not always so.
+    fn fitness(&self) -> Option<Fitness> {
+        None
     }
 
     /// A handle for reading from other threads.

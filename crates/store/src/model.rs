@@ -6,6 +6,7 @@ use crate::{Change, Commit, Partition, Revision, StoreError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// How many changes are kept for watchers.
 const KEPT_CHANGES: usize = 100_000;
@@ -52,7 +53,7 @@ impl Engine for Model {
         }))
     }
 
-    fn tell_of_others(&mut self, wake: Wake) {
+    fn join_others(&mut self, wake: Wake, _: watch::Receiver<u64>) {
         self.lock().wakes.push(wake);
     }
 

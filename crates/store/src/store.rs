@@ -1,6 +1,6 @@
 //! The store that services see: commits gathered into groups, values sealed on the way.
 
-use crate::engine::{Engine, Reader, SealedEntry, SealedNews, Transaction};
+use crate::engine::{Engine, Fitness, Reader, SealedEntry, SealedNews, Transaction};
 use crate::seal::Sealer;
 use crate::{Chain, Change, Commit, Entry, Expect, Partition, Revision, StoreError, Write};
 use std::collections::BTreeMap;
@@ -44,6 +44,7 @@ pub struct Store {
     commits: watch::Receiver<u64>,
     /// Up to which position this process has taken in what was changed.
     followed: watch::Sender<u64>,
+    fitness: Option<Fitness>,
 }
 
 impl Store {
@@ -51,7 +52,10 @@ impl Store {
     pub fn open(mut engine: impl Engine, sealer: impl Sealer) -> Result<Self, StoreError> {
         let (signal, commits) = watch::channel(0);
         let wake = signal.clone();
-        engine.tell_of_others(Arc::new(move || wake.send_modify(|count| *count += 1)));
+        let wake = Arc::new(move || wake.send_modify(|count| *count += 1));
+        let followed = watch::Sender::new(0);
+        engine.join_others(wake, followed.subscribe());
+        let fitness = engine.fitness();
         let sealer: Arc<dyn Sealer> = Arc::new(sealer);
         let reader = engine.reader();
         let (queue, waiting) = channel();
@@ -66,7 +70,8 @@ impl Store {
             reader,
             sealer,
             commits,
-            followed: watch::Sender::new(0),
+            followed,
+            fitness,
         })
     }
 
@@ -232,6 +237,11 @@ impl Store {
     /// store is closed.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.clone()
+    }
+
+    /// Whether this process may decide by what it knows, where that is not always so.
+    pub fn fitness(&self) -> Option<Fitness> {
+        self.fitness.clone()
     }
 
     /// Says that this process has taken in everything up to a position.

@@ -8,7 +8,7 @@
 use proptest::prelude::*;
 use ringfence_store::engine::Engine;
 use ringfence_store::model::Model;
-use ringfence_store::postgres::Postgres;
+use ringfence_store::postgres::{Consistency, Postgres};
 use ringfence_store::seal::{Sealer, Unsealed};
 use ringfence_store::sqlite::Sqlite;
 use ringfence_store::{Chain, Commit, Expect, Partition, Store, StoreError};
@@ -21,7 +21,7 @@ fn each_engine(body: impl Fn(&str, &Store)) {
     let dir = tempfile::tempdir().unwrap();
     body("sqlite", &open(Sqlite::open(dir.path()).unwrap()));
     if let Some(url) = database() {
-        body("postgres", &open(Postgres::open(&url).unwrap()));
+        body("postgres", &open(Postgres::open(&url, Consistency::Relaxed).unwrap()));
     }
 }
 
@@ -30,7 +30,8 @@ fn each_shared_engine(body: impl Fn(&str, &Store, &Store)) {
     let model = Model::default();
     body("model", &open(model.clone()), &open(model));
     if let Some(url) = database() {
-        let [one, other] = [(); 2].map(|()| open(Postgres::open(&url).unwrap()));
+        let [one, other] =
+            [(); 2].map(|()| open(Postgres::open(&url, Consistency::Relaxed).unwrap()));
         body("postgres", &one, &other);
     }
 }
@@ -550,7 +551,7 @@ proptest! {
     #[test]
     fn any_history_gives_postgresql_what_it_must(steps in steps()) {
         if let Some(url) = database() {
-            run(&steps, |old| { drop(old); open(Postgres::open(&url).unwrap()) });
+            run(&steps, |old| { drop(old); open(Postgres::open(&url, Consistency::Relaxed).unwrap()) });
         }
     }
 }
@@ -649,7 +650,8 @@ fn who_waits_hears_of_what_another_process_commits() {
 #[test]
 fn a_shared_file_is_changed_by_whoever_has_seen_it_last() {
     let Some(url) = database() else { return };
-    let [mut one, mut other] = [(); 2].map(|()| Postgres::open(&url).unwrap());
+    let [mut one, mut other] =
+        [(); 2].map(|()| Postgres::open(&url, Consistency::Relaxed).unwrap());
     assert_eq!(one.shared_file("seal.json"), Ok(None));
     assert_eq!(one.share_file("seal.json", None, b"1"), Ok(true));
     assert_eq!(other.share_file("seal.json", None, b"2"), Ok(false));
@@ -688,4 +690,51 @@ fn a_blind_key_stays_under_its_prefix_and_partition() {
     assert!(key.starts_with(b"iam/") && key == store.blind_key(&one, "iam/", "user/ann"));
     assert_ne!(key, store.blind_key(&other, "iam/", "user/ann"));
     assert_ne!(key, store.blind_key(&one, "iam/", "user/bob"));
+}
+
+/// Follows a store as a server does, on a thread of its own.
+fn follower(store: &Store) -> impl FnOnce() + Send + '_ {
+    move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut commits, mut at) = (store.commits(), 0);
+            loop {
+                let news = store.news(at).unwrap();
+                at = news.position;
+                store.note_followed(at);
+                let limit = std::time::Duration::from_secs(1);
+                if let Ok(Err(_)) = tokio::time::timeout(limit, commits.changed()).await {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+fn until(holds: impl Fn() -> bool) {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < limit, "it does not come to hold");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_strict_commit_is_acknowledged_when_every_server_that_decides_has_taken_it_in() {
+    let Some(url) = database() else { return };
+    let [one, other] = [(); 2].map(|()| open(Postgres::open(&url, Consistency::Strict).unwrap()));
+    let [of_one, of_other] = [&one, &other].map(|store| store.fitness().unwrap());
+    assert!(!of_one() && !of_other(), "nobody has taken in anything yet");
+    std::thread::scope(|scope| {
+        scope.spawn(follower(&one));
+        scope.spawn(follower(&other));
+        until(|| of_one() && of_other());
+        for n in 0..20 {
+            let [writer, reader] = if n % 2 == 0 { [&one, &other] } else { [&other, &one] };
+            writer.commit_blocking(Commit::to(account()).put("a", "1")).unwrap();
+            assert!(*reader.followed().borrow() > n, "{n} is not known to the other");
+        }
+        one.close();
+        other.close();
+    });
 }

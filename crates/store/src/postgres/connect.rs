@@ -37,6 +37,12 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
 }
 
+/// A notification.
+pub(super) struct Heard {
+    pub channel: String,
+    pub text: String,
+}
+
 /// A connection, and whoever drives it.
 pub(super) struct Session {
     pub client: Client,
@@ -74,7 +80,7 @@ impl Connector {
     /// A connection to the primary.
     pub async fn connect(
         &self,
-        heard: Option<mpsc::UnboundedSender<()>>,
+        heard: Option<mpsc::UnboundedSender<Heard>>,
     ) -> Result<Session, StoreError> {
         let unsynced = Arc::new(AtomicBool::new(false));
         let (client, driver) = match &self.tls {
@@ -109,7 +115,7 @@ impl Connector {
 /// matters is kept.
 fn drive<S, T>(
     mut connection: tokio_postgres::Connection<S, T>,
-    heard: Option<mpsc::UnboundedSender<()>>,
+    heard: Option<mpsc::UnboundedSender<Heard>>,
     unsynced: Arc<AtomicBool>,
 ) -> JoinHandle<()>
 where
@@ -127,9 +133,10 @@ where
                         unsynced.store(true, Ordering::SeqCst);
                     }
                 }
-                Some(Ok(AsyncMessage::Notification(_))) => {
+                Some(Ok(AsyncMessage::Notification(told))) => {
                     if let Some(heard) = &heard {
-                        heard.send(()).ok();
+                        let (channel, text) = (told.channel().into(), told.payload().into());
+                        heard.send(Heard { channel, text }).ok();
                     }
                 }
                 Some(Ok(_)) => {}

@@ -7,8 +7,11 @@ use super::{LONGEST_COMMIT, PATIENCE, Postgres, signed, unsigned};
 use crate::engine::Transaction;
 use crate::{Commit, Expect, Partition, Revision, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_postgres::{Client, Statement};
+
+/// Before a transaction begins anew.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many changes are kept for those who follow.
 const KEPT_CHANGES: u64 = 100_000;
@@ -124,6 +127,7 @@ impl<'e> Group<'e> {
                 Err(error @ (StoreError::Full(_) | StoreError::Newer { .. })) => return Err(error),
                 Err(error) => tracing::debug!(%error, "a transaction begins anew"),
             }
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -261,6 +265,11 @@ impl Transaction for Group<'_> {
         // Where it failed, the connection is in the middle of something, and not used again.
         let position = written?;
         self.engine.remote.tell_others(position);
+        if let Some(lease) = self.engine.remote.lease.clone() {
+            let others = &mut self.engine.others;
+            let known = lease.known_to_all(&session.client, others, position);
+            self.engine.runtime.block_on(known)?;
+        }
         self.trim(&session.client, position);
         self.engine.session = Some(session);
         Ok(())

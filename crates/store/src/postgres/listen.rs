@@ -1,13 +1,19 @@
-//! How processes hear of each other's commits.
+//! How processes hear of each other's commits, and of what others have taken in.
 
-use super::connect::{Connector, Session};
+use super::connect::{Connector, Heard, Session};
+use super::nodes::Lease;
+use super::reader::Joined;
 use super::schema;
 use crate::StoreError;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-const CHANNEL: &str = "ringfence";
+/// Where commits are told of.
+const COMMITTED: &str = "ringfence";
+/// Where servers that have a lease tell what they have taken in.
+const TAKEN_IN: &str = "ringfence_taken_in";
 
 /// How often it is looked whether there is something that nobody told of.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
@@ -15,21 +21,22 @@ pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// Between attempts to connect.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Tells others of this process's commits, and calls `wake` for theirs, until the process no longer
-/// commits.
+/// Tells others of this process's commits, and wakes it for theirs, until it no longer commits.
 pub(super) async fn listen(
     connector: Connector,
     mut committed: watch::Receiver<u64>,
-    wake: impl Fn() + Send + 'static,
+    mut joined: Joined,
+    lease: Option<Arc<Lease>>,
 ) {
     loop {
         let (heard, mut hearing) = mpsc::unbounded_channel();
         let listened = async {
             let session = connector.connect(Some(heard)).await?;
-            session.client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
+            let channels = format!("LISTEN {COMMITTED}; LISTEN {TAKEN_IN}");
+            session.client.batch_execute(&channels).await?;
             // What was committed before that nobody has told of.
-            wake();
-            follow(&session, &mut committed, &mut hearing, &wake).await
+            (joined.wake)();
+            follow(&session, &mut committed, &mut hearing, &mut joined, lease.as_deref()).await
         };
         match listened.await {
             Ok(()) => return,
@@ -42,8 +49,9 @@ pub(super) async fn listen(
 async fn follow(
     session: &Session,
     committed: &mut watch::Receiver<u64>,
-    hearing: &mut mpsc::UnboundedReceiver<()>,
-    wake: &impl Fn(),
+    hearing: &mut mpsc::UnboundedReceiver<Heard>,
+    joined: &mut Joined,
+    lease: Option<&Lease>,
 ) -> Result<(), StoreError> {
     let mut known = schema::position(&session.client).await?;
     let mut look = Instant::now() + LOOK;
@@ -54,20 +62,29 @@ async fn follow(
                     return Ok(());
                 }
                 // Many commits that come meanwhile are told of by the next one.
-                session.client.batch_execute(&format!("NOTIFY {CHANNEL}")).await?;
+                session.client.batch_execute(&format!("NOTIFY {COMMITTED}")).await?;
             }
             heard = hearing.recv() => {
-                if heard.is_none() {
+                let Some(heard) = heard else {
                     return Err(StoreError::Engine("the connection ended".into()));
+                };
+                match (&*heard.channel, lease) {
+                    (TAKEN_IN, Some(lease)) => lease.hear(&heard.text),
+                    (TAKEN_IN, None) => {}
+                    _ => (joined.wake)(),
                 }
-                while hearing.try_recv().is_ok() {}
-                wake();
+            }
+            Ok(()) = joined.followed.changed(), if lease.is_some() => {
+                let at = *joined.followed.borrow_and_update();
+                let name = lease.map(|lease| &*lease.name).unwrap_or_default();
+                let text = format!("{name} {at}");
+                session.client.execute("SELECT pg_notify($1, $2)", &[&TAKEN_IN, &text]).await?;
             }
             () = sleep_until(look) => {
                 let now = schema::position(&session.client).await?;
                 if now != known {
                     known = now;
-                    wake();
+                    (joined.wake)();
                 }
                 look = Instant::now() + LOOK;
             }

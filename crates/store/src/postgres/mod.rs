@@ -28,15 +28,19 @@
 mod connect;
 mod group;
 mod listen;
+mod nodes;
 mod reader;
 mod schema;
 
-use crate::engine::{Engine, Reader, Transaction, Wake};
+use crate::engine::{Engine, Fitness, Reader, Transaction, Wake};
 use crate::{Commit, StoreError};
 use connect::{Connector, Session};
+use nodes::{Lease, Others};
 use reader::Remote;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 
 /// How long a group waits for a primary to be there before it fails.
@@ -45,12 +49,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a commit may take. After that nobody knows whether it was made.
 const LONGEST_COMMIT: Duration = Duration::from_secs(30);
 
+/// When a write is acknowledged, and by what a server decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// When the database has it. Other servers hear of it a moment later.
+    Relaxed,
+    /// When every server that decides has taken it in. See `nodes.rs`.
+    Strict,
+}
+
 /// A shared database.
 pub struct Postgres {
     connector: Connector,
     runtime: Runtime,
     session: Option<Session>,
     remote: Remote,
+    others: Others,
     /// Changes up to here were dropped by this process, or before it.
     trimmed_to: u64,
 }
@@ -61,7 +75,7 @@ impl Postgres {
     /// # Errors
     /// [`StoreError::Engine`] where it cannot be reached, [`StoreError::Newer`] where a newer program has
     /// made the tables.
-    pub fn open(url: &str) -> Result<Self, StoreError> {
+    pub fn open(url: &str, consistency: Consistency) -> Result<Self, StoreError> {
         let connector = Connector::parse(url)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -69,8 +83,13 @@ impl Postgres {
             .map_err(|error| StoreError::Engine(error.to_string()))?;
         let mut session = runtime.block_on(connector.until_there(PATIENCE))?;
         runtime.block_on(schema::prepare(&mut session))?;
-        let remote = Remote::start(connector.clone())?;
-        Ok(Self { connector, runtime, session: Some(session), remote, trimmed_to: 0 })
+        let lease = match consistency {
+            Consistency::Relaxed => None,
+            Consistency::Strict => Some(Arc::new(Lease::new()?)),
+        };
+        let remote = Remote::start(connector.clone(), lease)?;
+        let others = Others::default();
+        Ok(Self { connector, runtime, session: Some(session), remote, others, trimmed_to: 0 })
     }
 
     /// A file that all processes of the database share, in clear; `None` where nobody has put it there.
@@ -106,8 +125,13 @@ impl Engine for Postgres {
         Ok(Box::new(group::Group::begin(self, group)?))
     }
 
-    fn tell_of_others(&mut self, wake: Wake) {
-        self.remote.tell_of_others(wake);
+    fn join_others(&mut self, wake: Wake, followed: watch::Receiver<u64>) {
+        self.remote.join_others(wake, followed);
+    }
+
+    fn fitness(&self) -> Option<Fitness> {
+        let lease = self.remote.lease.clone()?;
+        Some(Arc::new(move || lease.holds()))
     }
 
     fn reader(&self) -> Box<dyn Reader> {

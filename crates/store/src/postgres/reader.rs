@@ -1,13 +1,14 @@
 //! Reading, by a thread of its own that also hears and tells of commits (`listen.rs`). Whoever asks waits.
 
 use super::connect::{Connector, Session};
+use super::nodes::Lease;
 use super::{PATIENCE, listen, schema, signed, unsigned};
 use crate::engine::{Reader, SealedEntry, SealedNews, Wake, prefix_end};
 use crate::{Change, Partition, Revision, StoreError};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio_postgres::{Client, Row};
 
@@ -23,7 +24,15 @@ pub(super) struct Remote {
     jobs: mpsc::UnboundedSender<Job>,
     /// The position of this process's own last commit.
     committed: watch::Sender<u64>,
-    wake: Arc<Mutex<Option<Wake>>>,
+    joined: watch::Sender<Option<Joined>>,
+    pub lease: Option<Arc<Lease>>,
+}
+
+/// How the process is told of others, and what it has taken in.
+#[derive(Clone)]
+pub(super) struct Joined {
+    pub wake: Wake,
+    pub followed: watch::Receiver<u64>,
 }
 
 /// What the thread reads with.
@@ -45,22 +54,25 @@ impl Reading {
 }
 
 impl Remote {
-    pub fn start(connector: Connector) -> Result<Self, StoreError> {
+    pub fn start(connector: Connector, lease: Option<Arc<Lease>>) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| StoreError::Engine(error.to_string());
         let (jobs, mut waiting) = mpsc::unbounded_channel::<Job>();
         let (committed, told) = watch::channel(0);
-        let wake: Arc<Mutex<Option<Wake>>> = Arc::default();
+        let (joined, mut joining) = watch::channel(None::<Joined>);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let heard = wake.clone();
+        let own = lease.clone();
         let run = async move {
-            let listening = listen::listen(connector.clone(), told, move || {
-                let wake = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if let Some(wake) = wake {
-                    wake();
+            let to = connector.clone();
+            tokio::spawn(async move {
+                let joined = joining.wait_for(Option::is_some).await;
+                let Some(joined) = joined.ok().and_then(|joined| joined.clone()) else { return };
+                let keeping = own.clone().map(|lease| (lease, to.clone(), joined.followed.clone()));
+                if let Some((lease, to, followed)) = keeping {
+                    tokio::spawn(async move { lease.keep(&to, followed).await });
                 }
+                listen::listen(to, told, joined, own).await;
             });
-            tokio::spawn(listening);
             let reading = Arc::new(Reading { connector, session: tokio::sync::Mutex::default() });
             while let Some(job) = waiting.recv().await {
                 tokio::spawn(job(reading.clone()));
@@ -70,11 +82,11 @@ impl Remote {
             .name("store-postgres".into())
             .spawn(move || runtime.block_on(run))
             .map_err(failed)?;
-        Ok(Self { jobs, committed, wake })
+        Ok(Self { jobs, committed, joined, lease })
     }
 
-    pub fn tell_of_others(&self, wake: Wake) {
-        *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+    pub fn join_others(&self, wake: Wake, followed: watch::Receiver<u64>) {
+        self.joined.send_replace(Some(Joined { wake, followed }));
     }
 
     /// Tells the other processes of a commit.
