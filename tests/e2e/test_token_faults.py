@@ -128,6 +128,18 @@ def test_the_last_try_of_a_pin_is_left_to_the_tokens_owner(start, watched):
     connect(kms, store)
 
 
+def test_a_server_that_is_started_again_and_again_leaves_its_seals_last_try_too(
+        ringfence, tokens, watched, tmp_path):
+    seal = f"pkcs11:token=kms;object=root?module-path={watched.library}"
+    start = ("serve", "--data", tmp_path / "store", "--listen", "127.0.0.1:0", "--seal", seal)
+    wrong = {**tokens.env, "RINGFENCE_PKCS11_PIN": OTHER_PIN}
+    for why, logins in (("refuses the PIN", 1), ("one try more of its PIN", 1)):
+        done = ringfence(*start, env=wrong, check=False)
+        assert done.returncode != 0 and why in done.stderr, done.stderr
+        assert watched.asked("login") == logins
+        watched.begin("last-try")
+
+
 def test_a_module_that_hangs_keeps_nobody_from_the_others(start, tokens, watched):
     tokens.make("second")
     server = start("--hsm", f"{OTHER}=module:{tokens.library},token:second")
