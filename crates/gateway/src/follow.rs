@@ -36,6 +36,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// When there is no thread to be had.
 pub fn follow(store: Arc<Store>, from: u64, services: Vec<Arc<dyn Follow>>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    store.note_followed(from);
     let run = async move {
         let mut commits = store.commits();
         let mut at = from;
