@@ -26,12 +26,19 @@ struct State {
 
 /// An engine in memory. Clones share it, as processes share a database.
 #[derive(Default, Clone)]
-pub struct Model(Arc<Mutex<State>>);
+pub struct Model(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Held by a transaction from its beginning to its end.
+    writer: Mutex<()>,
+}
 
 impl Model {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves the map whole: every change to it is one call.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,6 +48,7 @@ struct Pending<'m> {
     entries: BTreeMap<(Partition, Vec<u8>), Option<Sealed>>,
     heads: BTreeMap<Partition, Revision>,
     changes: Vec<(Change, Vec<u8>)>,
+    _alone: MutexGuard<'m, ()>,
 }
 
 impl Engine for Model {
@@ -50,6 +58,7 @@ impl Engine for Model {
             entries: BTreeMap::new(),
             heads: BTreeMap::new(),
             changes: Vec::new(),
+            _alone: self.0.writer.lock().unwrap_or_else(PoisonError::into_inner),
         }))
     }
 

@@ -37,6 +37,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The format of the tables, kept in `user_version`.
 const FORMAT: i64 = 1;
@@ -69,6 +70,12 @@ CREATE TABLE changes (
 );
 ";
 
+/// How long it is waited for those who read the file.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+const SHORT_WAIT: Duration = Duration::from_millis(50);
+/// Before what could not be forgotten is tried again.
+const FORGET_AGAIN: Duration = Duration::from_secs(1);
+
 /// An open database.
 pub struct Sqlite {
     connection: Connection,
@@ -81,6 +88,8 @@ pub struct Sqlite {
     in_doubt: bool,
     /// [`Engine::forget`] did not come to its end.
     must_forget: bool,
+    /// When it is tried again: while somebody reads the file, it cannot.
+    forget_at: Instant,
     page_size: u64,
     /// Held for as long as the engine lives: one process at a time.
     _lock: File,
@@ -147,6 +156,7 @@ impl Sqlite {
             trimmed_to,
             in_doubt: false,
             must_forget: false,
+            forget_at: Instant::now(),
             page_size,
             _lock: lock,
         };
@@ -342,7 +352,26 @@ impl Engine for Sqlite {
     /// the log holds former states of both. It goes last, and is not cleared away before: while it is there,
     /// the next start does this again.
     fn forget(&mut self) -> Result<(), StoreError> {
+        // Whoever commits waits for it: for long the first time, when it is the caller's own wish.
+        let wait = if self.must_forget { SHORT_WAIT } else { LONG_WAIT };
         self.must_forget = true;
+        self.forget_at = Instant::now() + FORGET_AGAIN;
+        self.connection.busy_timeout(wait)?;
+        let forgotten = self.forget_all();
+        self.connection.busy_timeout(LONG_WAIT)?;
+        if forgotten.is_ok() {
+            self.must_forget = false;
+        }
+        forgotten
+    }
+
+    fn must_forget(&self) -> bool {
+        self.must_forget && Instant::now() >= self.forget_at
+    }
+}
+
+impl Sqlite {
+    fn forget_all(&mut self) -> Result<(), StoreError> {
         let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         self.connection.set_db_config(keep_log, true)?;
         checkpoint(&self.connection, "FULL")?;
@@ -354,12 +383,7 @@ impl Engine for Sqlite {
         checkpoint(&self.connection, "TRUNCATE")?;
         sync(&log_of(&self.readers.path))?;
         self.connection.set_db_config(keep_log, false)?;
-        self.must_forget = false;
         Ok(())
-    }
-
-    fn must_forget(&self) -> bool {
-        self.must_forget
     }
 }
 
@@ -535,7 +559,7 @@ impl Readers {
             None => {
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
                 let connection = Connection::open_with_flags(&self.path, flags)?;
-                connection.busy_timeout(std::time::Duration::from_secs(5))?;
+                connection.busy_timeout(LONG_WAIT)?;
                 connection.pragma_update(None, "cache_size", -1024)?;
                 connection
             }

@@ -5,9 +5,10 @@ use crate::seal::Sealer;
 use crate::{Chain, Change, Commit, Entry, Expect, Partition, Revision, StoreError, Write};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// Most commits that share one sync.
@@ -15,6 +16,9 @@ const LARGEST_GROUP: usize = 1024;
 
 /// How often a group is applied once more, where another writer came between.
 const TRIES: usize = 5;
+
+/// How long the committer waits for something to do before it looks at what it owes.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A key and its entry.
 pub type Keyed = (Vec<u8>, Entry);
@@ -51,8 +55,14 @@ impl Store {
     /// A store over an engine, its values sealed by `sealer`.
     pub fn open(mut engine: impl Engine, sealer: impl Sealer) -> Result<Self, StoreError> {
         let (signal, commits) = watch::channel(0);
-        let wake = signal.clone();
-        let wake = Arc::new(move || wake.send_modify(|count| *count += 1));
+        let signal = Arc::new(signal);
+        // It is the committer's: when that ends, whoever waits hears of it.
+        let weak = Arc::downgrade(&signal);
+        let wake = Arc::new(move || {
+            if let Some(signal) = weak.upgrade() {
+                signal.send_modify(|count| *count += 1);
+            }
+        });
         let followed = watch::Sender::new(0);
         engine.join_others(wake, followed.subscribe());
         let fitness = engine.fitness();
@@ -351,12 +361,20 @@ fn open(
 struct Committer<E> {
     engine: E,
     sealer: Arc<dyn Sealer>,
-    signal: watch::Sender<u64>,
+    signal: Arc<watch::Sender<u64>>,
 }
 
 impl<E: Engine> Committer<E> {
     fn run(mut self, waiting: &Receiver<Job>) {
-        while let Ok(first) = waiting.recv() {
+        loop {
+            let first = match waiting.recv_timeout(IDLE) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.forget_if_owed(false);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let (mut commits, mut done, mut reseal) = (Vec::new(), Vec::new(), None);
             let mut next = Some(first);
             while let Some(job) = next.take() {
@@ -434,12 +452,18 @@ impl<E: Engine> Committer<E> {
             drop(transaction);
         }
         let forgets = |(commit, result): (&Commit, &Result<_, _>)| commit.forgets && result.is_ok();
-        let forget = commits.iter().zip(&results).any(forgets) || self.engine.must_forget();
-        if forget && let Err(error) = self.engine.forget() {
-            // What was written stands. The next group tries again, and so does the next start.
+        self.forget_if_owed(commits.iter().zip(&results).any(forgets));
+        Ok(results)
+    }
+
+    /// Leaves nothing of former values, where that is asked for now or could not be done before.
+    fn forget_if_owed(&mut self, asked: bool) {
+        if (asked || self.engine.must_forget())
+            && let Err(error) = self.engine.forget()
+        {
+            // What was written stands. It is tried again in a moment, and at the next start.
             tracing::error!(%error, "former values may still lie in the store's files");
         }
-        Ok(results)
     }
 }
 
