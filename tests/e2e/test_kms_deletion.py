@@ -207,6 +207,7 @@ def test_what_was_sealed_of_a_deleted_key_lies_in_no_file_of_the_store(start_ser
     # The server is eight days older, and its upkeep does what is due. Clients are not, so none calls.
     server.env = later
     server.start()
+    server.audit_event(lambda event: event["eventName"] == "DeleteKey", limit_seconds=30)
     assert_forgotten(server, before)
     server.kill()
 
