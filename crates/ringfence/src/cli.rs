@@ -35,6 +35,14 @@ pub enum Command {
     /// Tell and change what protects the root key of a data directory
     #[command(subcommand)]
     Seal(Seal),
+    /// Copy a data directory's store, sealed as it is, while its server runs
+    Backup(Backup),
+    /// Make a data directory of a backup
+    Restore(Restore),
+    /// Look at every page of a store, and open every value
+    Check(Check),
+    /// Copy a store from a data directory into a PostgreSQL, or back; its servers must have stopped
+    Migrate(Migrate),
     /// Decide and explain by policy files alone, without a server
     #[command(subcommand)]
     Policy(crate::policy::Command),
@@ -203,6 +211,53 @@ pub struct SealPlace {
     /// The data directory [default: ringfence under your data home]
     #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
     pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The data directory [default: ringfence under your data home]
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// The backup's directory, which must not be there yet
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup's directory
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+
+    /// The new data directory; a key file may be there already
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
+    pub data: PathBuf,
+
+    /// What protects the backup's root key, as the server's --seal names it
+    #[arg(long, value_name = "SEAL", env = "RINGFENCE_SEAL", default_value = "file")]
+    pub seal: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// The data directory [default: ringfence under your data home]; with --from, a new one
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// The PostgreSQL to copy into, as the server's --store names it
+    #[arg(long, value_name = "URL", conflicts_with = "from")]
+    pub to: Option<String>,
+
+    /// The PostgreSQL to copy from
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
 }
 
 #[derive(Debug, Args)]

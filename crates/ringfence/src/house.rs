@@ -12,7 +12,7 @@
 
 use crate::cli::Place;
 use crate::seal;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SealSpec, SystemRandom, Zeroizing};
 use ringfence_policy::AccountId;
 use ringfence_store::postgres::{Consistency, Postgres};
@@ -175,10 +175,55 @@ fn store_url(named: &str) -> anyhow::Result<Zeroizing<String>> {
     Ok(url)
 }
 
+/// The database that `--store` names.
+pub fn shared(named: &str) -> anyhow::Result<Postgres> {
+    Ok(Postgres::open(&store_url(named)?, Consistency::Relaxed)?)
+}
+
+/// What protects the root key of a shared store.
+pub fn shared_seal(engine: &Postgres) -> anyhow::Result<Vec<u8>> {
+    engine.shared_file(SEAL_FILE)?.context("there is no store in this database")
+}
+
+/// Gives an empty database what protects a data directory's root key, and says that a copy is under way. One
+/// of the same directory that was cut short goes on.
+pub fn begin_migration(dir: &Path, engine: &mut Postgres) -> anyhow::Result<()> {
+    let ours = ringfence_keyring::seal_file(dir)?.context("there is no seal.json")?;
+    match engine.shared_file(SEAL_FILE)? {
+        None => {
+            engine.share_file(MIGRATION, None, UNDER_WAY)?;
+            ensure!(engine.share_file(SEAL_FILE, None, &ours)?, "another has made a store there");
+        }
+        Some(theirs) if theirs == ours => {
+            ensure!(
+                engine.shared_file(MIGRATION)?.is_some_and(|state| state == UNDER_WAY),
+                "this store is in the database already, and servers may have changed it there"
+            );
+        }
+        Some(_) => bail!("another store is in this database"),
+    }
+    Ok(())
+}
+
+/// Lets servers use what was copied.
+pub fn end_migration(engine: &mut Postgres) -> anyhow::Result<()> {
+    ensure!(engine.share_file(MIGRATION, Some(UNDER_WAY), b"done")?, "another copies too");
+    Ok(())
+}
+
+/// How far a copy into a database has come: one that is under way is not for servers.
+const MIGRATION: &str = "migration";
+const UNDER_WAY: &[u8] = b"under way";
+
+const SEAL_FILE: &str = "seal.json";
+
 /// The keyring of a store that several servers share: `seal.json` lies in it too, and each server has the
 /// same one in its data directory. What opens it, a key file say, each server is given by its operator.
 fn shared_keyring(dir: &Path, spec: &SealSpec, engine: &mut Postgres) -> anyhow::Result<Keyring> {
-    const NAME: &str = "seal.json";
+    const NAME: &str = SEAL_FILE;
+    if engine.shared_file(MIGRATION)?.is_some_and(|state| state == UNDER_WAY) {
+        bail!("a copy into this database is under way, or was cut short: see `ringfence migrate`");
+    }
     if let Some(theirs) = engine.shared_file(NAME)? {
         match ringfence_keyring::seal_file(dir)? {
             Some(ours) if ours == theirs => {}
@@ -231,7 +276,7 @@ pub fn draw_account() -> anyhow::Result<AccountId> {
     AccountId::new(number).context("the drawn number is no account id")
 }
 
-fn data_dir(data: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub fn data_dir(data: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(dir) = data {
         // Absolute, so that what is printed holds in any directory.
         return std::path::absolute(dir).with_context(|| format!("{}", dir.display()));

@@ -1,10 +1,12 @@
 //! The `ringfence` command.
 
 mod account;
+mod backup;
 mod cli;
 mod env;
 mod exports;
 mod house;
+mod inventory;
 mod lease;
 mod logs;
 mod mfa;
@@ -53,6 +55,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mfa(cli::Mfa::Import(options)) => mfa::import(&options)?,
         Command::Xks(command) => xks::xks(&command)?,
         Command::Seal(command) => seal::seal(&command)?,
+        Command::Backup(options) => backup::backup(&options)?,
+        Command::Restore(options) => backup::restore(&options)?,
+        Command::Check(options) => backup::check(&options)?,
+        Command::Migrate(options) => backup::migrate(&options)?,
         Command::Policy(command) => return policy::policy(&command),
         Command::Version => {
             writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;

@@ -126,6 +126,47 @@ pub struct SealedNews {
     pub note: Vec<u8>,
 }
 
+/// Copies everything that is there into an engine that has nothing else: values as they are sealed, under
+/// their revisions, and heads. What was copied before is passed over, partition by partition. Returns how
+/// many values there are; `progress` hears of each step.
+///
+/// # Errors
+/// Those of the two engines. What was copied until then stays.
+pub fn copy(
+    from: &dyn Reader,
+    into: &mut impl Engine,
+    mut progress: impl FnMut(usize),
+) -> Result<usize, StoreError> {
+    const AT_ONCE: usize = 500;
+    let there = into.reader();
+    let mut count = 0;
+    for partition in from.partitions()? {
+        let (head, mut page) = from.range(&partition, b"", None, AT_ONCE)?;
+        // The head is written with the last of a partition.
+        let (done, _) = there.range(&partition, b"", None, 1)?;
+        loop {
+            let last = page.last().map(|(key, ..)| key.clone());
+            count += page.len();
+            let ends = page.len() < AT_ONCE;
+            if done != head {
+                let group = [Commit::to(partition.clone())];
+                let mut transaction = into.begin(&group)?;
+                for (key, revision, sealed) in &page {
+                    transaction.put(&partition, key, *revision, sealed)?;
+                }
+                transaction.set_head(&partition, if ends { head } else { 0 })?;
+                transaction.commit()?;
+            }
+            progress(count);
+            if ends {
+                break;
+            }
+            page = from.range(&partition, b"", last.as_deref(), AT_ONCE)?.1;
+        }
+    }
+    Ok(count)
+}
+
 /// The first key after all keys with this prefix; `None` where there is no such key.
 pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|b| *b != u8::MAX)?;

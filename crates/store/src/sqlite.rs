@@ -209,6 +209,38 @@ impl ReadOnly {
     }
 }
 
+impl ReadOnly {
+    /// Copies what is committed at this moment into a new file, whether or not another process writes. The copy
+    /// is synced; its name is not.
+    /// <https://www.sqlite.org/lang_vacuum.html#vacuum_with_an_into_clause>
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`], where the file is there too; [`StoreError::Full`].
+    pub fn copy_into(&self, path: &Path) -> Result<(), StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.0.path, flags)?;
+        connection.busy_timeout(LONG_WAIT)?;
+        let Some(name) = path.to_str() else {
+            return Err(StoreError::Engine(format!("{} is not UTF-8", path.display())));
+        };
+        connection.execute("VACUUM INTO ?1", [name])?;
+        sync(path)
+    }
+
+    /// Looks at every page of the file: `None` where all are sound, or else what is wrong first.
+    /// <https://www.sqlite.org/pragma.html#pragma_integrity_check>
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]
+    pub fn unsound(&self) -> Result<Option<String>, StoreError> {
+        self.0.with(|connection| {
+            let sql = "PRAGMA integrity_check(1)";
+            let found = connection.query_row(sql, [], |row| row.get::<_, String>(0))?;
+            Ok((found != "ok").then_some(found))
+        })
+    }
+}
+
 impl Engine for ReadOnly {
     fn begin(&mut self, _group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError> {
         Err(StoreError::Engine("it was opened for reading alone".into()))
