@@ -153,6 +153,9 @@ def test_a_store_moves_into_a_postgresql_and_back(start_server, ringfence, tmp_p
         back.mkdir(mode=0o700)
         shutil.copy(server.data / "root.key", back / "root.key")
         ringfence("migrate", "--data", back, "--from", url)
+        assert not (back / "migrating").exists()
+        onto = ringfence("migrate", "--data", back, "--from", url, check=False)
+        assert onto.returncode != 0 and "already" in onto.stderr
         alone = start_server(data=back)
         assert set(names + more) <= names_of(alone, root)
         alone.stop()

@@ -159,15 +159,30 @@ pub fn migrate(options: &Migrate) -> anyhow::Result<()> {
                 None => adopt_seal_file(&dir, &seal)?,
                 Some(there) => ensure!(there == seal, "{} has another seal", dir.display()),
             }
-            let mut target = Sqlite::open(&dir).map_err(house::explain)?;
+            ensure!(!dir.join(STORE).exists(), "there is a {STORE} in {} already", dir.display());
+            // What is not whole has another name: no server takes it for a store.
+            let incoming = dir.join("migrating");
+            fs::create_dir_all(&incoming)?;
+            let mut target = Sqlite::open(&incoming).map_err(house::explain)?;
             copy(&*source.reader(), &mut target, progress)?;
-            (Inventory::of(&*source.reader())?, Inventory::of(&*target.reader())?)
+            let both = (Inventory::of(&*source.reader())?, Inventory::of(&*target.reader())?);
+            // Closed, it has brought its log in.
+            drop(target);
+            let log = incoming.join("store.db-wal");
+            ensure!(!log.exists(), "{} was left: start it again", log.display());
+            if both.0 == both.1 {
+                fs::rename(incoming.join(STORE), dir.join(STORE))?;
+                sync_dir(&dir)?;
+                fs::remove_dir_all(&incoming)?;
+            }
+            both
         }
         _ => bail!("give either --to or --from"),
     };
     ensure!(
         from == into,
-        "the copy differs: {} there, {} here; is nobody else writing? Start it again",
+        "the copy differs: {} there, {} here; let nobody write to either, empty what was copied into, and \
+         start again",
         into.in_words(),
         from.in_words()
     );
