@@ -11,8 +11,8 @@ use crate::directory::Authority;
 use crate::errors::{expired_token, invalid_client_token};
 use crate::gateway::World;
 use crate::ids::{IdKind, account_of};
-use crate::regions::is_region;
 use ringfence_policy::AccountId;
+use ringfence_policy::regions::is_region;
 use ringfence_wire::ServiceError;
 use ringfence_wire::service::{Auth, Operation, Service};
 use ringfence_wire::sigv4::{Algorithm, PathRule, Received, Signature, hex_sha256};
@@ -39,7 +39,7 @@ pub(crate) fn authenticate(
     world: &World,
     claim: &Claim<'_>,
 ) -> Result<(Caller, Authority), ServiceError> {
-    world.check_fit()?;
+    world.tenure()?;
     let signature = claim.signature;
     check_scope(claim.service, signature)?;
     // The caller's clock is compared with the machine's: moving the time of what is stored must not

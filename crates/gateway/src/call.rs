@@ -508,7 +508,7 @@ impl CallFacts {
     ) -> Result<(), ServiceError> {
         let Weighed { request, policies, session, decision, by_delegation } = *weighed;
         // Looked at afterwards: what was decided was so when it was.
-        self.inside.world.check_fit()?;
+        self.inside.check_tenure()?;
         let policy = match decision {
             Decision::ExplicitDeny(_) if !by_delegation => {
                 denial(request, policies).and_then(|denial| self.policy_of(&denial, session))

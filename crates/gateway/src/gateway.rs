@@ -19,7 +19,6 @@ use crate::inside::Inside;
 use crate::metrics::Metrics;
 use crate::pass_role;
 use crate::published::{Publisher, Publishers};
-use crate::regions::is_region;
 use crate::route::{NO_SERVICE, Route, Routes};
 use crate::service::{Input, Mounted};
 use crate::service_event::Recorder;
@@ -28,6 +27,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
 use ringfence_policy::AccountId;
+use ringfence_policy::regions::is_region;
 use ringfence_store::engine::Fitness;
 use ringfence_wire::ServiceError;
 use ringfence_wire::constraint;
@@ -85,19 +85,15 @@ impl World {
         self
     }
 
-    /// Refuses to decide by what may no longer be so.
+    /// In which tenure it decides: see [`Fitness`]; `None` where it always may.
     ///
     /// # Errors
-    /// `ServiceUnavailable`
-    pub(crate) fn check_fit(&self) -> Result<(), ServiceError> {
-        match &self.fitness {
-            Some(fitness) if !fitness() => Err(ServiceError::new(
-                "ServiceUnavailable",
-                503,
-                "This server is cut off from the others. Please try again.",
-            )),
-            _ => Ok(()),
-        }
+    /// `ServiceUnavailable` where it may not.
+    pub(crate) fn tenure(&self) -> Result<Option<u64>, ServiceError> {
+        let Some(fitness) = &self.fitness else { return Ok(None) };
+        let unfit = "This server is cut off from the others. Please try again.";
+        let tenure = fitness();
+        tenure.map(Some).ok_or_else(|| ServiceError::new("ServiceUnavailable", 503, unfit))
     }
 
     /// The same, with an API beside AWS's under `/_ringfence/NAME/`.
@@ -285,6 +281,7 @@ impl Gateway {
             return unavailable("{}");
         };
         let at = world.shared.clock.now();
+        let Ok(tenure) = world.tenure() else { return unavailable("{}") };
         let answering = api.answer(BesideRequest {
             method: incoming.parts.method.as_str(),
             path: incoming.path(),
@@ -298,6 +295,9 @@ impl Gateway {
             tracing::error!(panic, "an API beside AWS's panicked");
             BesideAnswer::failed()
         });
+        if world.tenure().ok() != Some(tenure) {
+            return unavailable("{}");
+        }
         let event = Event {
             request_id,
             event_id,
@@ -365,7 +365,9 @@ impl Gateway {
             keys: Vec::new(),
             error: None,
         };
-        let inside = Inside { world: world.clone(), audit: self.audit.clone(), owner: self.owner };
+        let tenure = world.tenure().ok().flatten();
+        let inside =
+            Inside { world: world.clone(), audit: self.audit.clone(), owner: self.owner, tenure };
         let passage = Passage { world, inside, incoming, route };
         let answered = passage.go(signature, &mut event).await;
         if let Err(error) = &answered {

@@ -28,6 +28,22 @@ pub(crate) struct Inside {
     pub world: Arc<World>,
     pub audit: Arc<Audit>,
     pub owner: AccountId,
+    /// The tenure in which the call began.
+    pub tenure: Option<u64>,
+}
+
+impl Inside {
+    /// Lets a decision stand that was made since the call began, where this process might decide all the
+    /// while.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable`
+    pub fn check_tenure(&self) -> Result<(), ServiceError> {
+        match self.world.tenure()? == self.tenure {
+            true => Ok(()),
+            false => Err(ServiceError::new("ServiceUnavailable", 503, "Please try again.")),
+        }
+    }
 }
 
 /// The service through which a call came, by the first part of its principal: `s3` of
@@ -85,7 +101,7 @@ impl CallFacts {
         operation: &'static Operation,
         input: Box<dyn Any>,
     ) -> Result<Box<dyn Any>, ServiceError> {
-        let Inside { world, audit, owner } = &self.inside;
+        let Inside { world, audit, owner, .. } = &self.inside;
         let unwritable = |_: Unwritable| {
             ServiceError::new("ServiceUnavailable", 503, "The audit log cannot be written.")
         };

@@ -15,7 +15,6 @@
 //! The state must be cheap to clone: persistent maps (`imbl`) of `Arc`ed records.
 
 use crate::call::{Permit, Resolved};
-use crate::regions::is_region_name;
 use arc_swap::ArcSwap;
 use ringfence_policy::AccountId;
 use ringfence_store::{
@@ -57,6 +56,12 @@ impl Display for Regional {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is no region of an account")]
 pub struct NoRegional;
+
+/// Whether a text has the form of a region's name.
+fn is_region_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(known)
+}
 
 impl FromStr for Regional {
     type Err = NoRegional;

@@ -60,6 +60,7 @@ pub mod message;
 pub mod organization;
 pub mod parse;
 pub mod reference;
+pub mod regions;
 pub mod source;
 mod tree;
 mod variable;

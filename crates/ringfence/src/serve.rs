@@ -256,10 +256,10 @@ impl Start<'_> {
 }
 
 /// Waits until this server is one of those that decide.
-async fn until_fit(fit: &(dyn Fn() -> bool + Send + Sync)) -> anyhow::Result<()> {
+async fn until_fit(fit: &(dyn Fn() -> Option<u64> + Send + Sync)) -> anyhow::Result<()> {
     const PATIENCE: Duration = Duration::from_secs(30);
     let waiting = async {
-        while !fit() {
+        while fit().is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

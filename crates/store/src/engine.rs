@@ -4,8 +4,9 @@ use crate::{Change, Commit, Partition, Revision, StoreError};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Whether a process may decide by what it knows.
-pub type Fitness = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whether a process may decide by what it knows: `None` while it may not, and otherwise a number, which
+/// is another one after each time that it might not.
+pub type Fitness = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Tells that there may be changes which others have made.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;

@@ -751,7 +751,7 @@ fn a_strict_commit_is_acknowledged_when_every_server_that_decides_has_taken_it_i
     std::thread::scope(|scope| {
         scope.spawn(follower(&one));
         scope.spawn(follower(&other));
-        until(|| of_one() && of_other());
+        until(|| of_one().is_some() && of_other().is_some());
         for n in 0..20 {
             let [writer, reader] = if n % 2 == 0 { [&one, &other] } else { [&other, &one] };
             writer.commit_blocking(Commit::to(account()).put("a", "1")).unwrap();

@@ -3,11 +3,11 @@
 
 use super::Class::{Error, Suggestion};
 use super::PolicyKind::Resource;
-use super::facts::PARTITIONS;
 use super::formats::{self, Format};
 use super::pattern::{overlap, tokens};
 use super::view::{Policy, ResourceArn, ResourceKind, split_arn};
 use super::{Check, Sink, WITH_RESOURCES};
+use crate::regions::{PARTITIONS, is_region};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -192,7 +192,7 @@ fn invalid_arn_region(policy: &Policy<'_>, sink: &mut Sink<'_>) {
         let known = PARTITIONS.iter().find(|(name, _)| *name == partition);
         let valid = match known {
             Some((_, regions)) => regions.contains(&region),
-            None => super::facts::is_region(region) || !is_open(partition),
+            None => is_region(region) || !is_open(partition),
         };
         // A format may have another word there.
         let valid = valid || formats::of(arn.parts[2]).iter().any(|format| format.region == region);

@@ -1,11 +1,12 @@
 //! What condition values hold: by their operator, and by their key.
 
 use super::Class::{Error, Warning};
-use super::facts::{Family, any_of, is_region};
+use super::facts::{Family, any_of};
 use super::view::{Condition, Policy, Text};
 use super::{ALL, Check, Sink};
 use crate::condition::{date, network};
 use crate::document::Comparison;
+use crate::regions::is_region;
 use base64::Engine as _;
 
 pub(super) const CHECKS: &[Check] = &[

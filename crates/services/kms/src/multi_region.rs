@@ -251,7 +251,7 @@ pub(crate) async fn replicate_key(
         KeyState::Disabled => return Err(errors::disabled(&arn)),
         state => return Err(errors::in_state(&arn, &state)),
     }
-    if region == here.region || !ringfence_gateway::is_region(&region) {
+    if region == here.region || !ringfence_policy::regions::is_region(&region) {
         return Err(errors::validation(format!(
             "ReplicaRegion {region} is not a Region that the key can be replicated to."
         )));

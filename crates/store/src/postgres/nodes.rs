@@ -88,6 +88,8 @@ pub(super) struct Lease {
     began: Instant,
     /// Until when it holds, in milliseconds since `began`; 0 while it does not.
     until: AtomicU64,
+    /// How often it was taken; between two of these others may have gone on without this process.
+    tenure: AtomicU64,
     /// What others have said that they have taken in.
     heard: watch::Sender<HashMap<String, u64>>,
 }
@@ -101,12 +103,21 @@ impl Lease {
             .map_err(|_| StoreError::Engine("no random bytes".into()))?;
         let name = name.iter().map(|byte| format!("{byte:02x}")).collect();
         let heard = watch::Sender::new(HashMap::new());
-        Ok(Self { name, began: Instant::now(), until: AtomicU64::new(0), heard })
+        Ok(Self {
+            name,
+            began: Instant::now(),
+            until: AtomicU64::new(0),
+            tenure: AtomicU64::new(0),
+            heard,
+        })
     }
 
-    pub fn holds(&self) -> bool {
+    /// In which tenure it holds, if it does.
+    pub fn holds(&self) -> Option<u64> {
+        let tenure = self.tenure.load(Ordering::SeqCst);
         let now = self.began.elapsed().as_millis() as u64;
-        now < self.until.load(Ordering::SeqCst)
+        let holds = now < self.until.load(Ordering::SeqCst);
+        (holds && tenure == self.tenure.load(Ordering::SeqCst)).then_some(tenure)
     }
 
     /// It was renewed by something that began then.
@@ -151,6 +162,7 @@ impl Lease {
         followed: &mut watch::Receiver<u64>,
     ) -> Result<(), StoreError> {
         let session = connector.connect(None).await?;
+        self.tenure.fetch_add(1, Ordering::SeqCst);
         let mut number = register(&session, &self.name).await?;
         // All that was acknowledged without this server.
         let behind_until = super::schema::position(&session.client).await?;
