@@ -1,5 +1,7 @@
 """One `ringfence serve` process: start, stop, kill -9, start again on the same data."""
 
+import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -161,11 +163,25 @@ class Server:
 
     def audit_events(self):
         """Every audit event on disk, in the order of writing."""
-        events = []
-        for segment in sorted((self.data / "audit").glob("*.jsonl")):
-            for line in segment.read_text().splitlines():
-                events.append(json.loads(line))
-        return events
+        return [json.loads(line) for line in self.audit_text().splitlines()]
+
+    def audit_text(self):
+        """The events as they are on disk, a line each, of segments that are packed too."""
+        names = {path.name.split(".jsonl")[0] for path in self.audit.glob("*.jsonl*")}
+        return "".join(self._segment_text(name) for name in sorted(names))
+
+    def _segment_text(self, name):
+        # It may be packed meanwhile.
+        for ending in (".jsonl.gz", ".jsonl", ".jsonl.gz"):
+            with contextlib.suppress(FileNotFoundError):
+                data = (self.audit / (name + ending)).read_bytes()
+                return (gzip.decompress(data) if ending.endswith("gz") else data).decode()
+        raise AssertionError(f"the segment {name} is gone")
+
+    @property
+    def audit(self):
+        """The directory of its events."""
+        return self.data / "audit"
 
     def audit_event(self, predicate, limit_seconds=2.0):
         """The last event that satisfies the predicate; others reach the disk within 100 ms."""

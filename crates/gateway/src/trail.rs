@@ -1,10 +1,13 @@
-//! Reading what was recorded: the events of the audit log, oldest first.
+//! Reading what was recorded: the events of the audit log, of each server oldest first.
 //!
 //! ```text
-//!   audit/000001-….jsonl ─┐
-//!   audit/000002-….jsonl ─┼─► Trail::read(window) ──► Recorded, one at a time
-//!   memory (`--dev`) ─────┘
+//!   audit/000001-….jsonl.gz ─┐
+//!   audit/000002-….jsonl ────┼─► Trail::read(window) ──► Recorded, one at a time
+//!   memory (`--dev`) ────────┘
 //! ```
+//!
+//! Where several servers write into one directory, each has a folder of its own in it, and all are read,
+//! one after the other.
 //!
 //! Reports are made of what was recorded and of nothing else: last accesses, policies generated from
 //! calls. Reading blocks and may take long: it belongs on a thread of its own
@@ -13,6 +16,8 @@
 //! To read an event is to parse it, which costs far more than to pass it over: who asks about some
 //! principals alone names them ([`Trail::read_of`]), and the lines of others are never parsed.
 
+use crate::audit::segment::{LINES, Name, PACKED, of_kind};
+use flate2::read::MultiGzDecoder;
 use memchr::memmem::Finder;
 use ringfence_policy::AccountId;
 use ringfence_wire::Timestamp;
@@ -25,6 +30,9 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 256 * 1024;
 
 /// Most bytes of events that are kept in memory; older ones are forgotten first.
 const MOST_IN_MEMORY: usize = 64 * 1024 * 1024;
@@ -223,9 +231,17 @@ impl Window {
 }
 
 impl Trail {
-    /// The segments in a directory.
+    /// The segments in a directory, and in the folders in it.
     pub fn in_directory(dir: &Path) -> Self {
         Self(Source::Directory(dir.into()))
+    }
+
+    /// Whether there is anything to read in a directory.
+    pub fn has_segments(dir: &Path) -> bool {
+        let has = |dir: &PathBuf| {
+            [LINES, PACKED].iter().any(|kind| of_kind(dir, kind).is_ok_and(|all| !all.is_empty()))
+        };
+        folders(dir).is_ok_and(|all| all.iter().any(has))
     }
 
     /// Events that are kept in memory, for `--dev`: the last 64 MiB of them.
@@ -277,9 +293,11 @@ impl Trail {
         let window = reading.window;
         match &self.0 {
             Source::Directory(dir) => {
-                for segment in segments(dir, window)? {
-                    if reading.segment(&segment)?.is_break() {
-                        break;
+                for folder in folders(dir)? {
+                    for name in segments(&folder, window)? {
+                        if reading.segment(&folder, &name)?.is_break() {
+                            return Ok(reading.unread);
+                        }
                     }
                 }
             }
@@ -326,8 +344,23 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    fn segment(&mut self, path: &Path) -> io::Result<ControlFlow<()>> {
-        let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
+    fn segment(&mut self, dir: &Path, name: &Name) -> io::Result<ControlFlow<()>> {
+        // The events of one that is open may be packed meanwhile.
+        for kind in [PACKED, LINES, PACKED] {
+            let file = match File::open(name.file(dir, kind)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            return match kind {
+                PACKED => self.lines(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file))),
+                _ => self.lines(BufReader::with_capacity(BUFFER, file)),
+            };
+        }
+        // One that an operator has taken away.
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn lines(&mut self, mut file: impl io::BufRead) -> io::Result<ControlFlow<()>> {
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -369,27 +402,35 @@ impl Reading<'_> {
 
 /// The segments that may hold events of a window, in their order. A segment's name says when it was
 /// begun, by the machine's clock; the events in it are not older.
-fn segments(dir: &Path, window: Window) -> io::Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some((number, rest)) = name.split_once('-') else { continue };
-        let (Ok(number), Some(time)) = (number.parse::<u64>(), rest.strip_suffix(".jsonl")) else {
-            continue;
-        };
-        all.push((number, begun(time), path));
-    }
-    all.sort_unstable();
-    let ended: Vec<Option<i64>> = all.iter().skip(1).map(|(_, begun, _)| *begun).collect();
+fn segments(dir: &Path, window: Window) -> io::Result<Vec<Name>> {
+    let mut all = of_kind(dir, LINES)?;
+    all.extend(of_kind(dir, PACKED)?);
+    all.sort();
+    all.dedup();
+    let all: Vec<_> = all.into_iter().map(|name| (begun(name.time()), name)).collect();
+    let ended: Vec<Option<i64>> = all.iter().skip(1).map(|(begun, _)| *begun).collect();
     let ended = ended.into_iter().chain([None]);
-    let of_window = all.into_iter().zip(ended).filter(|((_, begun, _), ended)| {
+    let of_window = all.into_iter().zip(ended).filter(|((begun, _), ended)| {
         // A call may be recorded somewhat later than it came.
         const LATE: i64 = 300;
         begun.is_none_or(|begun| begun.saturating_sub(LATE) < window.until)
             && ended.is_none_or(|ended| ended.saturating_add(LATE) >= window.from)
     });
-    Ok(of_window.map(|((_, _, path), _)| path).collect())
+    Ok(of_window.map(|((_, name), _)| name).collect())
+}
+
+/// The folders that segments may lie in: a directory, and those in it.
+fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            all.push(entry.path());
+        }
+    }
+    all.sort_unstable();
+    all.insert(0, dir.to_owned());
+    Ok(all)
 }
 
 /// When a segment was begun, by its name: `20261126T110000Z`.
@@ -420,6 +461,7 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     const EVERYTHING: Window = Window { account: ACCOUNT, from: i64::MIN, until: i64::MAX };
     const ACCOUNT: AccountId = match AccountId::new(7) {
@@ -478,13 +520,16 @@ mod tests {
             std::fs::write(dir.path().join(name), lines.join("\n") + "\n").unwrap();
         };
         let mine = |id: &str, at: &str| line(id, "000000000007", at);
-        write("000002-20260102T000000Z.jsonl", &[mine("b", "2026-01-02T00:00:00Z")]);
         write("000010-20260103T000000Z.jsonl", &[mine("c", "2026-01-03T00:00:00Z")]);
         write(
             "000001-20260101T000000Z.jsonl",
             &[mine("a", "2026-01-01T10:00:00Z"), line("x", "000000000008", "2026-01-01T10:00:00Z")],
         );
         std::fs::write(dir.path().join("README"), "no segment").unwrap();
+        let packed = std::fs::File::create(dir.path().join("000002-20260102T000000Z.jsonl.gz"));
+        let mut packed = flate2::write::GzEncoder::new(packed.unwrap(), Default::default());
+        packed.write_all((mine("b", "2026-01-02T00:00:00Z") + "\n").as_bytes()).unwrap();
+        packed.finish().unwrap();
         let trail = Trail::in_directory(dir.path());
         assert_eq!(ids(&trail, EVERYTHING), (vec!["a".into(), "b".into(), "c".into()], 0));
         let second = |text: &str| Timestamp::parse_any(text).unwrap().seconds;
@@ -497,6 +542,19 @@ mod tests {
         );
         let until = from - 400;
         assert_eq!(segments(dir.path(), Window { until, ..EVERYTHING }).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_events_of_every_server_that_writes_into_a_folder_of_its_own_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        for server in ["a", "b"] {
+            std::fs::create_dir(dir.path().join(server)).unwrap();
+            let event = line(server, "000000000007", "2026-01-01T10:00:00Z") + "\n";
+            let segment = dir.path().join(server).join("000001-20260101T000000Z.jsonl");
+            std::fs::write(segment, event).unwrap();
+        }
+        let trail = Trail::in_directory(dir.path());
+        assert_eq!(ids(&trail, EVERYTHING), (vec!["a".into(), "b".into()], 0));
     }
 
     #[test]

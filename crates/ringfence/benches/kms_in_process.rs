@@ -30,7 +30,7 @@ use ringfence_gateway::{
     Server, Shared, SyncRule, Trail, World,
 };
 use ringfence_iam::Iam;
-use ringfence_keyring::{Keyring, SystemRandom};
+use ringfence_keyring::{Keyring, LogKey, SystemRandom};
 use ringfence_kms::Kms;
 use ringfence_model_accessanalyzer::{SERVICE, operations as made_up};
 use ringfence_model_kms::operations as ops;
@@ -91,7 +91,9 @@ fn main() {
     };
     let world = World::new(vec![kms.handlers(), measuring], Arc::new(shared));
     let dir = tempfile::tempdir().expect("a directory");
-    let audit = Audit::open(&dir.path().join("audit"), SyncRule::Every).expect("an audit log");
+    let key = LogKey::open(&LogKey::generate().expect("a key")).expect("a key");
+    let audit = Audit::open(&dir.path().join("audit"), SyncRule::Every, key, Box::new(|_| {}))
+        .expect("an audit log");
     let gateway = Arc::new(Gateway::new(world, audit, ACCOUNT, None).expect("a gateway"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its number").port();

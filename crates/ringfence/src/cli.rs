@@ -43,6 +43,9 @@ pub enum Command {
     Check(Check),
     /// Copy a store from a data directory into a PostgreSQL, or back; its servers must have stopped
     Migrate(Migrate),
+    /// Verify the audit log of a data directory
+    #[command(subcommand)]
+    Audit(Audit),
     /// Decide and explain by policy files alone, without a server
     #[command(subcommand)]
     Policy(crate::policy::Command),
@@ -95,6 +98,12 @@ pub struct Serve {
     /// --dev's credentials that name none [default: 000000000000]
     #[arg(long, value_name = "ID")]
     pub account: Option<AccountId>,
+
+    /// Where events are written, in a folder of this server's own: a directory that the servers of a
+    /// store may share, so that each reports on what any of them recorded [default: audit in the data
+    /// directory]
+    #[arg(long, value_name = "DIR")]
+    pub audit: Option<PathBuf>,
 
     /// Which answers wait until their audit event is on the disk
     #[arg(long, value_name = "WHICH", value_enum, default_value = "grouped")]
@@ -258,6 +267,35 @@ pub struct Migrate {
     /// The PostgreSQL to copy from
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Hold the events to what they were signed with; exits with 1 where something is wrong
+    Verify(VerifyAudit),
+    /// Print the public key that verifies the log, in PEM
+    PublicKey(AuditPlace),
+}
+
+#[derive(Debug, Args)]
+pub struct AuditPlace {
+    #[command(flatten)]
+    pub place: Place,
+
+    /// The directory that the server's --audit names [default: audit in the data directory]
+    #[arg(long, value_name = "DIR")]
+    pub audit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyAudit {
+    #[command(flatten)]
+    pub place: AuditPlace,
+
+    /// Verify by this public key alone, and open no store: that the newest segments are gone is not
+    /// noticed then
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub public_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@
 //! | `store.db`, `-wal`, `-shm` | the store, its values sealed |
 //! | `store.lock` | locked by the one process that writes |
 //! | `endpoint` | where the server last listened, for `ringfence env` |
-//! | `audit/` | the events |
+//! | `audit/` | the events, where the server has no `--audit` |
+//! | `node` | the server's name among those that share a store |
 
 use crate::cli::Place;
 use crate::seal;
@@ -138,11 +139,6 @@ impl House {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Where its events are.
-    pub fn audit_dir(&self) -> PathBuf {
-        self.dir.join("audit")
     }
 
     /// Notes where the server listens.

@@ -1,6 +1,7 @@
 //! The `ringfence` command.
 
 mod account;
+mod audit;
 mod backup;
 mod cli;
 mod env;
@@ -59,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(options) => backup::restore(&options)?,
         Command::Check(options) => backup::check(&options)?,
         Command::Migrate(options) => backup::migrate(&options)?,
+        Command::Audit(command) => return audit::audit(&command),
         Command::Policy(command) => return policy::policy(&command),
         Command::Version => {
             writeln!(std::io::stdout(), "ringfence {}", env!("CARGO_PKG_VERSION"))?;

@@ -1,5 +1,6 @@
 //! `ringfence serve`: the server, from its start to its end.
 
+use crate::audit;
 use crate::cli::{self, Place};
 use crate::exports::Exports;
 use crate::house::{House, Seal, draw_account};
@@ -83,8 +84,11 @@ impl Start<'_> {
         iam.accept_security_keys(self.party.clone());
         let (management, first) = self.management(&house, &iam)?;
         kms.back_key_stores(world::backends(self.options, management));
-        let audit = Audit::open(&house.audit_dir(), self.options.audit_sync.into())
-            .with_context(|| format!("{}", house.audit_dir().display()))?;
+        let log = audit::Log::of(&house, self.options.audit.as_deref())?;
+        log.look_for_the_head()?;
+        let rule = self.options.audit_sync.into();
+        let audit = Audit::open(&log.dir, rule, log.key()?, log.noting_the_head())
+            .with_context(|| format!("{}", log.dir.display()))?;
         let endpoint = self.endpoint()?;
         world::introduce(&iam, &self.issuer_url(&endpoint));
         let world = world::world(
@@ -93,7 +97,7 @@ impl Start<'_> {
             &house.keyring,
             clock,
             self.issuers.clone(),
-            Trail::in_directory(&house.audit_dir()),
+            Trail::in_directory(&log.all),
         );
         let world = world.while_fit(fitness);
         let gateway = Arc::new(Gateway::new(world, audit, management, None)?);
@@ -104,9 +108,14 @@ impl Start<'_> {
         let said = format!(
             "{NAME}: every call is authenticated, authorised and recorded; enforcement is on\n\
              listen  {endpoint}\n\
-             data    {dir}, audit events in audit/\n\
+             data    {dir}, audit events in {}\n\
              seal    {}; without it nobody can open the data: keep a copy elsewhere\n\
              store   {}, {accounts} account{}, management account {management}\n",
+            if self.options.audit.is_some() {
+                log.dir.display().to_string()
+            } else {
+                "audit/".into()
+            },
             house.seal,
             if self.options.place.store.is_some() { "postgres" } else { "sqlite" },
             if accounts == 1 { "" } else { "s" },
@@ -135,6 +144,8 @@ impl Start<'_> {
         self.until_stopped(upkeep)?;
         server.stop();
         self.runtime.block_on(gateway.keep_notes());
+        // Its log closes, and notes that in the store.
+        drop(gateway);
         house.store.close();
         tracing::info!("stopped");
         Ok(())

@@ -5,6 +5,7 @@ use aws_lc_rs::{digest, hmac};
 use ringfence_gateway::clock::SystemClock;
 use ringfence_gateway::{Audit, Gateway, Limits, Server, SyncRule};
 use ringfence_iam::RootCredentials;
+use ringfence_keyring::LogKey;
 use ringfence_store::model::Model;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -51,7 +52,9 @@ impl House {
         let world = world(&parts);
         let Parts { keyring, .. } = parts;
         let audit = tempfile::tempdir().unwrap();
-        let log = Audit::open(&audit.path().join("audit"), SyncRule::Every).unwrap();
+        let key = LogKey::open(&LogKey::generate().unwrap()).unwrap();
+        let dir = audit.path().join("audit");
+        let log = Audit::open(&dir, SyncRule::Every, key, Box::new(|_| {})).unwrap();
         let gateway = Arc::new(Gateway::new(world, log, MANAGEMENT, None).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -25,7 +25,8 @@ pub struct Options {
     #[arg(long, value_name = "ARN")]
     principal: String,
 
-    /// Read the audit log of a data directory, whether or not a server runs on it
+    /// Read the audit log of a data directory, whether or not a server runs on it, or of the
+    /// directory that the server's --audit names
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -158,16 +159,21 @@ pub fn generate(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Reads the audit log of a data directory.
 fn from_log(data: &Path, whose: &Whose<'_>, generator: &mut Generator) -> anyhow::Result<Read> {
-    let dir = data.join("audit");
-    if !dir.is_dir() {
-        bail!("there is no audit log in {}", data.display());
-    }
+    let dir = match data.join("audit") {
+        audit if audit.is_dir() => audit,
+        // What a server's --audit names.
+        _ if Trail::has_segments(data) => data.to_owned(),
+        _ => bail!("there is no audit log in {}", data.display()),
+    };
     let window = Window { account: whose.account, from: whose.from, until: whose.until };
     let (trail, mut read) = (Trail::in_directory(&dir), Read::default());
     // Who had the name last is meant: one made anew under an old name is another.
     let mut newest = None;
+    let mut at = i64::MIN;
     let first = trail.read(window, |event| {
-        if observed::is_by(event, whose.principal) {
+        // Several servers' events come one server after the other.
+        if observed::is_by(event, whose.principal) && event.event_time >= at {
+            at = event.event_time;
             newest = Some(event.user_identity.unique_id().to_owned());
         }
         ControlFlow::Continue(())
