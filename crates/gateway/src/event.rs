@@ -256,13 +256,20 @@ impl Event {
 fn own_keys(all: &[(String, Vec<String>)], keys: &mut Object<'_>) {
     let before = keys.out.len();
     for (key, values) in all {
-        let listed = serde_json::Value::from(values.as_slice()).to_string();
-        // A key's text is plain; its quotes, colon and comma are four.
-        if keys.out.len() - before + key.len() + listed.len() + 4 <= LONGEST_KEYS {
-            keys.json(key, &listed);
-        } else {
+        keys.key(key);
+        let listed = keys.out.len();
+        keys.out.push('[');
+        for (index, value) in values.iter().enumerate() {
+            if index > 0 {
+                keys.out.push(',');
+            }
+            record::quote(keys.out, value);
+        }
+        keys.out.push(']');
+        if keys.out.len() - before > LONGEST_KEYS {
             // That it was there is told; what it was has no room.
-            keys.json(key, "[]");
+            keys.out.truncate(listed);
+            keys.out.push_str("[]");
         }
     }
 }

@@ -17,8 +17,9 @@ struct Measured {
     times: usize,
 }
 
-/// Measures each call beside hello-world.
-pub async fn run() {
+/// Measures each call beside hello-world, and beside a hyper server that moves the same bytes; those alone whose
+/// name begins with `only`.
+pub async fn run(only: &str) {
     let hello = Server::hello();
     hello.until_it_answers(hello::REQUEST).await;
     let dir = tempfile::tempdir().expect("a directory");
@@ -27,18 +28,23 @@ pub async fn run() {
     let caller = caller(&server, &root).await;
     let calls = calls(&server, &root, &caller).await;
     head();
-    for call in &calls {
-        let mut rounds = Vec::new();
+    for call in calls.iter().filter(|call| call.what.starts_with(only)) {
+        let (mut rounds, mut bare) = (Vec::new(), Vec::new());
+        let answer = once(server.port(), &caller.kms(call.operation, &call.body)).await;
         // The first round warms up.
         for round in 0..=ROUNDS {
             let base = measure_read(&hello, hello::REQUEST).await.micros();
             let request = caller.kms(call.operation, &call.body);
             let cost = measure_times(&server, &request, call.times).await;
+            let same = hello::same_bytes(&request, &answer);
+            let same = measure_times(&hello, &same, call.times).await;
             if round > 0 {
                 rounds.push((cost, base));
+                bare.push((same, base));
             }
         }
         row(call.what, &rounds);
+        row("… its bytes alone, by hyper", &bare);
     }
     server.stop();
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo bench --package ringfence --bench whole_process [-- --principals 100000]
-//! cargo bench --package ringfence --bench whole_process -- --kms
+//! cargo bench --package ringfence --bench whole_process -- --kms [Encrypt]
 //! ```
 //!
 //! CPU time is what the kernel charged to the server's process; the clients are another process, so
@@ -46,8 +46,9 @@ fn main() {
         .map_or(100_000, |n| n.parse().expect("a number of principals"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    if arguments.iter().any(|argument| argument == "--kms") {
-        return runtime.block_on(kms::run());
+    if let Some(at) = arguments.iter().position(|argument| argument == "--kms") {
+        let only = arguments.get(at + 1).filter(|name| !name.starts_with("--"));
+        return runtime.block_on(kms::run(only.map_or("", String::as_str)));
     }
     runtime.block_on(run(principals));
 }
