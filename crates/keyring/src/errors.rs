@@ -36,6 +36,25 @@ pub enum KeyringError {
     #[error("another process changes the seal of this store: `{}` is locked", path.display())]
     SealLocked { path: PathBuf },
 
+    /// What a [`SharedSeal`](crate::SharedSeal) said.
+    #[error("the seal of the shared store: {reason}")]
+    Shared { reason: String },
+
+    #[error(
+        "`{}` has root key {here} and the shared store only root key {there}: was the database restored \
+         from a backup? `ringfence seal rotate` from this directory puts that right; to go back to \
+         the former root key, move the file away",
+        path.display()
+    )]
+    SealAhead { path: PathBuf, here: u32, there: u32 },
+
+    #[error(
+        "`{}` is of another store than the shared one, or has another root key of the same number: \
+         give each server of a store a data directory of its own",
+        path.display()
+    )]
+    SealApart { path: PathBuf },
+
     #[error("there are too many generations of base keys: retire the earlier ones")]
     TooManyGenerations,
 

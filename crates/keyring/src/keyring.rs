@@ -29,6 +29,7 @@ use crate::seal_change;
 use crate::seal_file::{self, NewSeal, Seal, SealFile};
 use crate::seal_spec::{DEFAULT_KEY_FILE, SealSpec};
 use crate::secret::SecretBytes;
+use crate::shared_seal::{self, SharedSeal};
 use crate::whole_file;
 
 /// The base keys of one data directory, in memory. Domain keys come from them; the root key that
@@ -103,6 +104,33 @@ impl Keyring {
         Self::open_sealed(&path, &stored, spec)
     }
 
+    /// The same for a store that several servers share, whose `seal.json` lies with it: `data_dir` has a
+    /// copy, which follows. `None` where there is no store yet.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) save `NoSeal`; [`Shared`](KeyringError::Shared),
+    /// [`SealAhead`](KeyringError::SealAhead), [`SealApart`](KeyringError::SealApart).
+    pub fn open_shared(
+        data_dir: &Path,
+        spec: &SealSpec,
+        shared: &mut dyn SharedSeal,
+    ) -> Result<Option<Self>, KeyringError> {
+        let path = seal_file::path_in(data_dir);
+        let Some(mut stored) = shared_seal::to_open(data_dir, shared)? else { return Ok(None) };
+        // As in `open`: it may be changed in this moment.
+        for _ in 0..3 {
+            let refused = match Self::open_shared_sealed(&path, &stored, spec, shared) {
+                Ok(keyring) => return Ok(Some(keyring)),
+                Err(error) => error,
+            };
+            match shared_seal::to_open(data_dir, shared)? {
+                Some(now) if now.check != stored.check => stored = now,
+                _ => return Err(refused),
+            }
+        }
+        Self::open_shared_sealed(&path, &stored, spec, shared).map(Some)
+    }
+
     /// A root key in memory only, for `--dev` and tests: what it seals is lost with the process.
     ///
     /// # Errors
@@ -172,16 +200,43 @@ impl Keyring {
     }
 
     fn open_sealed(path: &Path, stored: &SealFile, spec: &SealSpec) -> Result<Self, KeyringError> {
+        let (keyring, waits) = Self::unwrapped(path, stored, spec)?;
+        if let Some(key_path) = waits {
+            seal_change::finish(path, key_path);
+        }
+        Ok(keyring)
+    }
+
+    fn open_shared_sealed(
+        path: &Path,
+        stored: &SealFile,
+        spec: &SealSpec,
+        shared: &mut dyn SharedSeal,
+    ) -> Result<Self, KeyringError> {
+        let (keyring, waits) = Self::unwrapped(path, stored, spec)?;
+        if let Some(key_path) = waits {
+            seal_change::finish_shared(path, key_path, stored, shared);
+        }
+        Ok(keyring)
+    }
+
+    /// A keyring, and the key file that still has to be settled, if one has.
+    fn unwrapped<'s>(
+        path: &Path,
+        stored: &SealFile,
+        spec: &'s SealSpec,
+    ) -> Result<(Self, Option<&'s Path>), KeyringError> {
         let Root { bytes, key, waits } = unwrap(path, stored, spec)?;
         let bases = stored.base_keys(path, &bytes, &key)?;
         whole_file::sweep(path);
-        if let SealSpec::KeyFile(key_path) = spec {
-            whole_file::sweep(key_path);
-            if waits {
-                seal_change::finish(path, key_path);
+        let key_path = match spec {
+            SealSpec::KeyFile(key_path) => {
+                whole_file::sweep(key_path);
+                Some(key_path.as_path()).filter(|_| waits)
             }
-        }
-        Ok(Self { bases, kind: spec.kind() })
+            _ => None,
+        };
+        Ok((Self { bases, kind: spec.kind() }, key_path))
     }
 }
 

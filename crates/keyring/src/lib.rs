@@ -100,6 +100,7 @@ mod seal_file;
 mod seal_spec;
 pub mod sealed_only;
 mod secret;
+mod shared_seal;
 mod signing_key;
 mod whole_file;
 
@@ -119,6 +120,7 @@ pub use seal_change::{SealChange, SealStatus};
 pub use seal_file::{adopt_seal_file, seal_file};
 pub use seal_spec::{SealSpec, secret_file, secret_line};
 pub use secret::{SecretBytes, SecretString};
+pub use shared_seal::{SharedFailed, SharedSeal, follow_seal_file};
 pub use signing_key::{SigningAlgorithm, SigningKey, VerifyingKey};
 /// What [`Domain::open`] returns its plaintext in: wiped on drop, otherwise the bytes.
 pub use zeroize::Zeroizing;

@@ -18,6 +18,13 @@
 //! not settled yet settles it. `PATH.next` is put there by this directory alone: `seal.lock` says which
 //! root key that was, so that the next change removes what was left behind and nothing else.
 //!
+//! **A store that several servers share** has its `seal.json` with it, and what the table calls replacing
+//! is done there ([`SharedSeal`]). Such a place can be slow, away, or in doubt: what was sent to it
+//! may come into force after whoever sent it has gone, with a root key that lies at `PATH.next` alone. So
+//! there is one step more, before any key is removed: what was read is *confirmed*, which voids
+//! whatever was sent before. For the same reason who opens such a store settles a key file only when it has
+//! confirmed what it opened. Other servers go on with the base keys that they have.
+//!
 //! Locks are taken in this order: `seal.lock`, then the store's own. Who retires a generation must
 //! hold the store's too: a server that still writes under it would write what no start could read.
 
@@ -26,7 +33,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::base_keys::{BaseKeyInfo, BaseKeys};
+use crate::base_keys::BaseKeyInfo;
 use crate::errors::KeyringError;
 use crate::held_seal::SealedPlace;
 use crate::key_file;
@@ -36,6 +43,7 @@ use crate::random;
 use crate::seal_file::{self, NewSeal, Seal, SealFile};
 use crate::seal_spec::SealSpec;
 use crate::secret::SecretBytes;
+use crate::shared_seal::{self, SharedSeal};
 use crate::whole_file;
 
 /// What is to change, beside the root key.
@@ -67,7 +75,8 @@ pub struct SealStatus {
 
 /// The points between which a change can be cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
+    Confirm,
     Prepare,
     Prove,
     Replace,
@@ -84,18 +93,26 @@ impl SealStatus {
     pub fn of(data_dir: &Path) -> Result<Self, KeyringError> {
         let path = seal_file::path_in(data_dir);
         let stored = SealFile::read(&path)?.ok_or(KeyringError::NoSeal { path })?;
+        Ok(Self::told_by(&stored))
+    }
+
+    /// What the bytes of a `seal.json` say that lies elsewhere.
+    ///
+    /// # Errors
+    /// [`SealFile`](KeyringError::SealFile), [`SealFormat`](KeyringError::SealFormat).
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self, KeyringError> {
+        Ok(Self::told_by(&SealFile::parse(Path::new("seal.json"), bytes)?))
+    }
+
+    fn told_by(stored: &SealFile) -> Self {
         let about = stored.seal.as_held().map(|(_, blob)| blob.about.clone()).unwrap_or_default();
-        let base_keys = match stored.base_keys {
-            Some(wrapped) => wrapped.generations,
-            None => BaseKeys::first(SecretBytes::new(vec![0; ROOT_KEY_LEN])).infos(),
-        };
-        Ok(Self {
+        Self {
             kind: stored.seal.kind(),
             about: about.into_iter().collect(),
             generation: stored.generation,
             since: stored.since,
-            base_keys,
-        })
+            base_keys: stored.base_key_infos(),
+        }
     }
 }
 
@@ -118,28 +135,53 @@ impl SealChange {
         from: &SealSpec,
         to: &SealSpec,
     ) -> Result<SealStatus, KeyringError> {
-        self.apply_with(data_dir, from, to, &NewStore::STANDARD, &mut |_| Ok(()))
+        self.apply_with(data_dir, from, to, &NewStore::STANDARD, None, &mut |_| Ok(()))
+    }
+
+    /// Puts a new root key under the seal `to` for a store that several servers share, from the data
+    /// directory of one of them. They may run. Base keys stay: those that run have no others.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and [`SealApart`](KeyringError::SealApart),
+    /// [`Shared`](KeyringError::Shared). Where replacing was what failed, the store opens with `from` or
+    /// with `to`, and both must be kept until it is known.
+    pub fn shared_root_key(
+        data_dir: &Path,
+        from: &SealSpec,
+        to: &SealSpec,
+        shared: &mut dyn SharedSeal,
+    ) -> Result<SealStatus, KeyringError> {
+        let new = &NewStore::STANDARD;
+        Self::RootKey.apply_with(data_dir, from, to, new, Some(shared), &mut |_| Ok(()))
     }
 
     /// `before` is asked before each step, so that tests can make one fail.
-    fn apply_with(
+    pub(crate) fn apply_with(
         self,
         data_dir: &Path,
         from: &SealSpec,
         to: &SealSpec,
         new: &NewStore,
+        mut shared: Option<&mut dyn SharedSeal>,
         before: &mut dyn FnMut(Step) -> io::Result<()>,
     ) -> Result<SealStatus, KeyringError> {
         let path = seal_file::path_in(data_dir);
         let mut before = |step| before(step).map_err(KeyringError::io("change", &path));
         let no_seal = || KeyringError::NoSeal { path: path.clone() };
-        if !path.exists() {
+        if shared.is_none() && !path.exists() {
             return Err(no_seal());
         }
         let lock = lock(data_dir)?;
-        let stored = SealFile::read(&path)?.ok_or_else(no_seal)?;
+        let stored = match &mut shared {
+            None => SealFile::read(&path)?.ok_or_else(no_seal)?,
+            Some(shared) => shared_seal::to_change(data_dir, &mut **shared)?,
+        };
         let Root { bytes, key, waits } = keyring::unwrap(&path, &stored, from)?;
         let mut bases = stored.base_keys(&path, &bytes, &key)?;
+        if let Some(shared) = &mut shared {
+            before(Step::Confirm)?;
+            shared.confirm()?;
+        }
         if let (true, SealSpec::KeyFile(key_path)) = (waits, from) {
             key_file::settle(key_path, stored.former())?;
         }
@@ -206,7 +248,11 @@ impl SealChange {
             seal: &next.seal,
             base_keys: &bases,
         };
-        file.replace(&path)?;
+        let text = file.text(&path)?;
+        if let Some(shared) = &mut shared {
+            shared.replace(&text)?;
+        }
+        whole_file::replace(&path, &text)?;
 
         if let SealSpec::KeyFile(key_path) = to {
             before(Step::Settle)?;
@@ -240,9 +286,27 @@ pub(crate) fn finish(seal_path: &Path, key_path: &Path) {
     }
 }
 
+/// The same for a store that several servers share, which was opened by `stored`. The former key
+/// file goes only when it is certain that it opens nothing.
+pub(crate) fn finish_shared(
+    seal_path: &Path,
+    key_path: &Path,
+    stored: &SealFile,
+    shared: &mut dyn SharedSeal,
+) {
+    let Some(data_dir) = seal_path.parent() else { return };
+    let Ok(_lock) = lock(data_dir) else { return };
+    if shared.confirm().is_err() {
+        return;
+    }
+    if let Ok((_, _, true)) = key_file::find(key_path, &stored.check) {
+        let _ = key_file::settle(key_path, stored.former());
+    }
+}
+
 /// The lock of a data directory's seal: the file `seal.lock`, which holds the check value of the root
 /// key that was last put at a `PATH.next`.
-struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: PathBuf,
 }
@@ -268,7 +332,7 @@ impl Lock {
 }
 
 /// One process at a time changes a seal. The lock goes with the process, however that ends.
-fn lock(data_dir: &Path) -> Result<Lock, KeyringError> {
+pub(crate) fn lock(data_dir: &Path) -> Result<Lock, KeyringError> {
     let path: PathBuf = data_dir.join("seal.lock");
     let mut options = File::options();
     options.create(true).truncate(false).read(true).write(true);

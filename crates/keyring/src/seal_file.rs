@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::base_keys::{BaseKeyInfo, BaseKeys};
 use crate::errors::KeyringError;
 use crate::held_seal::{Blob, HeldKind};
-use crate::parent_key::{CHECK_LEN, ParentKey};
+use crate::parent_key::{CHECK_LEN, ParentKey, ROOT_KEY_LEN};
 use crate::passphrase::Wrapped;
 use crate::secret::SecretBytes;
 use crate::whole_file::{self, Placed};
@@ -147,7 +147,7 @@ impl NewSeal<'_> {
     ///
     /// # Errors
     /// [`KeyringError::Random`], [`KeyringError::SealFile`].
-    fn text(&self, path: &Path) -> Result<Vec<u8>, KeyringError> {
+    pub(crate) fn text(&self, path: &Path) -> Result<Vec<u8>, KeyringError> {
         let file = Second {
             format: FORMAT,
             id: self.id,
@@ -178,14 +178,6 @@ impl NewSeal<'_> {
     pub(crate) fn place(&self, path: &Path) -> Result<Placed, KeyringError> {
         whole_file::place(path, &self.text(path)?)
     }
-
-    /// Writes it to `path` in place of the one that is there.
-    ///
-    /// # Errors
-    /// Those of [`whole_file::replace`], and [`KeyringError::Random`].
-    pub(crate) fn replace(&self, path: &Path) -> Result<(), KeyringError> {
-        whole_file::replace(path, &self.text(path)?)
-    }
 }
 
 impl SealFile {
@@ -196,12 +188,20 @@ impl SealFile {
     /// it cannot be understood, [`KeyringError::Io`] when it cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, KeyringError> {
         let Some(contents) = whole_file::read(path, MOST_BYTES)? else { return Ok(None) };
+        Self::parse(path, &contents).map(Some)
+    }
+
+    /// The seal that a file says which is, or is to be, at `path`.
+    ///
+    /// # Errors
+    /// [`KeyringError::SealFormat`], [`KeyringError::SealFile`].
+    pub(crate) fn parse(path: &Path, contents: &[u8]) -> Result<Self, KeyringError> {
         let malformed = |error: serde_json::Error| malformed(path, &error);
-        let Format { format } = serde_json::from_slice(&contents).map_err(malformed)?;
+        let Format { format } = serde_json::from_slice(contents).map_err(malformed)?;
         match format {
             FIRST_FORMAT => {
                 let First { check, seal, .. } =
-                    serde_json::from_slice(&contents).map_err(malformed)?;
+                    serde_json::from_slice(contents).map_err(malformed)?;
                 if seal.as_held().is_some() {
                     return Err(KeyringError::SealFile {
                         path: path.to_owned(),
@@ -209,16 +209,30 @@ impl SealFile {
                     });
                 }
                 let (id, generation, since, base_keys) = (None, 1, None, None);
-                Ok(Some(Self { id, generation, since, check, seal, base_keys }))
+                Ok(Self { id, generation, since, check, seal, base_keys })
             }
             FORMAT => {
                 let Second { id, generation, since, check, seal, base_keys, .. } =
-                    serde_json::from_slice::<Second<Seal>>(&contents).map_err(malformed)?;
+                    serde_json::from_slice::<Second<Seal>>(contents).map_err(malformed)?;
                 let (id, since, base_keys) = (Some(id), Some(since), Some(base_keys));
-                Ok(Some(Self { id, generation, since, check, seal, base_keys }))
+                Ok(Self { id, generation, since, check, seal, base_keys })
             }
             _ => Err(KeyringError::SealFormat { path: path.to_owned(), format, known: FORMAT }),
         }
+    }
+
+    /// What may be known of its base keys.
+    pub(crate) fn base_key_infos(&self) -> Vec<BaseKeyInfo> {
+        match &self.base_keys {
+            Some(wrapped) => wrapped.generations.clone(),
+            None => BaseKeys::first(SecretBytes::new(vec![0; ROOT_KEY_LEN])).infos(),
+        }
+    }
+
+    /// Whether it has every base key that another seal of the same directory has.
+    pub(crate) fn has_base_keys_of(&self, other: &Self) -> bool {
+        let ours = self.base_key_infos();
+        other.base_key_infos().iter().all(|base| ours.contains(base))
     }
 
     /// The check value of the root key that the key file held before.

@@ -40,7 +40,7 @@ impl Store {
         from: &SealSpec,
         to: &SealSpec,
     ) -> Result<SealStatus, KeyringError> {
-        change.apply_with(self.path(), from, to, &CHEAP, &mut |_| Ok(()))
+        change.apply_with(self.path(), from, to, &CHEAP, None, &mut |_| Ok(()))
     }
 
     fn names(&self) -> Vec<String> {
@@ -189,11 +189,17 @@ fn a_change_that_is_cut_short_at_any_step_leaves_a_store_that_opens_and_can_be_c
             let to = to(store.path());
             let written = sealed(&Keyring::open(store.path(), &from).unwrap());
             let mut reached = false;
-            let result =
-                SealChange::RootKey.apply_with(store.path(), &from, &to, &CHEAP, &mut |step| {
+            let result = SealChange::RootKey.apply_with(
+                store.path(),
+                &from,
+                &to,
+                &CHEAP,
+                None,
+                &mut |step| {
                     reached |= step == failing;
                     if step == failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-                });
+                },
+            );
             assert_eq!(result.is_err(), reached, "{i} {failing:?}");
             let at = format!("{i} {failing:?}");
             let (now, gone) = match failing {
@@ -221,7 +227,7 @@ fn whoever_opens_a_key_file_that_is_not_settled_settles_it() {
         Step::Settle => Err(io::ErrorKind::StorageFull.into()),
         _ => Ok(()),
     };
-    SealChange::RootKey.apply_with(store.path(), &spec, &spec, &CHEAP, cut).unwrap_err();
+    SealChange::RootKey.apply_with(store.path(), &spec, &spec, &CHEAP, None, cut).unwrap_err();
     assert_eq!(store.names(), ["root.key", "root.key.next", "seal.json", "seal.lock"]);
     assert!(store.opens(&spec));
     assert_eq!(store.names(), ["root.key", "seal.json", "seal.lock"]);
@@ -237,7 +243,7 @@ fn settling_replaces_the_former_key_file_and_no_other_file() {
         Step::Settle => Err(io::ErrorKind::StorageFull.into()),
         _ => Ok(()),
     };
-    SealChange::RootKey.apply_with(store.path(), &from, &to, &CHEAP, cut).unwrap_err();
+    SealChange::RootKey.apply_with(store.path(), &from, &to, &CHEAP, None, cut).unwrap_err();
     // Somebody else's key file has come to the path meanwhile.
     let other = [9; ROOT_KEY_LEN];
     fs::write(store.path().join("root.key"), other).unwrap();
@@ -266,7 +272,7 @@ fn a_key_file_that_was_linked_and_still_waits_is_not_overwritten_by_the_next_cha
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         };
-        let _ = SealChange::RootKey.apply_with(store.path(), &spec, &spec, &CHEAP, cut);
+        let _ = SealChange::RootKey.apply_with(store.path(), &spec, &spec, &CHEAP, None, cut);
         assert!(holds(&store, &spec, &written), "{failing:?}");
     }
 }
@@ -381,7 +387,7 @@ fn two_directories_with_one_key_files_path_leave_each_others_keys() {
         Step::Settle => Err(io::ErrorKind::StorageFull.into()),
         _ => Ok(()),
     };
-    SealChange::RootKey.apply_with(a.path(), &from_a, &to, &CHEAP, cut).unwrap_err();
+    SealChange::RootKey.apply_with(a.path(), &from_a, &to, &CHEAP, None, cut).unwrap_err();
     let error = b.change(SealChange::RootKey, &from_b, &to).unwrap_err();
     assert!(matches!(error, KeyringError::KeyFileThere { .. }), "{error}");
     assert!(a.opens(&to) && b.opens(&from_b));
