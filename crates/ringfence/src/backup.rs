@@ -14,7 +14,7 @@ use crate::house::{self, House, Seal};
 use crate::inventory::{Inventory, open_all};
 use anyhow::{Context as _, bail, ensure};
 use ringfence_gateway::clock::{Clock as _, SystemClock};
-use ringfence_keyring::{Keyring, adopt_seal_file, seal_file};
+use ringfence_keyring::{Keyring, adopt_seal_file, follow_seal_file, seal_file};
 use ringfence_store::Store;
 use ringfence_store::engine::{Engine as _, copy};
 use ringfence_store::sqlite::{ReadOnly, Sqlite};
@@ -146,7 +146,7 @@ pub fn migrate(options: &Migrate) -> anyhow::Result<()> {
             copy(&*source.reader(), &mut target, progress)?;
             let both = (Inventory::of(&*source.reader())?, Inventory::of(&*target.reader())?);
             if both.0 == both.1 {
-                house::end_migration(&mut target)?;
+                house::end_migration(&dir, &mut target)?;
             }
             both
         }
@@ -155,11 +155,8 @@ pub fn migrate(options: &Migrate) -> anyhow::Result<()> {
             let source = house::shared(url)?;
             fs::create_dir_all(&dir)?;
             let seal = house::shared_seal(&source)?;
-            match seal_file(&dir)? {
-                None => adopt_seal_file(&dir, &seal)?,
-                Some(there) => ensure!(there == seal, "{} has another seal", dir.display()),
-            }
             ensure!(!dir.join(STORE).exists(), "there is a {STORE} in {} already", dir.display());
+            follow_seal_file(&dir, &seal)?;
             // What is not whole has another name: no server takes it for a store.
             let incoming = dir.join("migrating");
             fs::create_dir_all(&incoming)?;

@@ -206,7 +206,7 @@ pub struct CreateAccount {
 pub enum Seal {
     /// Tell what protects the root key, and since when; opens nothing
     Status(SealPlace),
-    /// Make a new root key under the same seal; the server may run
+    /// Make a new root key under the same seal; servers may run
     Rotate(SealRotate),
     /// Make a new root key under another seal; the server may run, and is started with the other
     /// seal from then on
@@ -220,6 +220,10 @@ pub struct SealPlace {
     /// The data directory [default: ringfence under your data home]
     #[arg(long, value_name = "DIR", env = "RINGFENCE_DATA")]
     pub data: Option<PathBuf>,
+
+    /// The PostgreSQL that keeps the store, as the server's --store names it
+    #[arg(long, value_name = "URL", env = "RINGFENCE_STORE", hide_env_values = true)]
+    pub store: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -14,12 +14,15 @@
 use crate::cli::Place;
 use crate::seal;
 use anyhow::{Context as _, bail, ensure};
-use ringfence_keyring::{Blinder, Domain, Keyring, Random as _, SealSpec, SystemRandom, Zeroizing};
+use ringfence_keyring::{
+    Blinder, Domain, Keyring, Random as _, SealChange, SealSpec, SealStatus, SharedFailed,
+    SharedSeal, SystemRandom, Zeroizing,
+};
 use ringfence_policy::AccountId;
 use ringfence_store::postgres::{Consistency, Postgres};
 use ringfence_store::seal::Sealer;
 use ringfence_store::sqlite::{ReadOnly, Sqlite};
-use ringfence_store::{Commit, Expect, Partition, Store, StoreError};
+use ringfence_store::{Commit, Expect, Partition, Revision, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,7 +181,8 @@ pub fn shared(named: &str) -> anyhow::Result<Postgres> {
 
 /// What protects the root key of a shared store.
 pub fn shared_seal(engine: &Postgres) -> anyhow::Result<Vec<u8>> {
-    engine.shared_file(SEAL_FILE)?.context("there is no store in this database")
+    let (_, seal) = engine.shared_file(SEAL_FILE)?.context("there is no store in this database")?;
+    Ok(seal)
 }
 
 /// Gives an empty database what protects a data directory's root key, and says that a copy is under way. One
@@ -187,23 +191,30 @@ pub fn begin_migration(dir: &Path, engine: &mut Postgres) -> anyhow::Result<()> 
     let ours = ringfence_keyring::seal_file(dir)?.context("there is no seal.json")?;
     match engine.shared_file(SEAL_FILE)? {
         None => {
-            engine.share_file(MIGRATION, None, UNDER_WAY)?;
-            ensure!(engine.share_file(SEAL_FILE, None, &ours)?, "another has made a store there");
+            engine.share_file(MIGRATION, 0, UNDER_WAY)?;
+            ensure!(engine.share_file(SEAL_FILE, 0, &ours)?, "another has made a store there");
         }
-        Some(theirs) if theirs == ours => {
+        Some((_, theirs)) if theirs == ours => {
             ensure!(
-                engine.shared_file(MIGRATION)?.is_some_and(|state| state == UNDER_WAY),
+                is_migrated_into(engine)?,
                 "this store is in the database already, and servers may have changed it there"
             );
         }
-        Some(_) => bail!("another store is in this database"),
+        Some(_) => bail!("another store is in this database, or this one under another seal"),
     }
     Ok(())
 }
 
 /// Lets servers use what was copied.
-pub fn end_migration(engine: &mut Postgres) -> anyhow::Result<()> {
-    ensure!(engine.share_file(MIGRATION, Some(UNDER_WAY), b"done")?, "another copies too");
+pub fn end_migration(dir: &Path, engine: &mut Postgres) -> anyhow::Result<()> {
+    let ours = ringfence_keyring::seal_file(dir)?.context("there is no seal.json")?;
+    ensure!(shared_seal(engine)? == ours, "the seal was changed meanwhile: empty the database");
+    match engine.shared_file(MIGRATION)? {
+        Some((revision, state)) if state == UNDER_WAY => {
+            ensure!(engine.share_file(MIGRATION, revision, b"done")?, "another copies too");
+        }
+        _ => bail!("another copies too"),
+    }
     Ok(())
 }
 
@@ -213,28 +224,35 @@ const UNDER_WAY: &[u8] = b"under way";
 
 const SEAL_FILE: &str = "seal.json";
 
-/// The keyring of a store that several servers share: `seal.json` lies in it too, and each server has the
-/// same one in its data directory. What opens it, a key file say, each server is given by its operator.
-fn shared_keyring(dir: &Path, spec: &SealSpec, engine: &mut Postgres) -> anyhow::Result<Keyring> {
-    const NAME: &str = SEAL_FILE;
-    if engine.shared_file(MIGRATION)?.is_some_and(|state| state == UNDER_WAY) {
+/// Whether a copy into the database is not whole.
+fn is_migrated_into(engine: &Postgres) -> anyhow::Result<bool> {
+    Ok(engine.shared_file(MIGRATION)?.is_some_and(|(_, state)| state == UNDER_WAY))
+}
+
+/// Refuses a database into which a copy is under way.
+fn refuse_half_a_copy(engine: &Postgres) -> anyhow::Result<()> {
+    if is_migrated_into(engine)? {
         bail!("a copy into this database is under way, or was cut short: see `ringfence migrate`");
     }
-    if let Some(theirs) = engine.shared_file(NAME)? {
-        match ringfence_keyring::seal_file(dir)? {
-            Some(ours) if ours == theirs => {}
-            Some(_) => bail!(
-                "{} is of another store than the database: give each server of a store a data \
-                 directory of its own",
-                dir.join(NAME).display()
-            ),
-            None => ringfence_keyring::adopt_seal_file(dir, &theirs)?,
+    Ok(())
+}
+
+/// The keyring of a store that several servers share: `seal.json` lies in it too, and each server has a copy
+/// in its data directory. What opens it, a key file say, each server is given by its operator.
+fn shared_keyring(dir: &Path, spec: &SealSpec, engine: &mut Postgres) -> anyhow::Result<Keyring> {
+    refuse_half_a_copy(engine)?;
+    let mut seal = InDatabase::of(engine);
+    match Keyring::open_shared(dir, spec, &mut seal) {
+        Ok(Some(keyring)) => return Ok(keyring),
+        Ok(None) => {}
+        Err(refused) => {
+            let changed = seal.described();
+            return Err(anyhow::Error::new(refused).context(changed));
         }
-        return Ok(Keyring::open(dir, spec)?);
     }
     let (keyring, _) = Keyring::open_or_create(dir, spec)?;
     let ours = ringfence_keyring::seal_file(dir)?.context("there is no seal.json")?;
-    if !engine.share_file(NAME, None, &ours)? {
+    if !engine.share_file(SEAL_FILE, 0, &ours)? {
         bail!(
             "another server has made this store in the same moment: remove {} and start again with \
              its root key",
@@ -242,6 +260,82 @@ fn shared_keyring(dir: &Path, spec: &SealSpec, engine: &mut Postgres) -> anyhow:
         );
     }
     Ok(keyring)
+}
+
+/// Puts a new root key under a shared store, from one server's data directory. Servers may run.
+pub fn change_shared_seal(
+    named: &str,
+    dir: &Path,
+    from: &SealSpec,
+    to: &SealSpec,
+) -> anyhow::Result<SealStatus> {
+    let mut engine = shared(named)?;
+    refuse_half_a_copy(&engine)?;
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    Ok(SealChange::shared_root_key(dir, from, to, &mut InDatabase::of(&mut engine))?)
+}
+
+/// The `seal.json` that lies in a database.
+struct InDatabase<'e> {
+    engine: &'e mut Postgres,
+    /// What was read or written last.
+    last: Option<(Revision, Vec<u8>)>,
+}
+
+impl<'e> InDatabase<'e> {
+    /// How long a database that is away is waited for, in the middle of a change.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn of(engine: &'e mut Postgres) -> Self {
+        Self { engine, last: None }
+    }
+
+    /// What was read last, for one whom it refuses.
+    fn described(&self) -> String {
+        let status = self.last.as_ref().and_then(|(_, bytes)| SealStatus::of_bytes(bytes).ok());
+        match status {
+            Some(status) => format!(
+                "the shared store is sealed by a {}, and its root key is number {}",
+                status.kind, status.generation
+            ),
+            None => "the shared store does not open".to_owned(),
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), SharedFailed> {
+        let before = self.last.as_ref().map_or(0, |(revision, _)| *revision);
+        let put = self.engine.settle_shared_file(SEAL_FILE, before, bytes, Self::PATIENCE);
+        match put {
+            Ok(Some(revision)) => {
+                self.last = Some((revision, bytes.to_vec()));
+                Ok(())
+            }
+            Ok(None) => Err(SharedFailed("another has changed it in the same moment".into())),
+            Err(error) => Err(SharedFailed(format!(
+                "nobody knows whether it was changed, so keep what opens it now and what was to open it; \
+                 `ringfence seal status` tells when the database is there: {error}"
+            ))),
+        }
+    }
+}
+
+impl SharedSeal for InDatabase<'_> {
+    fn read(&mut self) -> Result<Option<Vec<u8>>, SharedFailed> {
+        self.last =
+            self.engine.shared_file(SEAL_FILE).map_err(|error| SharedFailed(error.to_string()))?;
+        Ok(self.last.as_ref().map(|(_, bytes)| bytes.clone()))
+    }
+
+    fn confirm(&mut self) -> Result<(), SharedFailed> {
+        match self.last.clone() {
+            Some((_, bytes)) => self.put(&bytes),
+            None => Err(SharedFailed("there is none".into())),
+        }
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> Result<(), SharedFailed> {
+        self.put(bytes)
+    }
 }
 
 /// A few values at a time, with a pause in between: those who write must hardly notice.

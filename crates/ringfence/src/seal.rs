@@ -4,6 +4,9 @@
 //! it needs, and reads it again when it starts; then it must be told the new seal. A new base key
 //! counts from the next start on, when the server begins to seal the store's older values anew.
 //! Retiring earlier base keys needs the store's lock, so the server must have stopped.
+//!
+//! Of a store that several servers share the root key and the seal are changed from any one of their
+//! data directories, and base keys are not: a server that runs would not have the new one.
 
 use crate::cli::{Place, Seal, SealMigrate, SealPlace, SealRotate};
 use crate::house;
@@ -32,18 +35,29 @@ pub fn seal(command: &Seal) -> anyhow::Result<()> {
 }
 
 fn status(options: &SealPlace) -> anyhow::Result<()> {
-    let dir = house::existing(options.data.as_deref())?;
-    let status = SealStatus::of(&dir)?;
-    let counts = count(&*ReadOnly::open(&dir)?.reader())?;
+    let (status, counts) = match &options.store {
+        None => {
+            let dir = house::existing(options.data.as_deref())?;
+            (SealStatus::of(&dir)?, count(&*ReadOnly::open(&dir)?.reader())?)
+        }
+        Some(named) => {
+            let engine = house::shared(named)?;
+            let status = SealStatus::of_bytes(&house::shared_seal(&engine)?)?;
+            (status, count(&*engine.reader())?)
+        }
+    };
     say(&described(&status, &counts))
 }
 
 fn rotate(options: &SealRotate) -> anyhow::Result<()> {
     let place = &options.place;
-    let dir = own(place)?;
-    let spec = ringfence_seals::parse(&place.seal, &dir)?;
-    let change = if options.base_key { SealChange::NewBaseKey } else { SealChange::RootKey };
-    let status = change.apply(&dir, &spec, &spec)?;
+    let status = if options.base_key {
+        let dir = own(place)?;
+        let spec = ringfence_seals::parse(&place.seal, &dir)?;
+        SealChange::NewBaseKey.apply(&dir, &spec, &spec)?
+    } else {
+        new_root_key(place, &place.seal)?.0
+    };
     let mut said = format!("root key {} is in force, under the same seal\n", status.generation);
     if options.base_key {
         said.push_str(
@@ -56,15 +70,27 @@ fn rotate(options: &SealRotate) -> anyhow::Result<()> {
 
 fn migrate(options: &SealMigrate) -> anyhow::Result<()> {
     let place = &options.place;
-    let dir = own(place)?;
-    let from = ringfence_seals::parse(&place.seal, &dir)?;
-    let to = ringfence_seals::parse(&options.to, &dir).context("--to")?;
-    let status = SealChange::RootKey.apply(&dir, &from, &to)?;
+    let (status, to) = new_root_key(place, &options.to)?;
     say(&format!(
-        "root key {} is in force, under another seal: {}\nstart the server with its --seal from now on\n",
+        "root key {} is in force, under another seal: {to}\nstart {} with its --seal from now on\n",
         status.generation,
-        to.in_words()
+        if place.store.is_some() { "every server" } else { "the server" },
     ))
+}
+
+/// Puts a new root key under the seal `to`; what there is now, and that seal in words.
+fn new_root_key(place: &Place, to: &str) -> anyhow::Result<(SealStatus, String)> {
+    let dir = match &place.store {
+        None => house::existing(place.data.as_deref())?,
+        Some(_) => house::data_dir(place.data.as_deref())?,
+    };
+    let from = ringfence_seals::parse(&place.seal, &dir)?;
+    let to = ringfence_seals::parse(to, &dir).context("the new seal")?;
+    let status = match &place.store {
+        None => SealChange::RootKey.apply(&dir, &from, &to)?,
+        Some(named) => house::change_shared_seal(named, &dir, &from, &to)?,
+    };
+    Ok((status, to.in_words()))
 }
 
 fn retire(options: &Place) -> anyhow::Result<()> {
@@ -91,7 +117,11 @@ fn retire(options: &Place) -> anyhow::Result<()> {
 /// The data directory of a store that no other server shares.
 fn own(place: &Place) -> anyhow::Result<PathBuf> {
     if place.store.is_some() {
-        bail!("the seal of a store that servers share cannot be changed yet");
+        bail!(
+            "base keys of a store that servers share cannot be changed, since those that run have no \
+             others: move it into a data directory with `ringfence migrate --from`, change them there, \
+             and move it back"
+        );
     }
     house::existing(place.data.as_deref())
 }

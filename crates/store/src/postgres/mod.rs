@@ -33,18 +33,22 @@ mod reader;
 mod schema;
 
 use crate::engine::{Engine, Fitness, Reader, Transaction, Wake};
-use crate::{Commit, StoreError};
+use crate::{Commit, Revision, StoreError};
 use connect::{Connector, Session};
 use nodes::{Lease, Others};
 use reader::Remote;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 /// How long a group waits for a primary to be there before it fails.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between attempts to put a shared file.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a commit may take. After that nobody knows whether it was made.
 const LONGEST_COMMIT: Duration = Duration::from_secs(30);
@@ -92,31 +96,86 @@ impl Postgres {
         Ok(Self { connector, runtime, session: Some(session), remote, others, trimmed_to: 0 })
     }
 
-    /// A file that all processes of the database share, in clear; `None` where nobody has put it there.
+    /// A file that all processes of the database share, in clear, and its revision; `None` where nobody has
+    /// put it there.
     ///
     /// # Errors
     /// [`StoreError::Engine`]
-    pub fn shared_file(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.reader().get(&schema::files(), name.as_bytes())?.map(|(_, bytes)| bytes))
+    pub fn shared_file(&self, name: &str) -> Result<Option<(Revision, Vec<u8>)>, StoreError> {
+        self.reader().get(&schema::files(), name.as_bytes())
     }
 
-    /// Puts such a file there, where it is as `before`; whether it was.
+    /// Puts such a file there, where its revision is `before` or, for 0, where it is not there; whether it
+    /// was. Each time its revision goes up by one.
     ///
     /// # Errors
-    /// [`StoreError::Engine`]
+    /// [`StoreError`]. Whether it was put there is then open, and may be for a while: see
+    /// [`settle_shared_file`](Self::settle_shared_file).
     pub fn share_file(
         &mut self,
         name: &str,
-        before: Option<&[u8]>,
+        before: Revision,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
         let session = match self.session.take().filter(Session::is_open) {
             Some(session) => session,
             None => self.runtime.block_on(self.connector.until_there(PATIENCE))?,
         };
-        let put = self.runtime.block_on(schema::put_file(&session, name, before, bytes));
+        let putting = schema::put_file(&session, name, before, bytes);
+        let put = self.runtime.block_on(async { timeout(LONGEST_COMMIT, putting).await });
+        // One that does not answer is given up.
+        let put = put.map_err(|_| StoreError::Engine("it takes too long".into()))?;
         self.session = Some(session);
         put
+    }
+
+    /// The same, until it is certain whether it was put there: a database that is away is waited for, as long
+    /// as `patience` goes.
+    ///
+    /// # Errors
+    /// [`StoreError`], the last one, where it stayed open.
+    pub fn settle_shared_file(
+        &mut self,
+        name: &str,
+        mut before: Revision,
+        bytes: &[u8],
+        patience: Duration,
+    ) -> Result<Option<Revision>, StoreError> {
+        let until = Instant::now() + patience;
+        let mut in_doubt = false;
+        loop {
+            match self.settle_once(name, &mut before, bytes, in_doubt) {
+                Ok(settled) => return Ok(settled),
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(error) => {
+                    in_doubt = true;
+                    tracing::debug!(%error, "a shared file is in doubt");
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Its revision when it is there for certain, `None` when another was quicker.
+    fn settle_once(
+        &mut self,
+        name: &str,
+        before: &mut Revision,
+        bytes: &[u8],
+        in_doubt: bool,
+    ) -> Result<Option<Revision>, StoreError> {
+        if self.share_file(name, *before, bytes)? {
+            return Ok(Some(*before + 1));
+        }
+        match self.shared_file(name)? {
+            // What was sent before has arrived after all. Written once more, standbys have it too.
+            Some((revision, there)) if in_doubt && there == bytes => {
+                *before = revision;
+                let written = self.share_file(name, revision, bytes)?;
+                Ok(written.then_some(revision + 1))
+            }
+            _ => Ok(None),
+        }
     }
 }
 

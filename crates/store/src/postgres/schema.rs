@@ -4,8 +4,8 @@
 //! `~format` tells the format. What is kept in partition `~files` is not sealed.
 
 use super::connect::Session;
-use super::unsigned;
-use crate::{Partition, StoreError};
+use super::{signed, unsigned};
+use crate::{Partition, Revision, StoreError};
 
 /// The format of the tables.
 const FORMAT: i64 = 1;
@@ -67,25 +67,25 @@ pub(super) fn files() -> Partition {
 /// Whether a partition is one of the store's users.
 pub(super) const OF_USERS: &str = "partition <> '' AND left(partition, 1) <> '~' AND revision > 0";
 
-/// Puts a shared file where it is as `before`; whether it was.
+/// Puts a shared file where its revision is `before`, 0 where it is not there; whether it was.
+///
+/// Whoever is told that it was not may rely on it: no statement that expects this revision and is
+/// still under way is applied later, as rows are locked while they are written, and no revision comes twice.
 pub(super) async fn put_file(
     session: &Session,
     name: &str,
-    before: Option<&[u8]>,
+    before: Revision,
     bytes: &[u8],
 ) -> Result<bool, StoreError> {
     let (partition, name) = (files(), name.as_bytes());
     let partition = partition.as_str();
-    let changed = match before {
-        None => {
-            let sql = "INSERT INTO ringfence_entries VALUES ($1, $2, 1, $3) ON CONFLICT DO NOTHING";
-            session.client.execute(sql, &[&partition, &name, &bytes]).await?
-        }
-        Some(before) => {
-            let sql = "UPDATE ringfence_entries SET value = $4, revision = revision + 1
-                       WHERE partition = $1 AND key = $2 AND value = $3";
-            session.client.execute(sql, &[&partition, &name, &before, &bytes]).await?
-        }
+    let changed = if before == 0 {
+        let sql = "INSERT INTO ringfence_entries VALUES ($1, $2, 1, $3) ON CONFLICT DO NOTHING";
+        session.client.execute(sql, &[&partition, &name, &bytes]).await?
+    } else {
+        let sql = "UPDATE ringfence_entries SET value = $4, revision = revision + 1
+                   WHERE partition = $1 AND key = $2 AND revision = $3";
+        session.client.execute(sql, &[&partition, &name, &signed(before), &bytes]).await?
     };
     if session.was_not_synced() {
         return Err(StoreError::Engine("no standby has confirmed a shared file".into()));

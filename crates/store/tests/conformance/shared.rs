@@ -107,17 +107,26 @@ fn who_waits_hears_of_what_another_process_commits() {
     });
 }
 
+/// For a database that answers.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
 #[test]
 fn a_shared_file_is_changed_by_whoever_has_seen_it_last() {
     let Some(url) = database() else { return };
     let [mut one, mut other] =
         [(); 2].map(|()| Postgres::open(&url, Consistency::Relaxed).unwrap());
     assert_eq!(one.shared_file("seal.json"), Ok(None));
-    assert_eq!(one.share_file("seal.json", None, b"1"), Ok(true));
-    assert_eq!(other.share_file("seal.json", None, b"2"), Ok(false));
-    assert_eq!(other.shared_file("seal.json"), Ok(Some(b"1".to_vec())));
-    assert_eq!(other.share_file("seal.json", Some(b"1"), b"2"), Ok(true));
-    assert_eq!(one.share_file("seal.json", Some(b"1"), b"3"), Ok(false));
+    assert_eq!(one.share_file("seal.json", 0, b"1"), Ok(true));
+    assert_eq!(other.share_file("seal.json", 0, b"2"), Ok(false));
+    assert_eq!(other.shared_file("seal.json"), Ok(Some((1, b"1".to_vec()))));
+    assert_eq!(other.share_file("seal.json", 1, b"2"), Ok(true));
+    assert_eq!(one.share_file("seal.json", 1, b"3"), Ok(false));
+    // The same bytes, written again, void what was sent before.
+    let settled = one.settle_shared_file("seal.json", 2, b"2", PATIENCE);
+    assert_eq!(settled, Ok(Some(3)));
+    assert_eq!(other.share_file("seal.json", 2, b"4"), Ok(false));
+    assert_eq!(other.settle_shared_file("seal.json", 2, b"2", PATIENCE), Ok(None));
+    assert_eq!(one.shared_file("seal.json"), Ok(Some((3, b"2".to_vec()))));
 }
 
 /// Follows a store as a server does, on a thread of its own.
