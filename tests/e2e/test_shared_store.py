@@ -6,6 +6,9 @@ import threading
 import time
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from clients import refusal
@@ -274,6 +277,61 @@ def test_servers_that_have_lost_the_database_decide_nothing(strict, database):
     finally:
         database.start()
     until(lambda: _status(client.list_users) == 200)
+
+
+def test_the_proxy_of_a_server_that_has_lost_its_lease_answers_nothing(strict, database, ringfence):
+    """Whoever has its credential asks it, and not IAM; the keys that are open may have changed."""
+    server = strict[1]
+    kms = strict[0].root().client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    options = server.args
+    at = ("--data", server.data, *options[: options.index("--consistency")])
+    told = json.loads(ringfence("xks", "credential", *at).stdout)
+    ringfence("xks", "open", *at, "--id", "theirs", key)
+    ask = Proxied(server, told)
+    until(lambda: ask("metadata")[0] == 200)
+    status, sealed = ask("encrypt", plaintext="eA==", encryptionAlgorithm="AES_GCM")
+    assert status == 200, sealed
+    blob = {
+        name: sealed[name]
+        for name in ("ciphertext", "initializationVector", "authenticationTag", "ciphertextMetadata")
+        if name in sealed
+    }
+    decrypt = {"encryptionAlgorithm": "AES_GCM", **blob}
+    assert ask("decrypt", **decrypt)[1]["plaintext"] == "eA=="
+    database.freeze()
+    try:
+        until(lambda: ask("decrypt", **decrypt)[0] == 503)
+        for operation, body in (("decrypt", decrypt), ("metadata", {}), ("encrypt", {
+            "plaintext": "eA==", "encryptionAlgorithm": "AES_GCM",
+        })):
+            assert ask(operation, **body) == (503, {})
+    finally:
+        database.thaw()
+    until(lambda: ask("decrypt", **decrypt)[0] == 200)
+
+
+class Proxied:
+    """Asks an external key store proxy as a KMS does."""
+
+    def __init__(self, server, told):
+        self.server, self.path = server, told["XksProxyUriPath"]
+        credential = told["XksProxyAuthenticationCredential"]
+        self.credentials = Credentials(credential["AccessKeyId"], credential["RawSecretAccessKey"])
+
+    def __call__(self, operation, **body):
+        body["requestMetadata"] = {
+            "awsPrincipalArn": "arn:aws:iam::123456789012:user/ann", "kmsOperation": "Decrypt",
+            "kmsRequestId": "00000000-0000-0000-0000-000000000000",
+            "kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000",
+        }
+        if operation == "metadata":
+            body["requestMetadata"]["kmsOperation"] = "DescribeKey"
+        path, text = f"{self.path}/keys/theirs/{operation}", json.dumps(body)
+        request = AWSRequest("POST", self.server.url + path, {"Content-Type": "application/json"}, text)
+        SigV4Auth(self.credentials, "kms-xks-proxy", "us-east-1").add_auth(request)
+        status, _, answer = self.server.request("POST", path, text, dict(request.headers))
+        return status, json.loads(answer)
 
 
 def _keys(server):

@@ -17,7 +17,9 @@
 //! ```
 //! ```compile_fail,E0451
 //! // makes one,
-//! let permit = ringfence_gateway::Permit { value: () };
+//! fn made(facts: std::rc::Rc<ringfence_gateway::CallFacts>) {
+//!     let permit = ringfence_gateway::Permit { value: (), facts };
+//! }
 //! ```
 //! ```compile_fail,E0616
 //! // or looks at what was resolved before asking.
@@ -48,6 +50,7 @@ use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 /// What every service shares.
@@ -152,6 +155,7 @@ enum PolicyForm {
 /// The caller may: what was resolved, and the right to answer.
 pub struct Permit<T> {
     value: T,
+    facts: Rc<CallFacts>,
 }
 
 /// The answer to a call. Only a [`Permit`] makes one.
@@ -305,9 +309,18 @@ impl<T> Permit<T> {
         Answer { output }
     }
 
+    /// Lets something be written on the strength of it: not where this server has stopped deciding since
+    /// the call began, as others may have decided otherwise meanwhile.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable`
+    pub(crate) fn check_tenure(&self) -> Result<(), ServiceError> {
+        self.facts.inside.check_tenure()
+    }
+
     /// Takes out what was resolved, leaving the right to answer.
     pub fn take(self) -> (T, Permit<()>) {
-        (self.value, Permit { value: () })
+        (self.value, Permit { value: (), facts: self.facts })
     }
 }
 
@@ -326,7 +339,7 @@ impl<T> Answer<T> {
 }
 
 impl<O: TypedOperation> Call<O> {
-    pub(crate) fn new(input: O::Input, facts: std::rc::Rc<CallFacts>) -> Self {
+    pub(crate) fn new(input: O::Input, facts: Rc<CallFacts>) -> Self {
         Self { input, facts }
     }
 
@@ -396,7 +409,11 @@ impl<O: TypedOperation> Call<O> {
         resolved: Resolved<T>,
     ) -> Result<Permit<T>, ServiceError> {
         self.facts.decide(action, &resolved)?;
-        Ok(Permit { value: resolved.value })
+        Ok(self.permit(resolved.value))
+    }
+
+    fn permit<T>(&self, value: T) -> Permit<T> {
+        Permit { value, facts: self.facts.clone() }
     }
 
     /// Whether the caller might do something, were it asked. It gives no right to anything, and is
@@ -414,7 +431,7 @@ impl<O: TypedOperation> Call<O> {
             tracing::error!(operation = O::OPERATION.name, "this operation asks for an action");
             return Err(ServiceError::internal());
         }
-        Ok(Permit { value: () })
+        Ok(self.permit(()))
     }
 }
 

@@ -210,13 +210,14 @@ impl<S: State> Ledger<S> {
     /// nothing; so does leaving the batch empty.
     ///
     /// # Errors
-    /// What `write` returns, or `ServiceFailure` when the store cannot keep it.
+    /// What `write` returns, `ServiceFailure` when the store cannot keep it, or `ServiceUnavailable` when
+    /// this server has stopped deciding since the call began.
     pub async fn write<T, R>(
         self: &Arc<Self>,
-        _permit: &Permit<T>,
+        permit: &Permit<T>,
         write: impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
     ) -> Result<R, ServiceError> {
-        self.write_unasked(write).await
+        self.write_while(|| permit.check_tenure(), write).await
     }
 
     /// As [`Ledger::write`], for what no caller asked for: start-up and upkeep.
@@ -225,12 +226,22 @@ impl<S: State> Ledger<S> {
     /// As [`Ledger::write`].
     pub async fn write_unasked<R>(
         self: &Arc<Self>,
+        write: impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
+    ) -> Result<R, ServiceError> {
+        self.write_while(|| Ok(()), write).await
+    }
+
+    /// Writes, where it may still be written each time that it is computed.
+    async fn write_while<R>(
+        self: &Arc<Self>,
+        may: impl Fn() -> Result<(), ServiceError>,
         mut write: impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
     ) -> Result<R, ServiceError> {
         let until = Instant::now() + PATIENCE;
         let mut tries = 0;
         while tries < TRIES || Instant::now() < until {
             tries += 1;
+            may()?;
             let (result, durable) = self.queue(&mut write)?;
             let Some(durable) = durable else { return Ok(result) };
             match durable.await.unwrap_or(Err(StoreError::Closed)) {

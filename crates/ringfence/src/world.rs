@@ -137,6 +137,8 @@ impl OpenAccounts for Named {
 #[cfg(test)]
 mod root_access;
 #[cfg(test)]
+mod tenure;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod via_service;
