@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -416,7 +416,7 @@ fn encode(record: &impl Serialize) -> Result<Vec<u8>, ServiceError> {
 fn decode<S: State>(value: &[u8], revision: Revision) -> Result<S::Record, StoreError> {
     rmp_serde::from_slice(value).map_err(|error| {
         let prefix = S::PREFIX;
-        StoreError::Engine(format!(
+        StoreError::Record(format!(
             "a record of `{prefix}` at revision {revision} does not decode: {error}"
         ))
     })
@@ -447,56 +447,160 @@ fn read_state<S: State>(store: &Store, partition: &Partition) -> Result<(S, Revi
     }
 }
 
-/// The ledgers of every area.
+/// The ledgers of every area, each read from the store when it is first asked for, and all of them by
+/// [`fill`](Ledgers::fill).
+///
+/// What others change in an area that was not read yet is passed over: whoever reads it afterwards reads
+/// that too.
 pub struct Ledgers<S: State> {
     store: Arc<Store>,
-    areas: ArcSwap<HashMap<S::Area, Arc<Ledger<S>>>>,
+    areas: ArcSwap<HashMap<S::Area, Arc<Slot<S>>>>,
     making: Mutex<()>,
 }
 
+/// The place of one area's ledger.
+struct Slot<S: State> {
+    ledger: OnceLock<Arc<Ledger<S>>>,
+    /// Held while it is read: who follows changes waits for the end of that.
+    reading: Mutex<()>,
+}
+
+impl<S: State> Slot<S> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { ledger: OnceLock::new(), reading: Mutex::default() })
+    }
+
+    /// The ledger, read now if need be.
+    fn ledger(&self, store: &Arc<Store>, area: &S::Area) -> Result<Arc<Ledger<S>>, StoreError> {
+        if let Some(ledger) = self.ledger.get() {
+            return Ok(ledger.clone());
+        }
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = self.ledger.get() {
+            return Ok(ledger.clone());
+        }
+        let ledger = Ledger::load(store.clone(), area)?;
+        Ok(self.ledger.get_or_init(|| ledger).clone())
+    }
+
+    /// The ledger, where it was read. INVARIANT: where this is `None`, who reads it begins later.
+    fn if_read(&self) -> Option<Arc<Ledger<S>>> {
+        if let Some(ledger) = self.ledger.get() {
+            return Some(ledger.clone());
+        }
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.get().cloned()
+    }
+}
+
+/// How long a store that does not answer is asked for an area, where somebody waits for it.
+const ASKED_FOR: Duration = Duration::from_secs(10);
+
+/// Before it is asked again.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
 impl<S: State> Ledgers<S> {
-    /// Loads the state of every area that the store knows.
+    /// Knows which areas the store has, and has read none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn open(store: Arc<Store>) -> Result<Self, StoreError> {
+        let named = store.partitions()?;
+        let areas = named.iter().filter_map(|partition| partition.as_str().parse::<S::Area>().ok());
+        let areas = areas.map(|area| (area, Slot::new())).collect();
+        Ok(Self { store, areas: ArcSwap::from_pointee(areas), making: Mutex::default() })
+    }
+
+    /// Reads the state of every area that the store knows.
     ///
     /// # Errors
     /// When the store fails or a record does not decode.
     pub fn load(store: Arc<Store>) -> Result<Self, StoreError> {
-        let mut areas = HashMap::new();
-        for partition in store.partitions()? {
-            if let Ok(area) = partition.as_str().parse::<S::Area>() {
-                let ledger = Ledger::load(store.clone(), &area)?;
-                areas.insert(area, ledger);
-            }
-        }
-        let areas = ArcSwap::from_pointee(areas);
-        Ok(Self { store, areas, making: Mutex::default() })
+        let ledgers = Self::open(store)?;
+        ledgers.fill(1)?;
+        Ok(ledgers)
     }
 
-    /// The ledger of an area; `None` for one that was never made.
+    /// Reads whatever was not read yet, on so many threads.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load): the first failure, where there are several.
+    pub fn fill(&self, threads: usize) -> Result<(), StoreError> {
+        let areas = self.areas.load_full();
+        let left = Mutex::new(areas.iter());
+        let fill = || {
+            loop {
+                let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((area, slot)) = next else { return Ok(()) };
+                slot.ledger(&self.store, area)?;
+            }
+        };
+        if threads <= 1 {
+            return fill();
+        }
+        std::thread::scope(|scope| {
+            let filling: Vec<_> = (0..threads).map(|_| scope.spawn(fill)).collect();
+            let panicked = || StoreError::Engine("a thread that reads accounts panicked".into());
+            filling.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| Err(panicked())))
+        })
+    }
+
+    /// The ledger of an area; `None` for one that was never made, and where the store cannot be read,
+    /// which the log tells.
     pub fn get(&self, area: impl Borrow<S::Area>) -> Option<Arc<Ledger<S>>> {
-        self.areas.load().get(area.borrow()).cloned()
+        let area = area.borrow();
+        let areas = self.areas.load();
+        let slot = areas.get(area)?;
+        if let Some(ledger) = slot.ledger.get() {
+            return Some(ledger.clone());
+        }
+        let until = Instant::now() + ASKED_FOR;
+        loop {
+            match slot.ledger(&self.store, area) {
+                Ok(ledger) => return Some(ledger),
+                Err(error) => {
+                    tracing::error!(%error, %area, "an account cannot be read");
+                    let passes = matches!(error, StoreError::Engine(_) | StoreError::Again(_));
+                    if !passes || Instant::now() > until {
+                        return None;
+                    }
+                    std::thread::sleep(ASKED_AGAIN_AFTER);
+                }
+            }
+        }
+    }
+
+    /// Those that were read so far.
+    pub fn read_so_far(&self) -> Vec<Arc<Ledger<S>>> {
+        self.areas.load().values().filter_map(|slot| slot.ledger.get().cloned()).collect()
     }
 
     /// The ledger of an area, made if need be.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails or a record does not decode.
     pub fn get_or_make(&self, area: impl Borrow<S::Area>) -> Result<Arc<Ledger<S>>, StoreError> {
         let area = area.borrow();
-        if let Some(ledger) = self.get(area) {
-            return Ok(ledger);
-        }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ledger) = self.get(area) {
-            return Ok(ledger);
-        }
-        let ledger = Ledger::load(self.store.clone(), area)?;
-        let mut areas = HashMap::clone(&self.areas.load());
-        areas.insert(area.clone(), ledger.clone());
-        self.areas.store(Arc::new(areas));
-        Ok(ledger)
+        self.slot(area).ledger(&self.store, area)
     }
 
-    /// Takes in what was changed in the areas; those where something was.
+    /// The place of an area, made if need be.
+    fn slot(&self, area: &S::Area) -> Arc<Slot<S>> {
+        if let Some(slot) = self.areas.load().get(area) {
+            return slot.clone();
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = self.areas.load().get(area) {
+            return slot.clone();
+        }
+        let slot = Slot::new();
+        let mut areas = HashMap::clone(&self.areas.load());
+        areas.insert(area.clone(), slot.clone());
+        self.areas.store(Arc::new(areas));
+        slot
+    }
+
+    /// Takes in what was changed in the areas that were read; those where something was.
     ///
     /// # Errors
     /// When the store fails or a record does not decode.
@@ -504,20 +608,24 @@ impl<S: State> Ledgers<S> {
         let mut changed = Vec::new();
         for (partition, (head, keys)) in &news.partitions {
             let Ok(area) = partition.as_str().parse::<S::Area>() else { continue };
-            self.get_or_make(&area)?.follow(*head, keys)?;
+            if let Some(ledger) = self.slot(&area).if_read() {
+                ledger.follow(*head, keys)?;
+            }
             changed.push(area);
         }
         Ok(changed)
     }
 
-    /// Reads everything anew.
+    /// Reads everything anew that was read before.
     ///
     /// # Errors
     /// When the store fails or a record does not decode.
     pub fn read_anew(&self) -> Result<(), StoreError> {
         for partition in self.store.partitions()? {
-            if let Ok(area) = partition.as_str().parse::<S::Area>() {
-                self.get_or_make(area)?.read_anew()?;
+            if let Ok(area) = partition.as_str().parse::<S::Area>()
+                && let Some(ledger) = self.slot(&area).if_read()
+            {
+                ledger.read_anew()?;
             }
         }
         Ok(())
@@ -528,3 +636,6 @@ impl<S: State> Ledgers<S> {
         self.areas.load().keys().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

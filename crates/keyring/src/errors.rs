@@ -50,7 +50,8 @@ pub enum KeyringError {
 
     #[error(
         "`{}` is of another store than the shared one, or has another root key of the same number: \
-         give each server of a store a data directory of its own",
+         give each server of a store a data directory of its own, and move the file away where it is \
+         to have the shared one",
         path.display()
     )]
     SealApart { path: PathBuf },

@@ -12,13 +12,15 @@ use anyhow::{Context as _, anyhow, bail};
 use ringfence_gateway::clock::{Clock as _, MovedClock, SystemClock};
 use ringfence_gateway::follow::follow;
 use ringfence_gateway::server::until_asked_to_stop;
-use ringfence_gateway::{Audit, Dev, Follow, Gateway, Limits, Server, Trail, World};
+use ringfence_gateway::{
+    Audit, Dev, Directory as _, Follow, Gateway, Limits, Server, Trail, World,
+};
 use ringfence_iam::{Iam, RootCredentials};
 use ringfence_keyring::Keyring;
 use ringfence_kms::Backends;
 use ringfence_policy::AccountId;
-use ringfence_store::Store;
 use ringfence_store::model::Model;
+use ringfence_store::{Store, StoreError};
 use ringfence_sts::Issuers;
 use ringfence_webauthn::RelyingParty;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -28,6 +30,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -70,7 +73,8 @@ impl Start<'_> {
         let house = House::open_to_serve(&self.options.place, self.options.consistency.into())?;
         let clock = Arc::new(SystemClock);
         let loaded_from = house.store.last_position()?;
-        let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
+        let iam =
+            world::iam_opened(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
         let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
         if self.options.place.store.is_some() {
             let services: Vec<Arc<dyn Follow>> = vec![iam.clone(), kms.clone()];
@@ -104,7 +108,7 @@ impl Start<'_> {
 
         house.note_endpoint(&endpoint)?;
         let dir = house.dir.display();
-        let accounts = iam.accounts().len();
+        let accounts = iam.count_accounts();
         let said = format!(
             "{NAME}: every call is authenticated, authorised and recorded; enforcement is on\n\
              listen  {endpoint}\n\
@@ -123,12 +127,14 @@ impl Start<'_> {
         // Said before the first answer: who finds the server healthy finds its credentials too.
         announce(&said, first.as_ref(), &endpoint)?;
         let server = self.start(&gateway)?;
+        let loaded = load_the_rest(iam.clone())?;
         house.seal_anew();
         let lease = match self.options.place.store {
             Some(_) => Some(Lease::new(house.store.clone())?),
             None => None,
         };
         let upkeep = async {
+            loaded.await.context("what loads accounts has ended")??;
             loop {
                 let ours = match &lease {
                     Some(lease) => lease.take(SystemClock.now().seconds).await,
@@ -141,14 +147,14 @@ impl Start<'_> {
                 gateway.keep_notes().await;
             }
         };
-        self.until_stopped(upkeep)?;
+        let ended = self.until_stopped(upkeep);
         server.stop();
         self.runtime.block_on(gateway.keep_notes());
         // Its log closes, and notes that in the store.
         drop(gateway);
         house.store.close();
         tracing::info!("stopped");
-        Ok(())
+        ended
     }
 
     /// A server that keeps nothing: `--dev`.
@@ -211,16 +217,14 @@ impl Start<'_> {
             }
         };
         // A first start may have been cut short between the two.
-        if iam.accounts().iter().any(|(id, _)| *id == management) {
+        if iam.account_exists(management) {
             return Ok((management, None));
         }
         let made = self.runtime.block_on(iam.create_account(management, "management"));
         match made {
             Ok(made) => Ok((management, Some(made))),
             // Another server of the same store has just made it.
-            Err(_) if iam.accounts().iter().any(|(id, _)| *id == management) => {
-                Ok((management, None))
-            }
+            Err(_) if iam.account_exists(management) => Ok((management, None)),
             Err(error) => bail!("the management account was not made: {}", error.message),
         }
     }
@@ -235,16 +239,19 @@ impl Start<'_> {
         Ok(Server::start(gateway, &self.listener, threads, limits)?)
     }
 
-    /// Waits for the signal to stop, doing `upkeep` meanwhile.
-    fn until_stopped(&self, upkeep: impl Future<Output = ()>) -> anyhow::Result<()> {
+    /// Waits for the signal to stop, doing `upkeep` meanwhile; whether that failed.
+    fn until_stopped(
+        &self,
+        upkeep: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
         self.runtime.block_on(async {
             tokio::select! {
                 asked = until_asked_to_stop() => {
                     tracing::info!(signal = asked?, "stopping");
+                    Ok(())
                 }
-                () = upkeep => {}
+                ended = upkeep => ended,
             }
-            Ok(())
         })
     }
 
@@ -264,6 +271,29 @@ impl Start<'_> {
         }
         Ok(format!("http://{address}"))
     }
+}
+
+/// Loads the accounts that nobody has asked for yet, beside the threads that serve: so a server answers at
+/// once however many there are, and soon needs the store for none of them. A store that is away is waited
+/// for; one that cannot be read is an error, which the receiver hears.
+fn load_the_rest(iam: Arc<Iam>) -> std::io::Result<oneshot::Receiver<anyhow::Result<()>>> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1);
+    let (reply, loaded) = oneshot::channel();
+    let load = move || {
+        let ended = loop {
+            match iam.load_the_rest(threads) {
+                Err(error @ (StoreError::Engine(_) | StoreError::Again(_))) => {
+                    tracing::warn!(%error, "accounts are not loaded yet");
+                    std::thread::sleep(PAUSE);
+                }
+                ended => break ended.context("an account cannot be loaded"),
+            }
+        };
+        drop(reply.send(ended));
+    };
+    std::thread::Builder::new().name("load-accounts".into()).spawn(load)?;
+    Ok(loaded)
 }
 
 /// Waits until this server is one of those that decide.

@@ -30,6 +30,16 @@ pub fn iam(
     Iam::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
 }
 
+/// The same, that reads an account when it is first asked for.
+pub fn iam_opened(
+    store: Arc<Store>,
+    keyring: &Keyring,
+    clock: Arc<dyn Clock>,
+    quotas: Quotas,
+) -> Result<Arc<Iam>, StoreError> {
+    Iam::open(store, keyring, clock, Arc::new(SystemRandom), quotas)
+}
+
 /// KMS over a store.
 pub fn kms(
     store: Arc<Store>,

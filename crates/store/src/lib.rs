@@ -214,6 +214,9 @@ pub enum StoreError {
     /// The engine failed.
     #[error("the store failed: {0}")]
     Engine(String),
+    /// A value opens, and is not what its reader can make something of.
+    #[error("{0}")]
+    Record(String),
     /// A value does not open: another root key, or bytes that were changed.
     #[error("a value of the store does not open: {0}")]
     Seal(String),

@@ -34,20 +34,22 @@ pub async fn once(port: u16, request: &[u8]) -> String {
     String::from_utf8_lossy(connection.exchange(request).await).into_owned()
 }
 
-struct Connection {
+/// A connection that stays open.
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(port: u16) -> Self {
+    /// Opens one to a port of this machine.
+    pub async fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
         stream.set_nodelay(true).expect("no delay");
         Self { stream, buffer: Vec::with_capacity(16 * 1024) }
     }
 
     /// Sends a request and reads its answer whole: head, then as many bytes as `content-length`.
-    async fn exchange(&mut self, request: &[u8]) -> &[u8] {
+    pub async fn exchange(&mut self, request: &[u8]) -> &[u8] {
         self.stream.write_all(request).await.expect("sent");
         self.buffer.clear();
         loop {

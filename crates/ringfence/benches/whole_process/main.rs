@@ -4,6 +4,8 @@
 //! ```text
 //! cargo bench --package ringfence --bench whole_process [-- --principals 100000]
 //! cargo bench --package ringfence --bench whole_process -- --kms [Encrypt]
+//! cargo bench --package ringfence --bench whole_process -- --accounts 200
+//! tests/e2e/with_postgres.py cargo bench --package ringfence --bench whole_process -- --stores
 //! ```
 //!
 //! CPU time is what the kernel charged to the server's process; the clients are another process, so
@@ -14,9 +16,11 @@
 mod client;
 mod hello;
 mod kms;
+mod many;
 mod process;
 #[expect(dead_code, reason = "another bench signs by it too")]
 mod signer;
+mod stores;
 
 use client::replay;
 use process::{Server, cpu_time};
@@ -39,18 +43,26 @@ fn main() {
     {
         return hello::serve(port.parse().expect("a port"));
     }
-    let principals = arguments
-        .iter()
-        .position(|argument| argument == "--principals")
-        .and_then(|at| arguments.get(at + 1))
-        .map_or(100_000, |n| n.parse().expect("a number of principals"));
+    let principals = number_after(&arguments, "--principals").unwrap_or(100_000);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     if let Some(at) = arguments.iter().position(|argument| argument == "--kms") {
         let only = arguments.get(at + 1).filter(|name| !name.starts_with("--"));
         return runtime.block_on(kms::run(only.map_or("", String::as_str)));
     }
+    if arguments.iter().any(|argument| argument == "--stores") {
+        return runtime.block_on(stores::run());
+    }
+    if let Some(accounts) = number_after(&arguments, "--accounts") {
+        return runtime.block_on(many::run(accounts));
+    }
     runtime.block_on(run(principals));
+}
+
+/// The number that follows an option.
+fn number_after(arguments: &[String], option: &str) -> Option<usize> {
+    let at = arguments.iter().position(|argument| argument == option)?;
+    Some(arguments.get(at + 1)?.parse().expect("a number"))
 }
 
 /// What one measurement found.
@@ -84,9 +96,13 @@ fn row(what: &str, rounds: &[(Cost, f64)]) {
 
 /// Sends the requests over all clients and charges the server for them.
 async fn measure(server: &Server, requests: Vec<Vec<u8>>) -> Cost {
+    measure_by(server, requests, CLIENTS).await
+}
+
+async fn measure_by(server: &Server, requests: Vec<Vec<u8>>, clients: usize) -> Cost {
     let count = requests.len();
     let before = cpu_time(server.pid());
-    let wall = replay(server.port(), requests, CLIENTS).await;
+    let wall = replay(server.port(), requests, clients).await;
     Cost { cpu: cpu_time(server.pid()) - before, wall, requests: count }
 }
 

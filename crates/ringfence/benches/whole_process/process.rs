@@ -30,6 +30,11 @@ impl Server {
 
     /// Ringfence over a data directory, and how long it took until its first answer.
     pub async fn ringfence(data: &Path) -> (Self, Duration) {
+        Self::ringfence_with(data, &[]).await
+    }
+
+    /// The same, with further options.
+    pub async fn ringfence_with(data: &Path, options: &[&str]) -> (Self, Duration) {
         let port = free_port();
         let started = Instant::now();
         let said = data.with_extension("said");
@@ -39,6 +44,7 @@ impl Server {
             .arg(format!("127.0.0.1:{port}"))
             .arg("--data")
             .arg(data)
+            .args(options)
             .env("RINGFENCE_LOG", "warn")
             .stdout(File::create(&said).expect("a file"))
             .spawn()
@@ -92,6 +98,14 @@ impl Server {
         kib * 1024
     }
 
+    /// Whether it has a thread of this name.
+    pub fn has_thread(&self, name: &str) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("/proc");
+        let mut names =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.any(|found| found.trim() == name)
+    }
+
     /// Ends it as an operator does.
     pub fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -108,6 +122,26 @@ impl Drop for Server {
     }
 }
 
+/// CPU time so far of the PostgreSQL that listens on a port, with all its processes.
+pub fn cpu_time_of_postgres(port: u16) -> Duration {
+    let read = |pid: u32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+    let all: Vec<u32> = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    let listens = format!("-p\0{port}\0");
+    let is_it = |pid: &u32| {
+        let command = read(*pid, "cmdline").unwrap_or_default();
+        command.contains("postgres\0") && command.contains(&listens)
+    };
+    let first = *all.iter().find(|pid| is_it(pid)).expect("PostgreSQL's process");
+    let is_child = |pid: &&u32| {
+        let parent = format!("PPid:\t{first}\n");
+        read(**pid, "status").is_ok_and(|status| status.contains(&parent))
+    };
+    cpu_time(first) + all.iter().filter(is_child).map(|pid| cpu_time(*pid)).sum::<Duration>()
+}
+
 fn free_port() -> u16 {
     let probe = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     probe.local_addr().expect("its number").port()
@@ -115,8 +149,11 @@ fn free_port() -> u16 {
 
 /// CPU time of a process so far, all its threads together, user and system.
 pub fn cpu_time(pid: u32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("/proc");
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    // A process that has ended has taken nothing.
     let nanoseconds: u64 = tasks
+        .into_iter()
+        .flatten()
         .filter_map(|task| {
             let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             text.split_whitespace().next()?.parse::<u64>().ok()

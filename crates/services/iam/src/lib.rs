@@ -31,6 +31,7 @@
 mod access_advisor;
 mod access_keys;
 mod account;
+mod across;
 mod aliases;
 mod arn;
 mod attachments;
@@ -62,6 +63,8 @@ mod owner;
 mod pages;
 mod password_policy;
 mod passwords;
+#[cfg(feature = "populate")]
+mod populate;
 mod provider_records;
 mod provider_tags;
 mod quotas;
@@ -95,7 +98,7 @@ pub use quotas::Quotas;
 pub use server_certificates::CertificateServers;
 
 use crate::access_advisor::jobs::Jobs;
-use crate::aliases::Aliases;
+use crate::across::AcrossAccounts;
 use crate::background::Background;
 use crate::credential_report::CredentialReports;
 use crate::last_used::LastUsed;
@@ -128,7 +131,7 @@ pub struct Iam {
     background: Background,
     credential_reports: CredentialReports,
     access_jobs: Jobs,
-    aliases: Aliases,
+    across: AcrossAccounts,
     hashing: Hashing,
     mfa_attempts: mfa::attempts::Attempts,
     ceremonies: mfa::ceremonies::Ceremonies,
@@ -137,7 +140,6 @@ pub struct Iam {
     servers: OnceLock<Arc<dyn CertificateServers>>,
     deletions: Arc<linked_roles::deletion::Deletions>,
     trade_in_tokens: Domain,
-    owned: delegation::owned::Owned,
     notify: OnceLock<Arc<dyn Notify>>,
     issuers: outbound_federation::Issuers,
     organizations: OnceLock<Arc<dyn Organizations>>,
@@ -166,13 +168,27 @@ impl Iam {
         random: Arc<dyn Random>,
         quotas: Quotas,
     ) -> Result<Arc<Self>, StoreError> {
-        let ledgers = Ledgers::load(store)?;
+        let iam = Self::open(store, keyring, clock, random, quotas)?;
+        iam.load_the_rest(1)?;
+        Ok(iam)
+    }
+
+    /// The same, each account when it is first asked for: see [`load_the_rest`](Self::load_the_rest).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn open(
+        store: Arc<Store>,
+        keyring: &Keyring,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        quotas: Quotas,
+    ) -> Result<Arc<Self>, StoreError> {
         Ok(Arc::new(Self {
-            aliases: Aliases::of(&ledgers),
-            owned: delegation::owned::Owned::of(&ledgers),
-            issuers: outbound_federation::Issuers::of(&ledgers),
+            across: AcrossAccounts::default(),
+            issuers: outbound_federation::Issuers::default(),
             hashing: Hashing::default(),
-            ledgers,
+            ledgers: Ledgers::open(store)?,
             clock,
             random,
             markers: keyring.domain("iam-marker"),
@@ -191,6 +207,19 @@ impl Iam {
             notify: OnceLock::new(),
             organizations: OnceLock::new(),
         }))
+    }
+
+    /// Loads every account that was not asked for yet, on so many threads.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn load_the_rest(&self, threads: usize) -> Result<(), StoreError> {
+        self.ledgers.fill(threads)
+    }
+
+    /// How many accounts there are.
+    pub fn count_accounts(&self) -> usize {
+        self.ledgers.areas().len()
     }
 
     /// Says who delivers messages to topics. Without, no topic reaches anybody. It is said once; what
@@ -584,33 +613,15 @@ fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
     }
 }
 
-/// Service-linked roles whose deletion was asked for go.
-impl Iam {
-    /// What is found from other accounts' side, as it is in one that another process has written.
-    fn index(&self, id: AccountId) {
-        let Some(ledger) = self.ledgers.get(id) else { return };
-        let account = ledger.for_deciding();
-        self.aliases.note(id, account.settings.alias.as_deref());
-        if let Some(issuer) = &account.token_issuer {
-            self.issuers.note(id, issuer);
-        }
-        for (request, made) in &account.delegation_requests {
-            if let (Some(owner), Some(_)) = (made.owner_account, &made.owner) {
-                self.owned.note(owner, request);
-            }
-        }
-    }
-}
-
 impl Follow for Iam {
     fn follow(&self, news: &News) -> Result<(), StoreError> {
-        self.ledgers.follow(news)?.into_iter().for_each(|id| self.index(id));
+        self.ledgers.follow(news)?.into_iter().for_each(|id| self.note_across(id));
         Ok(())
     }
 
     fn read_anew(&self) -> Result<(), StoreError> {
         self.ledgers.read_anew()?;
-        self.ledgers.areas().into_iter().for_each(|id| self.index(id));
+        self.ledgers.areas().into_iter().for_each(|id| self.note_across(id));
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::records::Record;
 use crate::state::Account;
 use crate::{Iam, errors};
 use ringfence_gateway::{
-    Answer, Call, Ledger, Ledgers, Published, Publisher, Resolved, TokenIssuer as Issues,
+    Answer, Call, Ledger, Published, Publisher, Resolved, TokenIssuer as Issues,
 };
 use ringfence_keyring::{Random, SigningAlgorithm};
 use ringfence_model_iam::operations as ops;
@@ -38,37 +38,36 @@ const AT_ONCE: usize = 2;
 /// Both kinds of keys, in the order of the key set.
 const ALGORITHMS: [SigningAlgorithm; 2] = [SigningAlgorithm::Rs256, SigningAlgorithm::Es384];
 
-/// The issuers of all accounts.
+/// The accounts as issuers.
 pub(crate) struct Issuers {
     /// What their URLs begin with.
     base: OnceLock<String>,
-    /// Whose an identifier is. It is told to nobody.
-    accounts: Mutex<HashMap<Arc<str>, AccountId>>,
     making: Semaphore,
 }
 
-impl Issuers {
-    /// Those of accounts that were loaded.
-    pub fn of(ledgers: &Ledgers<Account>) -> Self {
-        let loaded = ledgers.areas().into_iter().filter_map(|account| {
-            let ledger = ledgers.get(account)?;
-            let id = ledger.for_deciding().token_issuer.as_ref()?.id.clone();
-            Some((id, account))
-        });
-        let accounts = Mutex::new(loaded.collect());
-        Self { base: OnceLock::new(), accounts, making: Semaphore::new(AT_ONCE) }
-    }
+/// Whose the identifier of an issuer is. It is told to nobody.
+#[derive(Default)]
+pub(crate) struct IssuersAccounts(Mutex<HashMap<Arc<str>, AccountId>>);
 
-    /// Notes the issuer that an account has, which another process may have made.
+impl IssuersAccounts {
+    /// Notes the issuer that an account has.
     pub fn note(&self, account: AccountId, issuer: &TokenIssuer) {
         self.lock().insert(issuer.id.clone(), account);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, AccountId>> {
         // Every change is one insertion, so a panic leaves it whole.
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Default for Issuers {
+    fn default() -> Self {
+        Self { base: OnceLock::new(), making: Semaphore::new(AT_ONCE) }
+    }
+}
+
+impl Issuers {
     /// The URL of an issuer.
     fn url(&self, issuer: &TokenIssuer) -> Option<String> {
         Some(format!("{}/_ringfence/{PUBLISHED_AS}/{}", self.base.get()?, issuer.id))
@@ -114,6 +113,7 @@ pub(crate) async fn enable_outbound_web_identity_federation(
             Some(TokenIssuer::new(uuid(&*iam.random)?, &made, call.now().seconds))
         }
     };
+    let across = iam.across()?;
     let issuer = ledger
         .write(&permit, |account, batch| {
             let issuer = match (&account.token_issuer, &new) {
@@ -127,7 +127,7 @@ pub(crate) async fn enable_outbound_web_identity_federation(
             Ok(issuer)
         })
         .await?;
-    iam.issuers.lock().insert(issuer.id.clone(), id);
+    across.issuers.note(id, &issuer);
     Ok(permit.answer(EnableOutboundWebIdentityFederationResponse {
         issuer_identifier: iam.issuers.url(&issuer),
     }))
@@ -253,7 +253,7 @@ impl Publisher for Iam {
     /// <https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata>
     fn document(&self, path: &str) -> Option<Published> {
         let (id, name) = path.split_once("/.well-known/")?;
-        let account = *self.issuers.lock().get(id)?;
+        let account = *self.across().ok()?.issuers.lock().get(id)?;
         let ledger = self.ledgers.get(account)?;
         let issuer = ledger.for_deciding().token_issuer.clone()?;
         let body = match name {

@@ -35,8 +35,8 @@ impl Iam {
     /// the others are tried again at the next call.
     pub async fn deliver_notices(&self) -> bool {
         let mut silent = HashSet::new();
-        for id in self.ledgers.areas() {
-            let Some(ledger) = self.ledgers.get(id) else { continue };
+        // Of an account that was not read yet they are told when it was.
+        for ledger in self.ledgers.read_so_far() {
             let waiting: Vec<Arc<str>> = ledger.for_deciding().noticing.iter().cloned().collect();
             for request in waiting {
                 let request = ledger.for_deciding().delegation_requests.get(&request).cloned();

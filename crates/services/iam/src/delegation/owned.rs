@@ -4,9 +4,8 @@
 use super::records::DelegationRequest;
 use super::requestor_of;
 use crate::Iam;
-use crate::state::Account;
-use ringfence_gateway::Ledgers;
 use ringfence_policy::AccountId;
+use ringfence_wire::ServiceError;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,19 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Owned(Mutex<HashMap<AccountId, BTreeSet<Arc<str>>>>);
 
 impl Owned {
-    /// Those of accounts that were loaded.
-    pub fn of(ledgers: &Ledgers<Account>) -> Self {
-        let owned = Self::default();
-        for ledger in ledgers.areas().into_iter().filter_map(|id| ledgers.get(id)) {
-            for (id, request) in &ledger.for_deciding().delegation_requests {
-                if let (Some(account), Some(_)) = (request.owner_account, &request.owner) {
-                    owned.note(account, id);
-                }
-            }
-        }
-        owned
-    }
-
     /// Notes that an account owns a request, or is about to.
     pub fn note(&self, account: AccountId, id: &Arc<str>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,17 +36,24 @@ impl Owned {
 
 impl Iam {
     /// The requests that identities of an account own, in the order of their ids.
-    pub(crate) fn owned_requests(&self, account: AccountId) -> Vec<Arc<DelegationRequest>> {
-        let ids = self.owned.ids(account).into_iter();
-        ids.filter_map(|id| {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn owned_requests(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<Arc<DelegationRequest>>, ServiceError> {
+        let across = self.across()?;
+        let ids = across.owned.ids(account).into_iter();
+        let found = ids.filter_map(|id| {
             let ledger = requestor_of(&id).and_then(|requestor| self.ledgers.get(requestor));
             let found = ledger
                 .and_then(|ledger| ledger.for_deciding().delegation_requests.get(&id).cloned());
             if found.is_none() {
-                self.owned.forget(account, &id);
+                across.owned.forget(account, &id);
             }
             found.filter(|one| one.owner.is_some() && one.owner_account == Some(account))
-        })
-        .collect()
+        });
+        Ok(found.collect())
     }
 }

@@ -213,7 +213,7 @@ pub(crate) async fn list_delegation_requests(
     let pager = iam.pager(&call, &[narrowed], input.marker.as_deref(), input.max_items)?;
     // By its own ARN a caller means itself, and not who had its name before.
     let identity = &call.caller().identity;
-    let all = iam.owned_requests(own).into_iter().filter(|request| match owner {
+    let all = iam.owned_requests(own)?.into_iter().filter(|request| match owner {
         None => true,
         Some(owner) => request
             .owner
@@ -238,7 +238,7 @@ pub(crate) async fn associate_delegation_request(
     let allowed = iam.allow_delegation(&call, &call.input.delegation_request_id)?;
     let (own, owner) = (call.account()?, &call.caller().identity);
     let (now, id) = (call.now().seconds, iam.draw_hex::<16>()?);
-    iam.owned.note(own, &allowed.found()?.id);
+    iam.across()?.owned.note(own, &allowed.found()?.id);
     allowed
         .change(|request| {
             request.take(Step::Associate, now)?;
