@@ -116,19 +116,26 @@ impl Keyring {
         shared: &mut dyn SharedSeal,
     ) -> Result<Option<Self>, KeyringError> {
         let path = seal_file::path_in(data_dir);
-        let Some(mut stored) = shared_seal::to_open(data_dir, shared)? else { return Ok(None) };
+        let Some(mut there) = shared_seal::to_open(data_dir, shared)? else { return Ok(None) };
         // As in `open`: it may be changed in this moment.
-        for _ in 0..3 {
-            let refused = match Self::open_shared_sealed(&path, &stored, spec, shared) {
-                Ok(keyring) => return Ok(Some(keyring)),
+        let mut tries = 0;
+        let (keyring, waits) = loop {
+            tries += 1;
+            let refused = match Self::unwrapped(&path, &there.stored, spec) {
+                Ok(opened) => break opened,
                 Err(error) => error,
             };
             match shared_seal::to_open(data_dir, shared)? {
-                Some(now) if now.check != stored.check => stored = now,
+                Some(now) if now.stored.check != there.stored.check && tries < 4 => there = now,
                 _ => return Err(refused),
             }
+        };
+        there.follow(data_dir)?;
+        Self::sweep(&path, spec);
+        if let Some(key_path) = waits {
+            seal_change::finish_shared(&path, key_path, &there.stored, shared);
         }
-        Self::open_shared_sealed(&path, &stored, spec, shared).map(Some)
+        Ok(Some(keyring))
     }
 
     /// A root key in memory only, for `--dev` and tests: what it seals is lost with the process.
@@ -201,23 +208,19 @@ impl Keyring {
 
     fn open_sealed(path: &Path, stored: &SealFile, spec: &SealSpec) -> Result<Self, KeyringError> {
         let (keyring, waits) = Self::unwrapped(path, stored, spec)?;
+        Self::sweep(path, spec);
         if let Some(key_path) = waits {
             seal_change::finish(path, key_path);
         }
         Ok(keyring)
     }
 
-    fn open_shared_sealed(
-        path: &Path,
-        stored: &SealFile,
-        spec: &SealSpec,
-        shared: &mut dyn SharedSeal,
-    ) -> Result<Self, KeyringError> {
-        let (keyring, waits) = Self::unwrapped(path, stored, spec)?;
-        if let Some(key_path) = waits {
-            seal_change::finish_shared(path, key_path, stored, shared);
+    /// Removes what writes that were cut short have left.
+    fn sweep(path: &Path, spec: &SealSpec) {
+        whole_file::sweep(path);
+        if let SealSpec::KeyFile(key_path) = spec {
+            whole_file::sweep(key_path);
         }
-        Ok(keyring)
     }
 
     /// A keyring, and the key file that still has to be settled, if one has.
@@ -228,12 +231,8 @@ impl Keyring {
     ) -> Result<(Self, Option<&'s Path>), KeyringError> {
         let Root { bytes, key, waits } = unwrap(path, stored, spec)?;
         let bases = stored.base_keys(path, &bytes, &key)?;
-        whole_file::sweep(path);
         let key_path = match spec {
-            SealSpec::KeyFile(key_path) => {
-                whole_file::sweep(key_path);
-                Some(key_path.as_path()).filter(|_| waits)
-            }
+            SealSpec::KeyFile(key_path) => Some(key_path.as_path()).filter(|_| waits),
             _ => None,
         };
         Ok((Self { bases, kind: spec.kind() }, key_path))

@@ -3,6 +3,9 @@
 //! The shared one counts. A copy is there to be compared with it: a directory takes nothing of another
 //! store, and follows when the seal was changed from elsewhere.
 //!
+//! A copy follows when the shared one has opened, and not before: one that opens nothing, which somebody has put
+//! there, takes no copy's place.
+//!
 //! | the copy | who opens | who changes the seal |
 //! |---|---|---|
 //! | is not there | takes the shared one | takes the shared one |
@@ -78,50 +81,67 @@ impl Copy {
     }
 }
 
-/// The shared `seal.json`, by which a directory is to be opened; `None` where there is none. The copy
-/// follows it.
+/// The shared `seal.json`, by which a directory is to be opened.
+pub(crate) struct Shared {
+    pub stored: SealFile,
+    bytes: Vec<u8>,
+}
+
+/// What is shared, where it may open a directory; `None` where there is none.
 ///
 /// # Errors
 /// [`SealAhead`](KeyringError::SealAhead), [`SealApart`](KeyringError::SealApart);
-/// [`Shared`](KeyringError::Shared); those of reading and placing a `seal.json`.
+/// [`Shared`](KeyringError::Shared); those of reading a `seal.json`.
 pub(crate) fn to_open(
     data_dir: &Path,
     shared: &mut dyn SharedSeal,
-) -> Result<Option<SealFile>, KeyringError> {
+) -> Result<Option<Shared>, KeyringError> {
     let Some(bytes) = shared.read()? else { return Ok(None) };
-    follow(data_dir, &bytes).map(Some)
+    let stored = SealFile::parse(&seal_file::path_in(data_dir), &bytes)?;
+    let shared = Shared { stored, bytes };
+    shared.copy_that_may_follow(data_dir)?;
+    Ok(Some(shared))
 }
 
-/// Has the copy of a directory follow what is shared.
-///
-/// # Errors
-/// As [`to_open`].
-fn follow(data_dir: &Path, bytes: &[u8]) -> Result<SealFile, KeyringError> {
-    let path = seal_file::path_in(data_dir);
-    let theirs = SealFile::parse(&path, bytes)?;
-    match differing(data_dir, bytes, &theirs)? {
-        None => {}
-        Some((Copy::Behind, _)) => match lock(data_dir) {
-            // Looked at again: another process may have changed the seal meanwhile.
-            Ok(_lock) => {
-                if matches!(differing(data_dir, bytes, &theirs)?, Some((Copy::Behind, _))) {
-                    whole_file::replace(&path, bytes)?;
-                }
-            }
-            // Whoever changes the seal leaves a newer copy.
-            Err(KeyringError::SealLocked { .. }) => {}
-            Err(error) => return Err(error),
-        },
-        Some((Copy::Ahead, ours)) => {
-            return Err(KeyringError::SealAhead {
-                path,
-                here: ours.generation,
-                there: theirs.generation,
-            });
+impl Shared {
+    /// Whether the directory's copy is to follow: `None` where it is the same, and `Some` of whether there is
+    /// one.
+    fn copy_that_may_follow(&self, data_dir: &Path) -> Result<Option<bool>, KeyringError> {
+        let path = seal_file::path_in(data_dir);
+        let Some(ours) = seal_file::seal_file(data_dir)? else { return Ok(Some(false)) };
+        if ours == self.bytes {
+            return Ok(None);
         }
-        Some((Copy::Apart, _)) => return Err(KeyringError::SealApart { path }),
+        let ours = SealFile::parse(&path, &ours)?;
+        let (here, there) = (ours.generation, self.stored.generation);
+        match Copy::of(&ours, &self.stored) {
+            Copy::Behind => Ok(Some(true)),
+            Copy::Ahead => Err(KeyringError::SealAhead { path, here, there }),
+            Copy::Apart => Err(KeyringError::SealApart { path }),
+        }
     }
-    Ok(theirs)
+
+    /// Has the directory's copy follow.
+    ///
+    /// # Errors
+    /// As [`to_open`], and those of placing a file.
+    pub(crate) fn follow(&self, data_dir: &Path) -> Result<(), KeyringError> {
+        let path = seal_file::path_in(data_dir);
+        let Some(there) = self.copy_that_may_follow(data_dir)? else { return Ok(()) };
+        if !there && whole_file::place(&path, &self.bytes)? == Placed::ByUs {
+            return Ok(());
+        }
+        let _lock = match lock(data_dir) {
+            // Whoever changes the seal leaves a newer copy.
+            Err(KeyringError::SealLocked { .. }) => return Ok(()),
+            locked => locked?,
+        };
+        // Looked at again: another process may have changed the seal meanwhile.
+        match self.copy_that_may_follow(data_dir)? {
+            Some(_) => whole_file::replace(&path, &self.bytes),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Gives a directory the `seal.json` of a shared store, or has its copy follow it.
@@ -131,7 +151,8 @@ fn follow(data_dir: &Path, bytes: &[u8]) -> Result<SealFile, KeyringError> {
 /// [`SealFile`](KeyringError::SealFile), [`SealFormat`](KeyringError::SealFormat);
 /// [`Io`](KeyringError::Io).
 pub fn follow_seal_file(data_dir: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
-    follow(data_dir, bytes).map(drop)
+    let stored = SealFile::parse(&seal_file::path_in(data_dir), bytes)?;
+    Shared { stored, bytes: bytes.to_vec() }.follow(data_dir)
 }
 
 /// The `seal.json` from which the seal is to be changed: the shared one, or a copy that is ahead of it.
@@ -146,33 +167,16 @@ pub(crate) fn to_change(
     let path = seal_file::path_in(data_dir);
     let Some(bytes) = shared.read()? else { return Err(KeyringError::NoSeal { path }) };
     let theirs = SealFile::parse(&path, &bytes)?;
-    match differing(data_dir, &bytes, &theirs)? {
-        None | Some((Copy::Behind, _)) => Ok(theirs),
-        // Every value there is sealed under a base key that the copy has, too.
-        Some((Copy::Ahead, ours)) if ours.has_base_keys_of(&theirs) => Ok(ours),
-        Some((Copy::Ahead | Copy::Apart, _)) => Err(KeyringError::SealApart { path }),
-    }
-}
-
-/// The directory's copy, where it differs from what is shared. Where there is none, it is made.
-fn differing(
-    data_dir: &Path,
-    bytes: &[u8],
-    theirs: &SealFile,
-) -> Result<Option<(Copy, SealFile)>, KeyringError> {
-    let path = seal_file::path_in(data_dir);
-    let ours = match seal_file::seal_file(data_dir)? {
-        Some(ours) => ours,
-        None => match whole_file::place(&path, bytes)? {
-            Placed::ByUs => return Ok(None),
-            Placed::ByAnother => seal_file::seal_file(data_dir)?.unwrap_or_default(),
-        },
+    let Some(ours) = seal_file::seal_file(data_dir)?.filter(|ours| *ours != bytes) else {
+        return Ok(theirs);
     };
-    if ours == bytes {
-        return Ok(None);
-    }
     let ours = SealFile::parse(&path, &ours)?;
-    Ok(Some((Copy::of(&ours, theirs), ours)))
+    match Copy::of(&ours, &theirs) {
+        Copy::Behind => Ok(theirs),
+        // Every value there is sealed under a base key that the copy has, too.
+        Copy::Ahead if ours.has_base_keys_of(&theirs) => Ok(ours),
+        Copy::Ahead | Copy::Apart => Err(KeyringError::SealApart { path }),
+    }
 }
 
 #[cfg(test)]

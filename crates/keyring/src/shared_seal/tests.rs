@@ -324,3 +324,21 @@ fn a_directory_of_another_store_takes_nothing_of_this_one() {
     }
     assert_eq!(seal_file::seal_file(&world.dir("two")).unwrap(), copy);
 }
+
+#[test]
+fn a_shared_seal_that_opens_nothing_takes_no_copys_place() {
+    let world = World::sealed(passphrase);
+    let spec = passphrase(Path::new(""));
+    world.open("two", &spec).unwrap();
+    let copy = seal_file::seal_file(&world.dir("two")).unwrap();
+    let mut forged: serde_json::Value =
+        serde_json::from_slice(&world.table.borrow().bytes).unwrap();
+    forged["generation"] = 9.into();
+    forged["check"] = "AAAAAAAAAAAAAAAAAAAAAA==".into();
+    world.table.borrow_mut().bytes = forged.to_string().into_bytes();
+    for name in ["two", "three"] {
+        assert!(world.open(name, &spec).is_err());
+    }
+    assert_eq!(seal_file::seal_file(&world.dir("two")).unwrap(), copy);
+    assert_eq!(seal_file::seal_file(&world.dir("three")).unwrap(), None);
+}
