@@ -6,7 +6,8 @@
 //! computed against it under a short lock, so that checks such as "no such name yet" are exact, and
 //! writes need not wait for each other's sync. When the store says that a commit is durable its
 //! state is published; when a commit fails, pending falls back to published and the writes queued
-//! behind it, which expected it, are computed anew.
+//! behind it, which expected it, are computed anew. A write that is refused, or finds nothing to do, because of
+//! what is pending says so once that is durable: nobody hears of what may never have been.
 //!
 //! Where several processes share a store, what others write comes in by [`Ledgers::follow`], each time a
 //! whole number of commits. A write that another process has overtaken waits for that, and is computed
@@ -29,7 +30,7 @@ use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// What one ledger is of: an account's id, or a region of an account. It is written as the store's
 /// partition is called.
@@ -149,6 +150,19 @@ struct Pending<S> {
     in_flight: usize,
     /// Of those since the last fall, each of which builds on the one before.
     chain: Chain,
+    /// How the last of them will have ended, and so all of them: the state is durable, or it is not.
+    last: Option<Ended>,
+}
+
+/// Whether a commit was made; `None` until it has come back.
+type Ended = watch::Receiver<Option<bool>>;
+
+/// What a write waits for.
+enum Waits {
+    /// Its own commit.
+    Committed(oneshot::Receiver<Result<Revision, StoreError>>),
+    /// The commits whose state it was computed against; it has none itself.
+    Before(Option<Ended>),
 }
 
 /// How often a write is computed anew after a failed commit came between.
@@ -178,6 +192,7 @@ impl<S: State> Ledger<S> {
                 fall: 0,
                 in_flight: 0,
                 chain: Chain::default(),
+                last: None,
             }),
         }))
     }
@@ -231,12 +246,21 @@ impl<S: State> Ledger<S> {
         let mut tries = 0;
         while tries < TRIES || Instant::now() < until {
             tries += 1;
-            let (result, durable) = self.queue(&mut write)?;
-            let Some(durable) = durable else { return Ok(result) };
-            match durable.await.unwrap_or(Err(StoreError::Closed)) {
-                Ok(_) => return Ok(result),
-                Err(StoreError::Conflict { head }) => self.until_known(head).await,
-                Err(error) => return Err(unavailable(&error)),
+            let (result, waits) = self.queue(&mut write);
+            match waits {
+                Waits::Before(None) => return result,
+                Waits::Before(Some(mut last)) => {
+                    let ended = last.wait_for(Option::is_some).await;
+                    if ended.is_ok_and(|made| *made == Some(true)) {
+                        return result;
+                    }
+                }
+                Waits::Committed(durable) => match durable.await {
+                    Ok(Ok(_)) => return result,
+                    Ok(Err(StoreError::Conflict { head })) => self.until_known(head).await,
+                    Ok(Err(error)) => return Err(unavailable(&error)),
+                    Err(_) => return Err(unavailable(&StoreError::Closed)),
+                },
             }
         }
         tracing::warn!(partition = ?self.partition, "a write was overtaken too often");
@@ -254,18 +278,29 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    /// Computes a write and queues its commit. The receiver hears when it is durable.
-    #[allow(clippy::type_complexity)]
+    /// Computes a write and queues its commit, if it has one.
     fn queue<R>(
         self: &Arc<Self>,
         write: &mut impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
-    ) -> Result<(R, Option<oneshot::Receiver<Result<Revision, StoreError>>>), ServiceError> {
+    ) -> (Result<R, ServiceError>, Waits) {
         let mut pending = self.lock();
         let mut batch = Batch { changes: Vec::new() };
-        let result = write(&pending.state, &mut batch)?;
-        if batch.changes.is_empty() {
-            return Ok((result, None));
+        let result = write(&pending.state, &mut batch);
+        if result.is_err() || batch.changes.is_empty() {
+            return (result, Waits::Before(pending.last.clone()));
         }
+        match self.submit(&mut pending, batch) {
+            Ok(durable) => (result, Waits::Committed(durable)),
+            Err(error) => (Err(error), Waits::Before(None)),
+        }
+    }
+
+    /// Queues a commit. The receiver hears when it is durable.
+    fn submit(
+        self: &Arc<Self>,
+        pending: &mut Pending<S>,
+        batch: Batch<S>,
+    ) -> Result<oneshot::Receiver<Result<Revision, StoreError>>, ServiceError> {
         let mut state = pending.state.clone();
         let mut commit = Commit::to(self.partition.clone())
             .expect(Expect::Head(pending.head))
@@ -294,6 +329,8 @@ impl<S: State> Ledger<S> {
         pending.state = state.clone();
         let version = Arc::new(Version { state, head: pending.head });
         let (reply, durable) = oneshot::channel();
+        let (ended, last) = watch::channel(None);
+        pending.last = Some(last);
         let ledger = self.clone();
         let fall = pending.fall;
         // Queued under the lock: commits reach the store in the order of their heads.
@@ -302,10 +339,11 @@ impl<S: State> Ledger<S> {
                 Ok(_) => ledger.come_back(Some(version)),
                 Err(_) => ledger.fall_back(fall),
             }
+            ended.send_replace(Some(result.is_ok()));
             // The caller may have gone; the write stands all the same.
             drop(reply.send(result));
         });
-        Ok((result, Some(durable)))
+        Ok(durable)
     }
 
     fn stored_key(&self, key: &str) -> Vec<u8> {
@@ -321,6 +359,9 @@ impl<S: State> Ledger<S> {
     fn come_back(&self, version: Option<Arc<Version<S>>>) {
         let mut pending = self.lock();
         pending.in_flight = pending.in_flight.saturating_sub(1);
+        if pending.in_flight == 0 {
+            pending.last = None;
+        }
         if let Some(version) = version {
             self.publish(&mut pending, version);
         }
@@ -350,6 +391,7 @@ impl<S: State> Ledger<S> {
             pending.head = durable.head;
             pending.fall = fall + 1;
             pending.chain = Chain::default();
+            pending.last = None;
         }
     }
 
@@ -515,5 +557,177 @@ impl<S: State> Ledgers<S> {
     /// Every area.
     pub fn areas(&self) -> Vec<S::Area> {
         self.areas.load().keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use ringfence_store::engine::{Engine, Reader, Transaction, Wake};
+    use ringfence_store::model::Model;
+    use ringfence_store::seal::Unsealed;
+    use std::collections::BTreeSet;
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::task::{Context, Poll, Waker};
+
+    /// Names, each given once.
+    #[derive(Default, Clone)]
+    struct Names(BTreeSet<String>);
+
+    impl State for Names {
+        type Area = String;
+        type Record = String;
+        const PREFIX: &'static str = "names/";
+
+        fn key(record: &String) -> String {
+            record.clone()
+        }
+
+        fn put(&mut self, record: String) {
+            self.0.insert(record);
+        }
+
+        fn delete(&mut self, key: &str) {
+            self.0.remove(key);
+        }
+    }
+
+    /// An engine whose every commit waits to be told whether it is made.
+    struct Gated {
+        model: Model,
+        told: Receiver<bool>,
+    }
+
+    struct GatedTransaction<'e> {
+        inner: Box<dyn Transaction + 'e>,
+        told: &'e Receiver<bool>,
+    }
+
+    impl Engine for Gated {
+        fn begin(&mut self, group: &[Commit]) -> Result<Box<dyn Transaction + '_>, StoreError> {
+            let inner = self.model.begin(group)?;
+            Ok(Box::new(GatedTransaction { inner, told: &self.told }))
+        }
+
+        fn join_others(&mut self, wake: Wake, followed: watch::Receiver<u64>) {
+            self.model.join_others(wake, followed);
+        }
+
+        fn reader(&self) -> Box<dyn Reader> {
+            self.model.reader()
+        }
+    }
+
+    impl Transaction for GatedTransaction<'_> {
+        fn head(&mut self, partition: &Partition) -> Result<Revision, StoreError> {
+            self.inner.head(partition)
+        }
+
+        fn revision(&mut self, partition: &Partition, key: &[u8]) -> Result<Revision, StoreError> {
+            self.inner.revision(partition, key)
+        }
+
+        fn put(
+            &mut self,
+            partition: &Partition,
+            key: &[u8],
+            revision: Revision,
+            sealed: &[u8],
+        ) -> Result<(), StoreError> {
+            self.inner.put(partition, key, revision, sealed)
+        }
+
+        fn delete(
+            &mut self,
+            partition: &Partition,
+            key: &[u8],
+            revision: Revision,
+            note: &[u8],
+        ) -> Result<(), StoreError> {
+            self.inner.delete(partition, key, revision, note)
+        }
+
+        fn rewrite(
+            &mut self,
+            partition: &Partition,
+            key: &[u8],
+            revision: Revision,
+            sealed: &[u8],
+        ) -> Result<(), StoreError> {
+            self.inner.rewrite(partition, key, revision, sealed)
+        }
+
+        fn set_head(
+            &mut self,
+            partition: &Partition,
+            revision: Revision,
+        ) -> Result<(), StoreError> {
+            self.inner.set_head(partition, revision)
+        }
+
+        fn commit(self: Box<Self>) -> Result<(), StoreError> {
+            match self.told.recv() {
+                Ok(true) => self.inner.commit(),
+                _ => Err(StoreError::Engine("it was not made".into())),
+            }
+        }
+    }
+
+    fn gated() -> (Arc<Ledger<Names>>, Sender<bool>) {
+        let (tell, told) = channel();
+        let store = Store::open(Gated { model: Model::default(), told }, Unsealed).unwrap();
+        (Ledger::load(Arc::new(store), &"area".to_owned()).unwrap(), tell)
+    }
+
+    async fn give(ledger: &Arc<Ledger<Names>>, name: &str) -> Result<(), ServiceError> {
+        let write = |names: &Names, batch: &mut Batch<Names>| {
+            if names.0.contains(name) {
+                return Err(ServiceError::new("EntityAlreadyExists", 409, "It is there."));
+            }
+            batch.put(name.to_owned());
+            Ok(())
+        };
+        ledger.write_unasked(write).await
+    }
+
+    /// Lets it begin; it may not end yet.
+    fn begun<T>(future: Pin<&mut impl Future<Output = T>>) {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(future.poll(&mut context), Poll::Pending), "it did not wait");
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_because_of_a_write_under_way_hears_so_when_that_is_durable() {
+        let (ledger, tell) = gated();
+        let (mut first, mut second) = (pin!(give(&ledger, "a")), pin!(give(&ledger, "a")));
+        begun(first.as_mut());
+        begun(second.as_mut());
+        tell.send(true).unwrap();
+        first.await.unwrap();
+        assert_eq!(second.await.unwrap_err().code, "EntityAlreadyExists");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_refused_because_of_a_write_that_was_not_made() {
+        let (ledger, tell) = gated();
+        let (mut first, mut second) = (pin!(give(&ledger, "a")), pin!(give(&ledger, "a")));
+        begun(first.as_mut());
+        begun(second.as_mut());
+        tell.send(false).unwrap();
+        tell.send(true).unwrap();
+        assert_eq!(first.await.unwrap_err().code, "ServiceFailure");
+        second.await.unwrap();
+        assert!(ledger.for_deciding().0.contains("a"));
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_by_what_is_durable_waits_for_nothing() {
+        let (ledger, tell) = gated();
+        tell.send(true).unwrap();
+        give(&ledger, "a").await.unwrap();
+        assert_eq!(give(&ledger, "a").await.unwrap_err().code, "EntityAlreadyExists");
     }
 }
