@@ -9,7 +9,7 @@ use crate::notify::Topics;
 use crate::process;
 use crate::world::{self, AllQuotas, Named};
 use anyhow::{Context as _, anyhow, bail};
-use ringfence_gateway::clock::{Clock as _, MovedClock, SystemClock};
+use ringfence_gateway::clock::{MovedClock, SystemClock};
 use ringfence_gateway::follow::follow;
 use ringfence_gateway::server::until_asked_to_stop;
 use ringfence_gateway::{Audit, Dev, Follow, Gateway, Limits, Server, Trail, World};
@@ -26,7 +26,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Connections that wait to be accepted.
@@ -131,7 +131,7 @@ impl Start<'_> {
         let upkeep = async {
             loop {
                 let ours = match &lease {
-                    Some(lease) => lease.take(SystemClock.now().seconds).await,
+                    Some(lease) => lease.take(Instant::now()).await,
                     None => true,
                 };
                 if ours {
