@@ -24,7 +24,7 @@ use ringfence_store::{
 use ringfence_wire::ServiceError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::str::FromStr;
@@ -419,10 +419,27 @@ impl<S: State> Ledger<S> {
         Ok(())
     }
 
-    /// Reads everything anew.
+    /// Reads everything anew. What is known may be of later than what is read, when own commits have come back
+    /// meanwhile; and it may never have been, when another database has taken the place of the one that showed it.
     fn read_anew(&self) -> Result<(), StoreError> {
+        let before = self.published.load_full();
         let (state, head) = read_state::<S>(&self.store, &self.partition)?;
-        self.publish(&mut self.lock(), Arc::new(Version { state, head }));
+        let mut pending = self.lock();
+        let known = self.published.load_full();
+        // What was durable before it was read is in it.
+        let never_was = before.head > head && Arc::ptr_eq(&before, &known);
+        if never_was {
+            tracing::warn!(partition = ?self.partition, "what was read and not acknowledged is gone");
+        }
+        if head < known.head && !never_was {
+            return Ok(());
+        }
+        self.published.store(Arc::new(Version { state: state.clone(), head }));
+        // What is queued on top of anything else is going to fail, and falls back.
+        if pending.in_flight == 0 {
+            pending.state = state;
+            pending.head = head;
+        }
         Ok(())
     }
 }
@@ -546,12 +563,12 @@ impl<S: State> Ledgers<S> {
     /// # Errors
     /// When the store fails or a record does not decode.
     pub fn read_anew(&self) -> Result<(), StoreError> {
-        for partition in self.store.partitions()? {
-            if let Ok(area) = partition.as_str().parse::<S::Area>() {
-                self.get_or_make(area)?.read_anew()?;
-            }
-        }
-        Ok(())
+        let there = self.store.partitions()?;
+        let mut areas: HashSet<_> =
+            there.iter().filter_map(|one| one.as_str().parse().ok()).collect();
+        // Those that are known and are not there any more too.
+        areas.extend(self.areas());
+        areas.into_iter().try_for_each(|area| self.get_or_make(area)?.read_anew())
     }
 
     /// Every area.
@@ -721,6 +738,23 @@ mod tests {
         assert_eq!(first.await.unwrap_err().code, "ServiceFailure");
         second.await.unwrap();
         assert!(ledger.for_deciding().0.contains("a"));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_and_is_gone_is_known_no_more_and_its_place_is_free() {
+        let model = Model::default();
+        let open = || Arc::new(Store::open(model.clone(), Unsealed).unwrap());
+        let ledger: Arc<Ledger<Names>> = Ledger::load(open(), &"area".to_owned()).unwrap();
+        give(&ledger, "a").await.unwrap();
+        // As a primary shows it that lost its standbys, and the next one lacks it.
+        let shown = Changed { value: Some(encode(&"lost".to_owned()).unwrap()), note: Vec::new() };
+        let key = ledger.stored_key("lost");
+        ledger.follow(2, &BTreeMap::from([(key, shown)])).unwrap();
+        assert!(ledger.for_deciding().0.contains("lost"));
+        ledger.read_anew().unwrap();
+        assert_eq!(ledger.for_deciding().0, BTreeSet::from(["a".to_owned()]));
+        give(&ledger, "b").await.unwrap();
+        assert_eq!(ledger.for_deciding().0, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ impl Start<'_> {
         process::lock_memory();
         let house = House::open_to_serve(&self.options.place, self.options.consistency.into())?;
         let clock = Arc::new(SystemClock);
-        let loaded_from = house.store.last_position()?;
+        let loaded_from = (house.store.epoch()?, house.store.last_position()?);
         let iam = world::iam(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
         let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
         if self.options.place.store.is_some() {
