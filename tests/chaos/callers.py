@@ -17,7 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 LIVING = 12
 # Before a server that has failed is asked again.
 PAUSE_SECONDS = 0.25
-# How long what one server has acknowledged may stay unheard of at another, where servers are not strict.
+# How long what one server has acknowledged may stay unheard of at another, where servers are not strict; and how long
+# one that is strict may take until it decides.
 HEARD_WITHIN_SECONDS = 10
 # Shorter times without a write are not looked at.
 SHORTEST_GAP = 0.2
@@ -116,6 +117,8 @@ class Caller(threading.Thread):
         self.living = [{} for _ in self.places]
         self.keys = [None] * len(self.places)
         self.serial = 0
+        # The server that is asked now.
+        self.asked = 0
         # Servers that did not answer when they were last asked.
         self.silent = set()
         self.idle = threading.Event()
@@ -131,16 +134,16 @@ class Caller(threading.Thread):
         self.idle.set()
 
     def step(self):
-        home = self.random.randrange(len(self.places))
-        place = self.places[home]
+        self.asked = self.random.randrange(len(self.places))
+        place = self.places[self.asked]
         try:
-            if home in self.silent:
+            if self.asked in self.silent:
                 # Not by a write, of which nobody would know what became.
                 call(place.iam.list_users, MaxItems=1)
-                self.silent.discard(home)
-            self.work(0 if self.load.strict else home, place)
+                self.silent.discard(self.asked)
+            self.work(0 if self.load.strict else self.asked, place)
         except (Unknown, NotSent):
-            self.silent.add(home)
+            self.silent.add(self.asked)
             self.load.stopping.wait(PAUSE_SECONDS)
 
     def work(self, home, place):
@@ -178,7 +181,7 @@ class Caller(threading.Thread):
         if after is not ABSENT:
             living[thing] = after
         self.counts["deleted" if after is ABSENT else "written"] += 1
-        self.load.acknowledge()
+        self.load.acknowledge(self.asked)
 
     def write_key(self, home, place):
         key = self.keys[home]
@@ -188,7 +191,7 @@ class Caller(threading.Thread):
             value = self.fresh()
             key.create(place, value)
             self.keys[home] = (key, value)
-            self.load.acknowledge()
+            self.load.acknowledge(self.asked)
             return
         key, value = key
         if self.random.random() < 0.4:
@@ -219,6 +222,7 @@ class Load:
         self.stopping, self.going = threading.Event(), threading.Event()
         self.going.set()
         self.acknowledged = 0
+        self.acknowledged_by = collections.Counter()
         self.last = time.monotonic()
         # (when it ended, how long it was)
         self.gaps = []
@@ -238,10 +242,11 @@ class Load:
             caller.idle.clear()
         return not self.stopping.is_set()
 
-    def acknowledge(self):
+    def acknowledge(self, server):
         now = time.monotonic()
         with self.lock:
             self.acknowledged += 1
+            self.acknowledged_by[server] += 1
             if now - self.last > SHORTEST_GAP:
                 self.gaps.append((now, now - self.last))
             self.last = now
@@ -260,14 +265,19 @@ class Load:
     def failures(self):
         return [caller.failure for caller in self.callers if caller.failure]
 
-    def flows(self, limit=150):
-        """Waits until a write has been acknowledged that was not asked for before now."""
+    def flows(self, everywhere=False, limit=150):
+        """Waits until a write has been acknowledged that was not asked for before now; or one by every server."""
         goal = self.acknowledged + len(self.callers) + 1
+        goals = {
+            number: self.acknowledged_by[number] + len(self.callers) + 1
+            for number in range(len(self.servers.all) if everywhere else 0)
+        }
         deadline = time.monotonic() + limit
-        while self.acknowledged < goal:
+        while self.acknowledged < goal or any(self.acknowledged_by[one] < goals[one] for one in goals):
             self.assert_well()
             assert time.monotonic() < deadline, (
-                f"no write in {limit} s\n{self.servers.logs()}\n{self.servers.cluster.logs()}"
+                f"no write in {limit} s, {goal}, {goals}: {self.acknowledged_by}\n"
+                f"{self.servers.logs()}\n{self.servers.cluster.logs()}"
             )
             time.sleep(0.01)
 
@@ -297,12 +307,17 @@ class Load:
             known |= {key.name: {value} for key, value in filter(None, caller.keys)}
         known |= {thing.name: values for thing, values in self.doubtful.items()}
         for number, server in enumerate(self.servers.all):
-            deadline = time.monotonic() + (0 if self.strict else HEARD_WITHIN_SECONDS)
+            deadline = time.monotonic() + HEARD_WITHIN_SECONDS
             while True:
-                wrong = self.differences(server, known)
+                try:
+                    wrong = self.differences(server, known)
+                    waits = not self.strict
+                except Unknown as error:
+                    # One that is strict may decide nothing yet.
+                    wrong, waits = [error], self.strict
                 if not wrong:
                     break
-                assert time.monotonic() < deadline, (
+                assert waits and time.monotonic() < deadline, (
                     f"seed {self.seed}: server {number} differs in {len(wrong)}: {wrong[:9]}"
                 )
                 time.sleep(0.1)
@@ -310,11 +325,11 @@ class Load:
 
     def differences(self, server, known):
         place = Place(self.servers.root(server))
-        pages = place.iam.get_paginator("get_account_authorization_details").paginate(Filter=["User"])
-        found = {
-            user["UserName"]: value_of(user.get("Tags", []))
-            for page in pages for user in page["UserDetailList"]
-        }
+        found, more = {}, {}
+        while more is not None:
+            page = call(place.iam.get_account_authorization_details, Filter=["User"], **more)
+            found |= {user["UserName"]: value_of(user.get("Tags", [])) for user in page["UserDetailList"]}
+            more = {"Marker": page["Marker"]} if page["IsTruncated"] else None
         keys = [key for caller in self.callers for key, _ in filter(None, caller.keys)]
         keys += [thing for thing in self.doubtful if isinstance(thing, Key)]
         found |= {key.name: key.read(place) for key in keys}

@@ -216,6 +216,15 @@ class Node:
             self.etcd.wait()
             self.etcd = None
 
+    def freeze(self):
+        """Stops Patroni and PostgreSQL in their tracks: connections stay open and are not answered."""
+        self.patroni.send_signal(signal.SIGSTOP)
+        postgres.freeze_family(self.postmaster())
+
+    def thaw(self):
+        postgres.thaw_family(self.postmaster())
+        self.patroni.send_signal(signal.SIGCONT)
+
     def ask(self, path, value=None, timeout=5):
         """(status, JSON) of Patroni's REST API; (None, None) where nobody answers."""
         request = urllib.request.Request(
