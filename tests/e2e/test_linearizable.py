@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from linearizable import ABSENT, EXISTS, MISSING, OK, Call, Impossible, linearizable, named, register
+from linearizable import (
+    ABSENT, EXISTS, MISSING, OK, Call, Impossible, each_explained, linearizable, named, only_tells, register,
+)
 
 
 def history(text):
@@ -170,6 +172,52 @@ def any_call(source, length):
         "make": [OK, OK, EXISTS], "set": [OK, OK, MISSING], "remove": [OK, OK, MISSING], "read": [ABSENT, "a", "b"],
     }[what])
     return Call(began, ended, what, value, answer)
+
+
+# Of the bad ones, what is explained where each answer is taken by itself.
+EACH_BY_ITSELF = {"a read that goes back", "a write that was never answered, seen and lost"}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_answer_by_itself_may_go_back_and_nothing_else(name):
+    assert (each_explained(history(BAD[name]), named) is None) == (name in EACH_BY_ITSELF)
+
+
+@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD)
+def test_what_an_order_explains_is_explained_by_itself(text):
+    assert each_explained(history(text), named) is None
+
+
+def test_it_says_of_each_what_trying_every_order_says():
+    source = random.Random(2)
+    said = {True: 0, False: 0}
+    for _ in range(3000):
+        calls = [any_call(source, 9) for _ in range(source.randrange(1, 6))]
+        reads = [call for call in calls if only_tells(call)]
+        writes = [call for call in calls if not only_tells(call)]
+        expected = by_every_order(writes, named, ABSENT) and all(
+            by_every_order([*writes, read], named, ABSENT) for read in reads if read.ended is not None
+        )
+        assert (each_explained(calls, named) is None) == expected, calls
+        said[expected] += 1
+    assert min(said.values()) > 300, said
+
+
+@pytest.mark.timeout(60)
+def test_many_calls_at_once_are_judged():
+    """As of a server that is killed: a dozen calls under way, some of which are never answered."""
+    calls = [Call(0, 1, "make", "0", OK)]
+    for moment in range(1, 60):
+        for client in range(12):
+            began, value = moment * 100 + client, f"{moment}-{client}"
+            what = ("set", "read", "set", "remove", "make")[client % 5]
+            answer = {"set": OK, "read": f"{moment}-0", "remove": MISSING, "make": EXISTS}[what]
+            ended = None if what == "set" and client == 2 and moment % 10 == 0 else began + 90
+            if what != "remove":
+                calls.append(Call(began, ended, what, None if what == "read" else value, answer))
+    assert linearizable(calls, named) is None
+    calls.append(Call(10_000, 10_001, "read", answer="0"))
+    assert linearizable(calls, named) == calls[-1]
 
 
 def test_it_says_what_trying_every_order_says():
