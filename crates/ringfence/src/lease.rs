@@ -23,6 +23,8 @@ pub struct Lease {
     name: String,
     /// As another was last seen to hold it: at which revision, and since when it has been at that.
     seen: Mutex<Option<(Revision, Instant)>>,
+    /// Since this server holds it: at which revision.
+    own: Mutex<Option<Revision>>,
 }
 
 impl Lease {
@@ -30,7 +32,7 @@ impl Lease {
         let mut name = [0; 16];
         SystemRandom.fill(&mut name)?;
         let name = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { store, name, seen: Mutex::default() })
+        Ok(Self { store, name, seen: Mutex::default(), own: Mutex::default() })
     }
 
     /// Takes it, or keeps it, where nobody else has it; whether this server has it now.
@@ -58,10 +60,23 @@ impl Lease {
         let commit = Commit::to(Partition::global())
             .expect(Expect::Key(KEY.into(), revision))
             .put(KEY, self.name.clone());
-        match self.store.commit(commit).await {
+        let taken = self.store.commit(commit).await;
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = taken.as_ref().ok().copied();
+        match taken {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives it up, where this server has it: another need not wait until its silence is long enough.
+    pub async fn leave(&self) {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(revision) = own else { return };
+        let commit =
+            Commit::to(Partition::global()).expect(Expect::Key(KEY.into(), revision)).delete(KEY);
+        if let Err(error) = self.store.commit(commit).await {
+            tracing::warn!(%error, "others learn only by its silence that this server has stopped");
         }
     }
 
@@ -99,6 +114,21 @@ mod tests {
         assert!(!other.take(at(290)).await);
         assert!(other.take(at(291)).await && !one.take(at(292)).await);
         assert!(other.take(at(351)).await && !one.take(at(500)).await);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_followed_at_once() {
+        let model = Model::default();
+        let of = |model: &Model| {
+            Lease::new(Arc::new(Store::open(model.clone(), Unsealed).unwrap())).unwrap()
+        };
+        let (one, other, began) = (of(&model), of(&model), Instant::now());
+        assert!(one.take(began).await && !other.take(began).await);
+        // It is not the other's to give up.
+        other.leave().await;
+        assert!(!other.take(began).await);
+        one.leave().await;
+        assert!(other.take(began).await && !one.take(began).await);
     }
 
     #[tokio::test]

@@ -143,6 +143,9 @@ impl Start<'_> {
         };
         self.until_stopped(upkeep)?;
         server.stop();
+        if let Some(lease) = &lease {
+            self.runtime.block_on(lease.leave());
+        }
         self.runtime.block_on(gateway.keep_notes());
         // Its log closes, and notes that in the store.
         drop(gateway);
