@@ -52,6 +52,8 @@ class World:
         leader = self.cluster.leader()
         leader.kill_patroni()
         self.cluster.leader(but=leader)
+        # The old one has not noticed, and takes writes that no standby confirms.
+        self.load.flows(everywhere=True)
         # As systemd would, though later.
         leader.start_patroni()
 

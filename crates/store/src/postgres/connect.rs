@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -42,6 +42,9 @@ const ROOTS: &str = "sslrootcert";
 pub(super) struct Connector {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    /// The newest timeline of any primary that was connected to. One of an earlier has been followed by another,
+    /// though it may not know: it takes commits that no standby confirms, and shows what is no longer so.
+    newest: Arc<AtomicU64>,
 }
 
 /// A notification.
@@ -58,6 +61,7 @@ pub(super) struct Session {
     unsynced: Arc<AtomicBool>,
     /// Of the primary.
     pub timeline: u64,
+    newest: Arc<AtomicU64>,
     /// It was waited for in vain.
     given_up: AtomicBool,
     /// Those of groups, prepared once.
@@ -90,7 +94,7 @@ impl Connector {
             SslMode::Disable => None,
             _ => Some(tls(roots.as_deref())?),
         };
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, newest: Arc::default() })
     }
 
     /// A connection to the primary.
@@ -118,11 +122,16 @@ impl Connector {
             }
         };
         let given_up = AtomicBool::new(false);
+        let (newest, statements) = (self.newest.clone(), None);
         let mut session =
-            Session { client, driver, unsynced, timeline: 0, given_up, statements: None };
+            Session { client, driver, unsynced, timeline: 0, newest, given_up, statements };
         session.client.batch_execute(SETTINGS).await?;
         session.timeline = schema::timeline(&session.client).await?;
-        Ok(session)
+        self.newest.fetch_max(session.timeline, Ordering::SeqCst);
+        match session.is_followed() {
+            false => Ok(session),
+            true => Err(failed("this primary has been followed by another")),
+        }
     }
 
     /// The same, tried again for a while: a primary may be about to take another's place.
@@ -185,7 +194,12 @@ impl Session {
     }
 
     pub fn is_open(&self) -> bool {
-        !self.client.is_closed() && !self.given_up.load(Ordering::SeqCst)
+        !self.client.is_closed() && !self.given_up.load(Ordering::SeqCst) && !self.is_followed()
+    }
+
+    /// Whether another primary has taken this one's place.
+    fn is_followed(&self) -> bool {
+        self.timeline < self.newest.load(Ordering::SeqCst)
     }
 
     /// Waits for answers. Where they take too long the connection is given up: a server that stands still keeps

@@ -87,6 +87,9 @@ async fn follow(
                 session.within(ANSWERED_WITHIN, told).await?;
             }
             () = sleep_until(look) => {
+                if !session.is_open() {
+                    return Err(StoreError::Engine("another primary leads".into()));
+                }
                 let now = position().await?;
                 if now != known {
                     known = now;

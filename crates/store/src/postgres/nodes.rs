@@ -209,6 +209,9 @@ impl Lease {
                 return leave(&session, &self.name).await;
             }
             tokio::time::sleep(RENEW).await;
+            if !session.is_open() {
+                return Err(StoreError::Engine("another primary leads".into()));
+            }
         }
     }
 
