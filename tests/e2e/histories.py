@@ -19,6 +19,7 @@ CLIENTS = 9
 USERS, PERMISSIONS, USERS_AT_ONE = 5, 2, 2
 # How long clients work before they are disturbed, and again afterwards.
 EARLIEST, LATEST = 0.1, 0.6
+LIMIT_SECONDS = 60
 # Before a server that gave no answer is asked again.
 PAUSE_SECONDS = 0.02
 
@@ -113,6 +114,7 @@ class Game:
         try:
             time.sleep(self.source.uniform(EARLIEST, LATEST))
             self.disturb(self)
+            self.goes_on()
             time.sleep(self.source.uniform(EARLIEST, LATEST))
         finally:
             self.stopping.set()
@@ -125,6 +127,13 @@ class Game:
             self.counts.update(call.what for call in calls)
             self.counts["unanswered"] += sum(call.ended is None for call in calls)
         return self.history.calls
+
+    def goes_on(self):
+        """Waits until clients change things again: servers that are strict wait first for one that is gone."""
+        goal, deadline = self.history.changes + 2 * CLIENTS, time.monotonic() + LIMIT_SECONDS
+        while self.history.changes < goal:
+            assert time.monotonic() < deadline, f"seed {SEED}, round {self.rounds}: no writes any more"
+            time.sleep(0.01)
 
     def things_of(self, client):
         return self.things + self.at[client % len(self.servers)]
@@ -145,7 +154,7 @@ class Game:
                 f"\n{what}: {self.rounds} rounds, {written} writes and {self.counts['read']} reads,"
                 f" {self.counts['unanswered']} of them unanswered, all explained; seed {SEED}"
             )
-        assert written > 50 * self.rounds, "too little was written: this proves nothing"
+        assert written > 30 * self.rounds, "too little was written: this proves nothing"
 
 
 def first(thing):

@@ -126,6 +126,8 @@ class History:
     def __init__(self):
         self.calls = {}
         self.lock = threading.Lock()
+        # Changes that were answered.
+        self.changes = 0
 
     def record(self, thing, line, what, value=None):
         """Makes a call; whether it was answered by what tells something."""
@@ -143,4 +145,5 @@ class History:
             self.calls.setdefault(thing, []).append(
                 Call(began, ended if known else None, what, value, told)
             )
+            self.changes += known and told == OK
         return known

@@ -23,8 +23,9 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// How long it may take until a connection can be used: a host that is reached may say nothing.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// How long what was sent may be left unacknowledged by a host: one that was cut off sends no word of it, and
-/// the system's own patience is a quarter of an hour.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
+/// the system's own patience is a quarter of an hour. For as long the database keeps the locks of who is cut off
+/// in the middle of a transaction: if it is reached again by then, that goes on.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
