@@ -49,6 +49,9 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 # Seconds that `make crash-states` runs.
 SECONDS ?= 3600
+# Minutes that `make chaos` goes on with faults under Ringfence; each comes once at least.
+MINUTES ?= 0
+export RINGFENCE_CHAOS_MINUTES = $(MINUTES)
 
 .NOTPARALLEL:
 .PHONY: test fmt lint unit softhsm swtpm postgres strace crash-states deny deny-if-installed binary e2e outside sdk-rust torture chaos chaos-short fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
@@ -130,10 +133,10 @@ $(CHAOS_VENV)/.requirements: tests/requirements.txt tests/chaos/requirements.txt
 	$(CHAOS_VENV)/bin/python -m pip check
 	@touch $@
 
-# A cluster of PostgreSQL whose leader is killed and cut off; minutes, so no part of `make test`. As root it has a
+# A cluster of PostgreSQL whose leader is killed and cut off, and Ringfence on it; minutes, so no part of `make test`. As root it has a
 # network, processes and shared memory of its own, which end with it; otherwise networks cannot be cut.
 # (The shell stays, to take the exit codes of orphans: a killed PostgreSQL that nobody waited for looks alive.)
-chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements
+chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements $(BUILD_BINARY)
 	@if $(OWN) ip link set lo up 2>/dev/null; then \
 	    set -x; $(OWN) sh -c 'ip link set lo up && "$$@"; exit $$?' sh $(CHAOS_TESTS) $(ARGS); \
 	else \
@@ -141,10 +144,10 @@ chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements
 	    set -x; $(CHAOS_TESTS) $(ARGS); \
 	fi
 
-# Two minutes of it.
+# Three minutes of it.
 chaos-short:
 	@RINGFENCE_CHAOS_ROUNDS=1 $(MAKE) --no-print-directory chaos \
-	    ARGS='-k "(server_that_is_killed or switchover) and not quorum or no_timeout"'
+	    ARGS='-k "(server_that_is_killed or switchover) and not quorum or no_timeout or in_brief"'
 
 strace:
 	@if test -x $(STRACE)/usr/bin/strace; then :; else \
@@ -194,7 +197,7 @@ sdk-rust: venv $(BUILD_BINARY)
 	fi
 
 # Kills the server at random moments; alone on the machine, so that its timing is its own.
-torture: venv $(BUILD_BINARY)
+torture: venv postgres $(BUILD_BINARY)
 	$(PY) -m pytest tests/e2e --ignore tests/e2e/outside -m torture $(ARGS)
 
 fuzz:

@@ -216,6 +216,15 @@ class Node:
             self.etcd.wait()
             self.etcd = None
 
+    def freeze(self):
+        """Stops Patroni and PostgreSQL in their tracks: connections stay open and are not answered."""
+        self.patroni.send_signal(signal.SIGSTOP)
+        postgres.freeze_family(self.postmaster())
+
+    def thaw(self):
+        postgres.thaw_family(self.postmaster())
+        self.patroni.send_signal(signal.SIGCONT)
+
     def ask(self, path, value=None, timeout=5):
         """(status, JSON) of Patroni's REST API; (None, None) where nobody answers."""
         request = urllib.request.Request(
@@ -242,19 +251,21 @@ class Cluster:
     role = "ringfence"
     database = "ringfence"
 
-    def __init__(self, *, mode="on", count=1, partitions=False, size=3):
-        """With `partitions`, each node has a network of its own that can be cut."""
+    def __init__(self, *, mode="on", count=1, partitions=False, size=3, clients=0):
+        """With `partitions`, each node has a network of its own that can be cut, and so have some clients."""
         etcd(), postgres.installed()
         self.mode, self.count = mode, count
-        self.network = Network(size) if partitions else None
+        self.network = Network(size + clients) if partitions else None
         self.reachable_from = f"{HERE}/24" if partitions else "127.0.0.1/32"
         self.folder = Path(tempfile.mkdtemp(prefix="ringfence-chaos-"))
         self.passwords = {
             role: secrets.token_hex(16)
             for role in ("postgres", "replicator", "rewinder", self.role)
         }
-        hosts = self.network.hosts if partitions else [None] * size
-        self.nodes = [Node(self, number, host) for number, host in enumerate(hosts, 1)]
+        hosts = self.network.hosts if partitions else [None] * (size + clients)
+        self.nodes = [Node(self, number, host) for number, host in enumerate(hosts[:size], 1)]
+        # Where clients may run that are to be cut off by themselves.
+        self.clients = hosts[size:]
         self.own(self.folder, *(node.folder for node in self.nodes))
         try:
             for node in self.nodes:
@@ -386,7 +397,13 @@ class Cluster:
             if other is not node:
                 self.network.cut(node.host, other.host)
         if clients:
-            self.network.cut(node.host, self.network.here)
+            for client in (self.network.here, *self.clients):
+                self.network.cut(node.host, client)
+
+    def cut_off(self, client):
+        """Cuts a client off from every node."""
+        for node in self.nodes:
+            self.network.cut(client, node.host)
 
     def heal(self):
         self.network.heal()

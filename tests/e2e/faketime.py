@@ -31,3 +31,28 @@ def library():
 def days_later(days):
     """The environment of a program for which it is `days` later."""
     return {"LD_PRELOAD": str(library()), "FAKETIME": f"+{days}d"}
+
+
+class Clock:
+    """The wall clock of one program, which can be moved while it runs; other clocks go on as they are."""
+
+    def __init__(self, file, seconds=0):
+        self.file = Path(file)
+        self.set(seconds)
+
+    def set(self, seconds):
+        """It is so much later than it is, or earlier."""
+        self.seconds = seconds
+        beside = self.file.with_suffix(".new")
+        beside.write_text(f"{seconds:+d}s\n")
+        beside.replace(self.file)
+
+    def environment(self, monotonic=False):
+        """Of the program; with `monotonic`, its monotonic clock is moved as well."""
+        return {
+            "LD_PRELOAD": str(library()),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            # Read again each time.
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "0" if monotonic else "1",
+        }

@@ -38,13 +38,16 @@ def parse_exports(text):
 
 
 class Server:
-    def __init__(self, binary, *, data, dev, args, env, logs):
+    def __init__(self, binary, *, data, dev, args, env, logs, host=None):
+        """`host` is a place in a network of the tests' own, of tests/chaos/network.py."""
         self.binary = binary
         self.data = Path(data) if data is not None else None
         self.dev = dev
         self.args = [str(arg) for arg in args]
         self.env = env or {}
         self.logs = Path(logs)
+        self.address = host.address if host else "127.0.0.1"
+        self.within = host.within if host else []
         self.port = free_port()
         self.starts = 0
         self.process = None
@@ -52,7 +55,7 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def stdout(self):
@@ -66,7 +69,7 @@ class Server:
     def start(self, wait=True):
         assert self.process is None, "already running"
         self.starts += 1
-        command = [str(self.binary), "serve", "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.within, str(self.binary), "serve", "--listen", f"{self.address}:{self.port}"]
         if self.dev:
             command.append("--dev")
         if self.data is not None:
@@ -138,7 +141,7 @@ class Server:
 
     def request(self, method, path, body=None, headers=None):
         """An unsigned HTTP request: (status, headers, body)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=20)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()

@@ -6,7 +6,8 @@
 //! computed against it under a short lock, so that checks such as "no such name yet" are exact, and
 //! writes need not wait for each other's sync. When the store says that a commit is durable its
 //! state is published; when a commit fails, pending falls back to published and the writes queued
-//! behind it, which expected it, are computed anew.
+//! behind it, which expected it, are computed anew. A write that is refused, or finds nothing to do, because of
+//! what is pending says so once that is durable: nobody hears of what may never have been.
 //!
 //! Where several processes share a store, what others write comes in by [`Ledgers::follow`], each time a
 //! whole number of commits. A write that another process has overtaken waits for that, and is computed
@@ -23,13 +24,13 @@ use ringfence_store::{
 use ringfence_wire::ServiceError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// What one ledger is of: an account's id, or a region of an account. It is written as the store's
 /// partition is called.
@@ -149,6 +150,19 @@ struct Pending<S> {
     in_flight: usize,
     /// Of those since the last fall, each of which builds on the one before.
     chain: Chain,
+    /// How the last of them will have ended, and so all of them: the state is durable, or it is not.
+    last: Option<Ended>,
+}
+
+/// Whether a commit was made; `None` until it has come back.
+type Ended = watch::Receiver<Option<bool>>;
+
+/// What a write waits for.
+enum Waits {
+    /// Its own commit.
+    Committed(oneshot::Receiver<Result<Revision, StoreError>>),
+    /// The commits whose state it was computed against; it has none itself.
+    Before(Option<Ended>),
 }
 
 /// How often a write is computed anew after a failed commit came between.
@@ -178,6 +192,7 @@ impl<S: State> Ledger<S> {
                 fall: 0,
                 in_flight: 0,
                 chain: Chain::default(),
+                last: None,
             }),
         }))
     }
@@ -242,12 +257,21 @@ impl<S: State> Ledger<S> {
         while tries < TRIES || Instant::now() < until {
             tries += 1;
             may()?;
-            let (result, durable) = self.queue(&mut write)?;
-            let Some(durable) = durable else { return Ok(result) };
-            match durable.await.unwrap_or(Err(StoreError::Closed)) {
-                Ok(_) => return Ok(result),
-                Err(StoreError::Conflict { head }) => self.until_known(head).await,
-                Err(error) => return Err(unavailable(&error)),
+            let (result, waits) = self.queue(&mut write);
+            match waits {
+                Waits::Before(None) => return result,
+                Waits::Before(Some(mut last)) => {
+                    let ended = last.wait_for(Option::is_some).await;
+                    if ended.is_ok_and(|made| *made == Some(true)) {
+                        return result;
+                    }
+                }
+                Waits::Committed(durable) => match durable.await {
+                    Ok(Ok(_)) => return result,
+                    Ok(Err(StoreError::Conflict { head })) => self.until_known(head).await,
+                    Ok(Err(error)) => return Err(unavailable(&error)),
+                    Err(_) => return Err(unavailable(&StoreError::Closed)),
+                },
             }
         }
         tracing::warn!(partition = ?self.partition, "a write was overtaken too often");
@@ -265,18 +289,29 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    /// Computes a write and queues its commit. The receiver hears when it is durable.
-    #[allow(clippy::type_complexity)]
+    /// Computes a write and queues its commit, if it has one.
     fn queue<R>(
         self: &Arc<Self>,
         write: &mut impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
-    ) -> Result<(R, Option<oneshot::Receiver<Result<Revision, StoreError>>>), ServiceError> {
+    ) -> (Result<R, ServiceError>, Waits) {
         let mut pending = self.lock();
         let mut batch = Batch { changes: Vec::new() };
-        let result = write(&pending.state, &mut batch)?;
-        if batch.changes.is_empty() {
-            return Ok((result, None));
+        let result = write(&pending.state, &mut batch);
+        if result.is_err() || batch.changes.is_empty() {
+            return (result, Waits::Before(pending.last.clone()));
         }
+        match self.submit(&mut pending, batch) {
+            Ok(durable) => (result, Waits::Committed(durable)),
+            Err(error) => (Err(error), Waits::Before(None)),
+        }
+    }
+
+    /// Queues a commit. The receiver hears when it is durable.
+    fn submit(
+        self: &Arc<Self>,
+        pending: &mut Pending<S>,
+        batch: Batch<S>,
+    ) -> Result<oneshot::Receiver<Result<Revision, StoreError>>, ServiceError> {
         let mut state = pending.state.clone();
         let mut commit = Commit::to(self.partition.clone())
             .expect(Expect::Head(pending.head))
@@ -305,6 +340,8 @@ impl<S: State> Ledger<S> {
         pending.state = state.clone();
         let version = Arc::new(Version { state, head: pending.head });
         let (reply, durable) = oneshot::channel();
+        let (ended, last) = watch::channel(None);
+        pending.last = Some(last);
         let ledger = self.clone();
         let fall = pending.fall;
         // Queued under the lock: commits reach the store in the order of their heads.
@@ -313,10 +350,11 @@ impl<S: State> Ledger<S> {
                 Ok(_) => ledger.come_back(Some(version)),
                 Err(_) => ledger.fall_back(fall),
             }
+            ended.send_replace(Some(result.is_ok()));
             // The caller may have gone; the write stands all the same.
             drop(reply.send(result));
         });
-        Ok((result, Some(durable)))
+        Ok(durable)
     }
 
     fn stored_key(&self, key: &str) -> Vec<u8> {
@@ -332,6 +370,9 @@ impl<S: State> Ledger<S> {
     fn come_back(&self, version: Option<Arc<Version<S>>>) {
         let mut pending = self.lock();
         pending.in_flight = pending.in_flight.saturating_sub(1);
+        if pending.in_flight == 0 {
+            pending.last = None;
+        }
         if let Some(version) = version {
             self.publish(&mut pending, version);
         }
@@ -361,6 +402,7 @@ impl<S: State> Ledger<S> {
             pending.head = durable.head;
             pending.fall = fall + 1;
             pending.chain = Chain::default();
+            pending.last = None;
         }
     }
 
@@ -388,10 +430,27 @@ impl<S: State> Ledger<S> {
         Ok(())
     }
 
-    /// Reads everything anew.
+    /// Reads everything anew. What is known may be of later than what is read, when own commits have come back
+    /// meanwhile; and it may never have been, when another database has taken the place of the one that showed it.
     fn read_anew(&self) -> Result<(), StoreError> {
+        let before = self.published.load_full();
         let (state, head) = read_state::<S>(&self.store, &self.partition)?;
-        self.publish(&mut self.lock(), Arc::new(Version { state, head }));
+        let mut pending = self.lock();
+        let known = self.published.load_full();
+        // What was durable before it was read is in it.
+        let never_was = before.head > head && Arc::ptr_eq(&before, &known);
+        if never_was {
+            tracing::warn!(partition = ?self.partition, "what was read and not acknowledged is gone");
+        }
+        if head < known.head && !never_was {
+            return Ok(());
+        }
+        self.published.store(Arc::new(Version { state: state.clone(), head }));
+        // What is queued on top of anything else is going to fail, and falls back.
+        if pending.in_flight == 0 {
+            pending.state = state;
+            pending.head = head;
+        }
         Ok(())
     }
 }
@@ -621,14 +680,13 @@ impl<S: State> Ledgers<S> {
     /// # Errors
     /// When the store fails or a record does not decode.
     pub fn read_anew(&self) -> Result<(), StoreError> {
-        for partition in self.store.partitions()? {
-            if let Ok(area) = partition.as_str().parse::<S::Area>()
-                && let Some(ledger) = self.slot(&area).if_read()
-            {
-                ledger.read_anew()?;
-            }
-        }
-        Ok(())
+        let there = self.store.partitions()?;
+        let mut areas: HashSet<_> =
+            there.iter().filter_map(|one| one.as_str().parse().ok()).collect();
+        // Those that are known and are not there any more too.
+        areas.extend(self.areas());
+        let read = areas.iter().filter_map(|area| self.slot(area).if_read());
+        read.collect::<Vec<_>>().iter().try_for_each(|ledger| ledger.read_anew())
     }
 
     /// Every area.
@@ -637,5 +695,7 @@ impl<S: State> Ledgers<S> {
     }
 }
 
+#[cfg(test)]
+mod overtaken;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::notify::Topics;
 use crate::process;
 use crate::world::{self, AllQuotas, Named};
 use anyhow::{Context as _, anyhow, bail};
-use ringfence_gateway::clock::{Clock as _, MovedClock, SystemClock};
+use ringfence_gateway::clock::{MovedClock, SystemClock};
 use ringfence_gateway::follow::follow;
 use ringfence_gateway::server::until_asked_to_stop;
 use ringfence_gateway::{
@@ -28,7 +28,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -72,7 +72,7 @@ impl Start<'_> {
         process::lock_memory();
         let house = House::open_to_serve(&self.options.place, self.options.consistency.into())?;
         let clock = Arc::new(SystemClock);
-        let loaded_from = house.store.last_position()?;
+        let loaded_from = (house.store.epoch()?, house.store.last_position()?);
         let iam =
             world::iam_opened(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
         let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
@@ -137,7 +137,7 @@ impl Start<'_> {
             loaded.await.context("what loads accounts has ended")??;
             loop {
                 let ours = match &lease {
-                    Some(lease) => lease.take(SystemClock.now().seconds).await,
+                    Some(lease) => lease.take(Instant::now()).await,
                     None => true,
                 };
                 if ours {
@@ -149,6 +149,9 @@ impl Start<'_> {
         };
         let ended = self.until_stopped(upkeep);
         server.stop();
+        if let Some(lease) = &lease {
+            self.runtime.block_on(lease.leave());
+        }
         self.runtime.block_on(gateway.keep_notes());
         // Its log closes, and notes that in the store.
         drop(gateway);

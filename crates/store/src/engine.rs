@@ -44,6 +44,10 @@ pub trait Engine: Send + 'static {
 
 /// A transaction: it sees its own writes.
 pub trait Transaction {
+    /// What the revisions of its database are of; 0 where there is only one. See [`Reader::epoch`].
+    fn epoch(&self) -> u64 {
+        0
+    }
     /// The revision of a partition; 0 for one never written.
     fn head(&mut self, partition: &Partition) -> Result<Revision, StoreError>;
     /// The revision that last wrote a key; 0 where it is not there.
@@ -110,11 +114,29 @@ pub trait Reader: Send + Sync {
     /// The position of the last change; 0 where there was none.
     fn last_position(&self) -> Result<u64, StoreError>;
 
+    /// What positions are of. Another one may have other changes at positions that were read before.
+    fn epoch(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     /// All changes after a position in order, each with what its key has at this one point in time.
     ///
     /// # Errors
     /// [`StoreError::Trimmed`] too where there are very many of them.
     fn news(&self, after: u64) -> Result<Vec<SealedNews>, StoreError>;
+}
+
+/// Of a mark, those of the position.
+const POSITION_BITS: u32 = 40;
+
+/// A position among those of all epochs: of a later one, each comes after all of an earlier one.
+pub(crate) fn mark(epoch: u64, position: u64) -> u64 {
+    (epoch << POSITION_BITS) | (position & ((1 << POSITION_BITS) - 1))
+}
+
+/// The epoch of a mark.
+pub(crate) fn epoch_of(mark: u64) -> u64 {
+    mark >> POSITION_BITS
 }
 
 /// A change, and what became of its key.

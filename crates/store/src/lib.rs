@@ -96,6 +96,8 @@ pub struct Commit {
     pub(crate) changes: Vec<(Vec<u8>, Write)>,
     pub(crate) forgets: bool,
     pub(crate) chain: Option<Chain>,
+    /// Of what it was computed from, as far as that is known: 0 where it is not.
+    pub(crate) epoch: u64,
 }
 
 /// Commits that build on each other, queued before the first of them is durable. Where one fails, so do all
@@ -116,7 +118,14 @@ impl Chain {
 impl Commit {
     /// An empty commit to a partition.
     pub fn to(partition: Partition) -> Self {
-        Self { partition, expect: Vec::new(), changes: Vec::new(), forgets: false, chain: None }
+        Self {
+            partition,
+            expect: Vec::new(),
+            changes: Vec::new(),
+            forgets: false,
+            chain: None,
+            epoch: 0,
+        }
     }
 
     /// Adds an expectation.

@@ -1,6 +1,8 @@
 //! The store that services see: commits gathered into groups, values sealed on the way.
 
-use crate::engine::{Engine, Fitness, Reader, SealedEntry, SealedNews, Transaction};
+use crate::engine::{
+    Engine, Fitness, Reader, SealedEntry, SealedNews, Transaction, epoch_of, mark,
+};
 use crate::seal::Sealer;
 use crate::{Chain, Change, Commit, Entry, Expect, Partition, Revision, StoreError, Write};
 use std::collections::BTreeMap;
@@ -46,7 +48,7 @@ pub struct Store {
     sealer: Arc<dyn Sealer>,
     /// Moves whenever somebody may have committed something.
     commits: watch::Receiver<u64>,
-    /// Up to which position this process has taken in what was changed.
+    /// Up to where this process has taken in what was changed: a [`mark`].
     followed: watch::Sender<u64>,
     fitness: Option<Fitness>,
 }
@@ -89,9 +91,10 @@ impl Store {
     /// has failed, in the order in which commits were queued; it must be quick.
     pub fn submit(
         &self,
-        commit: Commit,
+        mut commit: Commit,
         done: impl FnOnce(Result<Revision, StoreError>) + Send + 'static,
     ) {
+        commit.epoch = epoch_of(*self.followed.borrow());
         if let Err(Job::Commit(_, done)) = self.queue(Job::Commit(commit, Box::new(done))) {
             done(Err(StoreError::Closed));
         }
@@ -219,6 +222,15 @@ impl Store {
         self.reader.last_position()
     }
 
+    /// What positions are of. When it changes, what was read before may never have been: everything must be read
+    /// anew.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn epoch(&self) -> Result<u64, StoreError> {
+        self.reader.epoch()
+    }
+
     /// All that was changed after a position, whoever did it, as it is now. Waits on this thread.
     ///
     /// # Errors
@@ -254,9 +266,9 @@ impl Store {
         self.fitness.clone()
     }
 
-    /// Says that this process has taken in everything up to a position.
-    pub fn note_followed(&self, position: u64) {
-        self.followed.send_replace(position);
+    /// Says that this process has taken in everything up to a position of an epoch.
+    pub fn note_followed(&self, epoch: u64, position: u64) {
+        self.followed.send_replace(mark(epoch, position));
     }
 
     /// Moves when this process has taken in more; it stays at 0 where the process follows nothing.
@@ -476,6 +488,11 @@ fn apply_one(
     let partition = &commit.partition;
     let head = transaction.head(partition)?;
     if commit.chain.as_ref().is_some_and(Chain::is_broken) {
+        return Ok(Err(StoreError::Conflict { head }));
+    }
+    // Another database may have given the revisions that are expected to something else.
+    let (computed, now) = (commit.epoch, transaction.epoch());
+    if !commit.expect.is_empty() && computed != 0 && now != 0 && computed != now {
         return Ok(Err(StoreError::Conflict { head }));
     }
     for expect in &commit.expect {

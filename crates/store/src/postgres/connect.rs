@@ -1,23 +1,31 @@
 //! Connections to whichever host is the primary.
 
 use super::group::Statements;
+use super::schema;
 use crate::StoreError;
+use crate::engine::mark;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long one attempt to reach a host may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
+/// How long it may take until a connection can be used: a host that is reached may say nothing.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// How long what was sent may be left unacknowledged by a host: one that was cut off sends no word of it, and
+/// the system's own patience is a quarter of an hour. For as long the database keeps the locks of who is cut off
+/// in the middle of a transaction: if it is reached again by then, that goes on.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -35,6 +43,9 @@ const ROOTS: &str = "sslrootcert";
 pub(super) struct Connector {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    /// The newest timeline of any primary that was connected to. One of an earlier has been followed by another,
+    /// though it may not know: it takes commits that no standby confirms, and shows what is no longer so.
+    newest: Arc<AtomicU64>,
 }
 
 /// A notification.
@@ -49,6 +60,11 @@ pub(super) struct Session {
     driver: JoinHandle<()>,
     /// A wait for standbys was called off.
     unsynced: Arc<AtomicBool>,
+    /// Of the primary.
+    pub timeline: u64,
+    newest: Arc<AtomicU64>,
+    /// It was waited for in vain.
+    given_up: AtomicBool,
     /// Those of groups, prepared once.
     pub statements: Option<Statements>,
 }
@@ -69,16 +85,29 @@ impl Connector {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(3))
             .keepalives_retries(3)
-            .application_name("ringfence");
+            .application_name("ringfence")
+            // A host that stands still, or was the primary and has not noticed, is not asked first each time.
+            .load_balance_hosts(LoadBalanceHosts::Random);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(ACKNOWLEDGED_WITHIN);
+        }
         let tls = match config.get_ssl_mode() {
             SslMode::Disable => None,
             _ => Some(tls(roots.as_deref())?),
         };
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, newest: Arc::default() })
     }
 
     /// A connection to the primary.
     pub async fn connect(
+        &self,
+        heard: Option<mpsc::UnboundedSender<Heard>>,
+    ) -> Result<Session, StoreError> {
+        let connected = tokio::time::timeout(CONNECTED_WITHIN, self.connect_to_one(heard)).await;
+        connected.unwrap_or_else(|_| Err(failed("the database does not answer")))
+    }
+
+    async fn connect_to_one(
         &self,
         heard: Option<mpsc::UnboundedSender<Heard>>,
     ) -> Result<Session, StoreError> {
@@ -93,8 +122,17 @@ impl Connector {
                 (client, drive(connection, heard, unsynced.clone()))
             }
         };
-        client.batch_execute(SETTINGS).await?;
-        Ok(Session { client, driver, unsynced, statements: None })
+        let given_up = AtomicBool::new(false);
+        let (newest, statements) = (self.newest.clone(), None);
+        let mut session =
+            Session { client, driver, unsynced, timeline: 0, newest, given_up, statements };
+        session.client.batch_execute(SETTINGS).await?;
+        session.timeline = schema::timeline(&session.client).await?;
+        self.newest.fetch_max(session.timeline, Ordering::SeqCst);
+        match session.is_followed() {
+            false => Ok(session),
+            true => Err(failed("this primary has been followed by another")),
+        }
     }
 
     /// The same, tried again for a while: a primary may be about to take another's place.
@@ -151,8 +189,35 @@ where
 }
 
 impl Session {
+    /// A position of this primary's among those of all that there were.
+    pub fn mark(&self, position: u64) -> u64 {
+        mark(self.timeline, position)
+    }
+
     pub fn is_open(&self) -> bool {
-        !self.client.is_closed()
+        !self.client.is_closed() && !self.given_up.load(Ordering::SeqCst) && !self.is_followed()
+    }
+
+    /// Whether another primary has taken this one's place.
+    fn is_followed(&self) -> bool {
+        self.timeline < self.newest.load(Ordering::SeqCst)
+    }
+
+    /// Waits for answers. Where they take too long the connection is given up: a server that stands still keeps
+    /// it, and would be waited for without end.
+    pub async fn within<T, E: Into<StoreError>>(
+        &self,
+        limit: Duration,
+        answers: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(limit, answers).await {
+            Ok(answered) => answered.map_err(Into::into),
+            Err(_) => {
+                self.given_up.store(true, Ordering::SeqCst);
+                self.driver.abort();
+                Err(failed("the database does not answer"))
+            }
+        }
     }
 
     /// Whether the last commit may be known to the primary alone.

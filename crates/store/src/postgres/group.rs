@@ -3,7 +3,8 @@
 //! one of one.
 
 use super::connect::Session;
-use super::{LONGEST_COMMIT, PATIENCE, Postgres, signed, unsigned};
+use super::nodes::LONGEST_WAIT;
+use super::{ANSWERED_WITHIN, LONGEST_COMMIT, PATIENCE, Postgres, signed, unsigned};
 use crate::engine::Transaction;
 use crate::{Commit, Expect, Partition, Revision, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,11 +102,16 @@ impl<'e> Group<'e> {
                     Some(session) => session,
                     None => engine.connector.until_there(PATIENCE).await?,
                 };
-                let statements = match session.statements.take() {
-                    Some(statements) => statements,
-                    None => Statements::prepare(&session.client).await?,
+                let taken = session.statements.take();
+                let looking = async {
+                    let statements = match taken {
+                        Some(statements) => statements,
+                        None => Statements::prepare(&session.client).await?,
+                    };
+                    let seen = look(&session.client, &statements, &partitions, &expected).await?;
+                    Ok::<_, StoreError>((statements, seen))
                 };
-                let seen = look(&session.client, &statements, &partitions, &expected).await?;
+                let (statements, seen) = session.within(ANSWERED_WITHIN, looking).await?;
                 session.statements = Some(statements);
                 Ok((session, seen))
             });
@@ -192,6 +198,10 @@ async fn look(
 }
 
 impl Transaction for Group<'_> {
+    fn epoch(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.timeline)
+    }
+
     fn head(&mut self, partition: &Partition) -> Result<Revision, StoreError> {
         let head = self.heads.get(partition).copied();
         head.ok_or_else(|| StoreError::Engine(format!("partition {partition:?} is not locked")))
@@ -252,7 +262,7 @@ impl Transaction for Group<'_> {
     fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         let session = self.session.take().ok_or(StoreError::Closed)?;
         let written = self.engine.runtime.block_on(async {
-            let position = self.write(&session).await?;
+            let position = session.within(ANSWERED_WITHIN, self.write(&session)).await?;
             let committed = session.client.batch_execute("COMMIT");
             let committed = tokio::time::timeout(LONGEST_COMMIT, committed).await;
             let in_doubt = |why: &str| StoreError::Engine(format!("a commit is in doubt: {why}"));
@@ -267,7 +277,8 @@ impl Transaction for Group<'_> {
         self.engine.remote.tell_others(position);
         if let Some(lease) = self.engine.remote.lease.clone() {
             let others = &mut self.engine.others;
-            let known = lease.known_to_all(&session.client, others, position);
+            let known = lease.known_to_all(&session, others, position);
+            let known = session.within(2 * LONGEST_WAIT, known);
             self.engine.runtime.block_on(known)?;
         }
         self.trim(&session.client, position);
@@ -352,10 +363,11 @@ impl Group<'_> {
 impl Drop for Group<'_> {
     fn drop(&mut self) {
         // Of one that was not committed.
-        if let Some(session) = self.session.take()
-            && self.engine.runtime.block_on(session.client.batch_execute("ROLLBACK")).is_ok()
-        {
-            self.engine.session = Some(session);
+        if let Some(session) = self.session.take() {
+            let back = session.within(ANSWERED_WITHIN, session.client.batch_execute("ROLLBACK"));
+            if self.engine.runtime.block_on(back).is_ok() {
+                self.engine.session = Some(session);
+            }
         }
     }
 }

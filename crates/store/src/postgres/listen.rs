@@ -3,12 +3,13 @@
 use super::connect::{Connector, Heard, Session};
 use super::nodes::Lease;
 use super::reader::Joined;
-use super::schema;
+use super::{ANSWERED_WITHIN, schema};
 use crate::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_postgres::types::ToSql;
 
 /// Where commits are told of.
 const COMMITTED: &str = "ringfence";
@@ -33,7 +34,7 @@ pub(super) async fn listen(
         let listened = async {
             let session = connector.connect(Some(heard)).await?;
             let channels = format!("LISTEN {COMMITTED}; LISTEN {TAKEN_IN}");
-            session.client.batch_execute(&channels).await?;
+            session.within(ANSWERED_WITHIN, session.client.batch_execute(&channels)).await?;
             // What was committed before that nobody has told of.
             (joined.wake)();
             follow(&session, &mut committed, &mut hearing, &mut joined, lease.as_deref()).await
@@ -53,7 +54,8 @@ async fn follow(
     joined: &mut Joined,
     lease: Option<&Lease>,
 ) -> Result<(), StoreError> {
-    let mut known = schema::position(&session.client).await?;
+    let position = || session.within(ANSWERED_WITHIN, schema::position(&session.client));
+    let mut known = position().await?;
     let mut look = Instant::now() + LOOK;
     loop {
         tokio::select! {
@@ -62,7 +64,8 @@ async fn follow(
                     return Ok(());
                 }
                 // Many commits that come meanwhile are told of by the next one.
-                session.client.batch_execute(&format!("NOTIFY {COMMITTED}")).await?;
+                let tell = format!("NOTIFY {COMMITTED}");
+                session.within(ANSWERED_WITHIN, session.client.batch_execute(&tell)).await?;
             }
             heard = hearing.recv() => {
                 let Some(heard) = heard else {
@@ -78,10 +81,16 @@ async fn follow(
                 let at = *joined.followed.borrow_and_update();
                 let name = lease.map(|lease| &*lease.name).unwrap_or_default();
                 let text = format!("{name} {at}");
-                session.client.execute("SELECT pg_notify($1, $2)", &[&TAKEN_IN, &text]).await?;
+                let tell = "SELECT pg_notify($1, $2)";
+                let parameters: [&(dyn ToSql + Sync); 2] = [&TAKEN_IN, &text];
+                let told = session.client.execute(tell, &parameters);
+                session.within(ANSWERED_WITHIN, told).await?;
             }
             () = sleep_until(look) => {
-                let now = schema::position(&session.client).await?;
+                if !session.is_open() {
+                    return Err(StoreError::Engine("another primary leads".into()));
+                }
+                let now = position().await?;
                 if now != known {
                     known = now;
                     (joined.wake)();

@@ -22,7 +22,12 @@
 //! middle of a commit leaves open whether it was made; then the caller hears of a failure, and what
 //! there is comes in as another's change would.
 //!
-//! Nothing is used that databases of the same protocol lack: no sequence, foreign key, trigger or
+//! **What was never acknowledged may be read, and be gone.** A primary that crashes while commits wait for a
+//! standby shows them once it has recovered; another that takes its place then lacks them, and gives
+//! their positions to other changes. Each change of primary begins a timeline, and whoever follows
+//! finds that it has changed reads everything anew.
+//!
+//! Nothing is used that databases of the same protocol lack but that: no sequence, foreign key, trigger or
 //! savepoint. Reads go to the primary.
 
 mod connect;
@@ -49,6 +54,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between attempts to put a shared file.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long the database may take for anything else. A lock of another process is waited for at most half of it.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a page of a store may take.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a commit may take. After that nobody knows whether it was made.
 const LONGEST_COMMIT: Duration = Duration::from_secs(30);

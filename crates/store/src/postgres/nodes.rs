@@ -14,9 +14,12 @@
 //! how fast they go.
 //!
 //! A new server writes its row before it reads the store: whoever commits afterwards waits for it.
+//!
+//! What a server has taken in is said as a [`mark`](crate::engine::mark), since another primary may have given the
+//! position to another change.
 
 use super::connect::{Connector, Session};
-use super::{signed, unsigned};
+use super::{ANSWERED_WITHIN, signed, unsigned};
 use crate::StoreError;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +35,7 @@ pub(super) const RENEW: Duration = Duration::from_millis(500);
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// How long a writer waits at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How often it looks, where nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -163,9 +166,11 @@ impl Lease {
     ) -> Result<(), StoreError> {
         let session = connector.connect(None).await?;
         self.tenure.fetch_add(1, Ordering::SeqCst);
-        let mut number = register(&session, &self.name).await?;
+        let registering = register(&session, &self.name);
+        let mut number = session.within(ANSWERED_WITHIN, registering).await?;
         // All that was acknowledged without this server.
-        let behind_until = super::schema::position(&session.client).await?;
+        let position = super::schema::position(&session.client);
+        let behind_until = session.mark(session.within(ANSWERED_WITHIN, position).await?);
         while *followed.borrow_and_update() < behind_until {
             if followed.changed().await.is_err() {
                 return Ok(());
@@ -185,11 +190,10 @@ impl Lease {
                 );
                 return leave(&session, &self.name).await;
             }
-            there = super::schema::position(&session.client).await?;
+            let position = super::schema::position(&session.client);
+            there = session.mark(session.within(LEASE, position).await?);
             let renewal = renew(&session, &self.name, number, applied);
-            let renewal = tokio::time::timeout(LEASE, renewal).await;
-            let renewal = renewal.map_err(|_| StoreError::Engine("it takes too long".into()))?;
-            match renewal? {
+            match session.within(LEASE, renewal).await? {
                 Some(next) => {
                     number = next;
                     self.renewed(began);
@@ -205,24 +209,29 @@ impl Lease {
                 return leave(&session, &self.name).await;
             }
             tokio::time::sleep(RENEW).await;
+            if !session.is_open() {
+                return Err(StoreError::Engine("another primary leads".into()));
+            }
         }
     }
 
     /// Waits until every server that decides has taken in a position.
     pub async fn known_to_all(
         &self,
-        client: &Client,
+        session: &Session,
         others: &mut Others,
         position: u64,
     ) -> Result<(), StoreError> {
         let until = Instant::now() + LONGEST_WAIT;
+        let position = session.mark(position);
         let mut heard = self.heard.subscribe();
         loop {
             let told = heard.borrow_and_update().clone();
             let at = |name: &str| told.get(name).copied().unwrap_or(0);
-            let Some(behind) = others.behind(client, &self.name, position, at).await? else {
-                return Ok(());
-            };
+            let behind = others.behind(&session.client, &self.name, position, at).await?;
+            // A lease that the primary alone knows to be taken away may hold where another takes its place.
+            confirmed(session)?;
+            let Some(behind) = behind else { return Ok(()) };
             if Instant::now() > until {
                 return Err(StoreError::Engine(format!(
                     "a commit is in doubt: server {behind} has not taken it in"

@@ -2,7 +2,7 @@
 
 use super::connect::{Connector, Session};
 use super::nodes::Lease;
-use super::{PATIENCE, listen, schema, signed, unsigned};
+use super::{PATIENCE, READ_WITHIN, listen, schema, signed, unsigned};
 use crate::engine::{Reader, SealedEntry, SealedNews, Wake, prefix_end};
 use crate::{Change, Partition, Revision, StoreError};
 use std::future::Future;
@@ -126,8 +126,11 @@ where
     F: Future<Output = Result<T, StoreError>> + Send,
 {
     let session = reading.session().await?;
-    match read(session.clone()).await {
-        Err(_) if !session.is_open() => read(reading.session().await?).await,
+    match session.within(READ_WITHIN, read(session.clone())).await {
+        Err(_) if !session.is_open() => {
+            let session = reading.session().await?;
+            session.within(READ_WITHIN, read(session.clone())).await
+        }
         read => read,
     }
 }
@@ -245,6 +248,10 @@ impl Reader for Remote {
 
     fn last_position(&self) -> Result<u64, StoreError> {
         self.read(|session| async move { schema::position(&session.client).await })
+    }
+
+    fn epoch(&self) -> Result<u64, StoreError> {
+        self.read(|session| async move { Ok(session.timeline) })
     }
 
     fn news(&self, after: u64) -> Result<Vec<SealedNews>, StoreError> {

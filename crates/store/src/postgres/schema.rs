@@ -6,6 +6,7 @@
 use super::connect::Session;
 use super::{signed, unsigned};
 use crate::{Partition, Revision, StoreError};
+use tokio_postgres::error::SqlState;
 
 /// The format of the tables.
 const FORMAT: i64 = 1;
@@ -91,6 +92,21 @@ pub(super) async fn put_file(
         return Err(StoreError::Engine("no standby has confirmed a shared file".into()));
     }
     Ok(changed == 1)
+}
+
+/// The primary's timeline, which every change of primary makes a new one of: the first eight hexadecimal digits of
+/// a file of its log. <https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES>
+///
+/// 0 where the database has none, as those that merely speak PostgreSQL's protocol.
+pub(super) async fn timeline(client: &tokio_postgres::Client) -> Result<u64, StoreError> {
+    let sql = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)";
+    let digits: String = match client.query_one(sql, &[]).await {
+        Ok(row) => row.get(0),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    u64::from_str_radix(&digits, 16)
+        .map_err(|_| StoreError::Engine(format!("{digits} is no timeline")))
 }
 
 /// The number of changes so far.

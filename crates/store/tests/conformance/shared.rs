@@ -138,7 +138,7 @@ fn follower(store: &Store) -> impl FnOnce() + Send + '_ {
             loop {
                 let news = store.news(at).unwrap();
                 at = news.position;
-                store.note_followed(at);
+                store.note_followed(store.epoch().unwrap(), at);
                 let limit = std::time::Duration::from_secs(1);
                 if let Ok(Err(_)) = tokio::time::timeout(limit, commits.changed()).await {
                     return;
