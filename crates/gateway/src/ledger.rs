@@ -10,7 +10,8 @@
 //!
 //! Where several processes share a store, what others write comes in by [`Ledgers::follow`], each time a
 //! whole number of commits. A write that another process has overtaken waits for that, and is computed
-//! anew then.
+//! anew then. While own writes wait that may have been overtaken, a refusal that pending gives counts only where
+//! published gives one too: nobody is refused by what is no longer so.
 //!
 //! The state must be cheap to clone: persistent maps (`imbl`) of `Arc`ed records.
 
@@ -29,7 +30,7 @@ use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// What one ledger is of: an account's id, or a region of an account. It is written as the store's
 /// partition is called.
@@ -97,6 +98,15 @@ pub trait State: Default + Clone + Send + Sync + 'static {
     /// Removes the record of a key.
     fn delete(&mut self, key: &str);
 
+    /// Takes in what another process has changed: of keys that are gone, and records that are there now. They are
+    /// what became of any number of commits, so that what one record was found by may be another's now: a user that
+    /// was renamed has its access keys under another key. Hence all go before any comes.
+    fn take_in(&mut self, gone: Vec<String>, now: Vec<Self::Record>) {
+        let replaced: Vec<String> = now.iter().map(Self::key).collect();
+        gone.iter().chain(&replaced).for_each(|key| self.delete(key));
+        now.into_iter().for_each(|record| self.put(record));
+    }
+
     /// Whether a record in the place of this key's, or none, destroys a secret: then nothing of it stays
     /// in the store's files.
     fn destroys(&self, key: &str, now: Option<&Self::Record>) -> bool {
@@ -133,6 +143,8 @@ pub struct Ledger<S: State> {
     store: Arc<Store>,
     published: ArcSwap<Version<S>>,
     pending: Mutex<Pending<S>>,
+    /// Told when a commit has come back.
+    settled: Notify,
 }
 
 struct Version<S> {
@@ -147,8 +159,28 @@ struct Pending<S> {
     fall: u64,
     /// Commits that were queued and have not come back.
     in_flight: usize,
+    /// Something was published meanwhile that may be another process's: then what is in flight fails.
+    overtaken: bool,
     /// Of those since the last fall, each of which builds on the one before.
     chain: Chain,
+}
+
+impl<S: State> Pending<S> {
+    /// A commit has come back.
+    fn landed(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.overtaken &= self.in_flight > 0;
+    }
+}
+
+/// What became of a write that was computed.
+enum Queued<R> {
+    /// It changes nothing.
+    Nothing(R),
+    /// The receiver hears when it is durable.
+    Commit(R, oneshot::Receiver<Result<Revision, StoreError>>),
+    /// It may be that what refuses it is no longer so; that shows when what is in flight has come back.
+    Unsure,
 }
 
 /// How often a write is computed anew after a failed commit came between.
@@ -177,8 +209,10 @@ impl<S: State> Ledger<S> {
                 head,
                 fall: 0,
                 in_flight: 0,
+                overtaken: false,
                 chain: Chain::default(),
             }),
+            settled: Notify::new(),
         }))
     }
 
@@ -231,8 +265,16 @@ impl<S: State> Ledger<S> {
         let mut tries = 0;
         while tries < TRIES || Instant::now() < until {
             tries += 1;
-            let (result, durable) = self.queue(&mut write)?;
-            let Some(durable) = durable else { return Ok(result) };
+            // Listens before it looks.
+            let settled = self.settled.notified();
+            let (result, durable) = match self.queue(&mut write)? {
+                Queued::Nothing(result) => return Ok(result),
+                Queued::Commit(result, durable) => (result, durable),
+                Queued::Unsure => {
+                    drop(tokio::time::timeout(HEARS_WITHIN, settled).await);
+                    continue;
+                }
+            };
             match durable.await.unwrap_or(Err(StoreError::Closed)) {
                 Ok(_) => return Ok(result),
                 Err(StoreError::Conflict { head }) => self.until_known(head).await,
@@ -254,18 +296,26 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    /// Computes a write and queues its commit. The receiver hears when it is durable.
-    #[allow(clippy::type_complexity)]
+    /// Computes a write and queues its commit.
     fn queue<R>(
         self: &Arc<Self>,
         write: &mut impl FnMut(&S, &mut Batch<S>) -> Result<R, ServiceError>,
-    ) -> Result<(R, Option<oneshot::Receiver<Result<Revision, StoreError>>>), ServiceError> {
+    ) -> Result<Queued<R>, ServiceError> {
         let mut pending = self.lock();
         let mut batch = Batch { changes: Vec::new() };
-        let result = write(&pending.state, &mut batch)?;
-        if batch.changes.is_empty() {
-            return Ok((result, None));
-        }
+        let result = write(&pending.state, &mut batch);
+        let result = match result {
+            Ok(result) if !batch.changes.is_empty() => result,
+            other if !pending.overtaken => return other.map(Queued::Nothing),
+            _ => {
+                let mut batch = Batch { changes: Vec::new() };
+                let result = write(&self.published.load().state, &mut batch);
+                return match result {
+                    Ok(_) if !batch.changes.is_empty() => Ok(Queued::Unsure),
+                    other => other.map(Queued::Nothing),
+                };
+            }
+        };
         let mut state = pending.state.clone();
         let mut commit = Commit::to(self.partition.clone())
             .expect(Expect::Head(pending.head))
@@ -305,7 +355,7 @@ impl<S: State> Ledger<S> {
             // The caller may have gone; the write stands all the same.
             drop(reply.send(result));
         });
-        Ok((result, Some(durable)))
+        Ok(Queued::Commit(result, durable))
     }
 
     fn stored_key(&self, key: &str) -> Vec<u8> {
@@ -320,10 +370,12 @@ impl<S: State> Ledger<S> {
     /// A commit has come back. Another process may have written since, and have been heard of first.
     fn come_back(&self, version: Option<Arc<Version<S>>>) {
         let mut pending = self.lock();
-        pending.in_flight = pending.in_flight.saturating_sub(1);
+        pending.landed();
         if let Some(version) = version {
             self.publish(&mut pending, version);
         }
+        drop(pending);
+        self.settled.notify_waiters();
     }
 
     /// Makes a newer version the published one. Whatever is queued on top of an older one than that is
@@ -343,14 +395,17 @@ impl<S: State> Ledger<S> {
     /// so every commit before the failed one has been published.
     fn fall_back(&self, fall: u64) {
         let mut pending = self.lock();
-        pending.in_flight = pending.in_flight.saturating_sub(1);
+        pending.landed();
         if pending.fall == fall {
             let durable = self.published.load();
             pending.state = durable.state.clone();
             pending.head = durable.head;
             pending.fall = fall + 1;
             pending.chain = Chain::default();
+            pending.overtaken = false;
         }
+        drop(pending);
+        self.settled.notify_waiters();
     }
 
     /// Takes in what was changed, up to a revision. What is known already changes nothing.
@@ -361,18 +416,21 @@ impl<S: State> Ledger<S> {
             return Ok(());
         }
         let mut state = published.state.clone();
+        let (mut gone, mut now) = (Vec::new(), Vec::new());
         for (key, changed) in keys {
             if !key.starts_with(S::PREFIX.as_bytes()) {
                 continue;
             }
             match &changed.value {
-                Some(value) => state.put(decode::<S>(value, head)?),
+                Some(value) => now.push(decode::<S>(value, head)?),
                 None => match std::str::from_utf8(&changed.note) {
-                    Ok(key) if !key.is_empty() => state.delete(key),
+                    Ok(key) if !key.is_empty() => gone.push(key.to_owned()),
                     _ => return Err(StoreError::Engine("a removal tells not of what".into())),
                 },
             }
         }
+        state.take_in(gone, now);
+        pending.overtaken = pending.in_flight > 0;
         self.publish(&mut pending, Arc::new(Version { state, head }));
         Ok(())
     }
@@ -380,7 +438,9 @@ impl<S: State> Ledger<S> {
     /// Reads everything anew.
     fn read_anew(&self) -> Result<(), StoreError> {
         let (state, head) = read_state::<S>(&self.store, &self.partition)?;
-        self.publish(&mut self.lock(), Arc::new(Version { state, head }));
+        let mut pending = self.lock();
+        pending.overtaken = pending.in_flight > 0;
+        self.publish(&mut pending, Arc::new(Version { state, head }));
         Ok(())
     }
 }
@@ -499,6 +559,26 @@ impl<S: State> Ledgers<S> {
         Ok(changed)
     }
 
+    /// Waits until all is known here that any process has committed by now: for what looks at one area after it has
+    /// changed another, so that of two who do so at the same time at least one sees the other. Where that takes too
+    /// long it goes on with what is known.
+    pub async fn hear_all(&self) {
+        let mut followed = self.store.followed();
+        if *followed.borrow() == 0 {
+            return; // nobody else writes
+        }
+        let store = self.store.clone();
+        let last = tokio::task::spawn_blocking(move || store.last_position()).await;
+        let Ok(Ok(last)) = last else {
+            tracing::warn!("what other processes wrote last is not known");
+            return;
+        };
+        let heard = followed.wait_for(|position| *position >= last);
+        if tokio::time::timeout(HEARS_WITHIN, heard).await.is_err() {
+            tracing::warn!("what other processes wrote last is not heard of");
+        }
+    }
+
     /// Reads everything anew.
     ///
     /// # Errors
@@ -515,5 +595,156 @@ impl<S: State> Ledgers<S> {
     /// Every area.
     pub fn areas(&self) -> Vec<S::Area> {
         self.areas.load().keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringfence_store::model::Model;
+    use ringfence_store::seal::Unsealed;
+    use serde::Deserialize;
+
+    const ID: AccountId = AccountId::new(123_456_789_012).unwrap();
+
+    /// Somebody of a name, found by a badge.
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Person {
+        name: String,
+        badge: u32,
+    }
+
+    #[derive(Clone, Default)]
+    struct People {
+        by_name: BTreeMap<String, Person>,
+        by_badge: BTreeMap<u32, String>,
+    }
+
+    impl State for People {
+        type Area = AccountId;
+        type Record = Person;
+        const PREFIX: &'static str = "person/";
+
+        fn key(record: &Person) -> String {
+            record.name.clone()
+        }
+
+        fn put(&mut self, record: Person) {
+            self.delete(&record.name.clone());
+            self.by_badge.insert(record.badge, record.name.clone());
+            self.by_name.insert(record.name.clone(), record);
+        }
+
+        fn delete(&mut self, key: &str) {
+            if let Some(old) = self.by_name.remove(key) {
+                self.by_badge.remove(&old.badge);
+            }
+        }
+    }
+
+    fn person(name: &str, badge: u32) -> Person {
+        Person { name: name.into(), badge }
+    }
+
+    /// A process of its own over a shared store.
+    struct Process {
+        store: Arc<Store>,
+        people: Ledgers<People>,
+        heard: Mutex<u64>,
+    }
+
+    impl Process {
+        fn over(model: &Model) -> Self {
+            let store = Arc::new(Store::open(model.clone(), Unsealed).unwrap());
+            Self { people: Ledgers::load(store.clone()).unwrap(), store, heard: Mutex::default() }
+        }
+
+        fn ledger(&self) -> Arc<Ledger<People>> {
+            self.people.get_or_make(ID).unwrap()
+        }
+
+        fn hear(&self) {
+            let mut heard = self.heard.lock().unwrap();
+            let news = self.store.news(*heard).unwrap();
+            self.people.follow(&news).unwrap();
+            *heard = news.position;
+        }
+
+        async fn put(&self, name: &str, badge: u32) {
+            let put = |_: &People, batch: &mut Batch<People>| {
+                batch.put(person(name, badge));
+                Ok(())
+            };
+            self.ledger().write_unasked(put).await.unwrap();
+        }
+
+        async fn rename(&self, from: &str, to: &str) {
+            let rename = |people: &People, batch: &mut Batch<People>| {
+                batch.delete(from.to_owned());
+                batch.put(Person { name: to.to_owned(), ..people.by_name[from].clone() });
+                Ok(())
+            };
+            self.ledger().write_unasked(rename).await.unwrap();
+        }
+
+        fn badges(&self) -> Vec<(u32, String)> {
+            self.ledger().for_deciding().by_badge.clone().into_iter().collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_moves_to_another_key_is_found_there_whichever_key_comes_first() {
+        let model = Model::default();
+        let (here, there) = (Process::over(&model), Process::over(&model));
+        for (name, badge) in [("a", 1), ("m", 2), ("z", 3)] {
+            here.put(name, badge).await;
+        }
+        there.hear();
+        // One after the other, and several in one go: into a name that somebody had before, too.
+        for step in
+            [&[("a", "b")][..], &[("b", "a")], &[("m", "q"), ("a", "m"), ("z", "a"), ("q", "z")]]
+        {
+            for (from, to) in step {
+                here.rename(from, to).await;
+            }
+            there.hear();
+            assert_eq!(there.badges(), here.badges());
+        }
+        let names: Vec<_> = there.badges().into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["m", "z", "a"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_refused_by_what_another_process_has_changed_meanwhile() {
+        let model = Model::default();
+        let (here, there) = (Process::over(&model), Process::over(&model));
+        here.put("a", 1).await;
+        there.hear();
+        // A write of its own waits for the disk; what others write is heard of before it comes back.
+        let ledger = there.ledger();
+        ledger.lock().in_flight += 1;
+        here.put("b", 2).await;
+        here.rename("a", "c").await;
+        there.hear();
+        let look = |name: &'static str| {
+            move |people: &People, _: &mut Batch<People>| match people.by_name.contains_key(name) {
+                true => Ok(()),
+                false => Err(ServiceError::internal()),
+            }
+        };
+        let seen = |queued: Result<Queued<()>, _>| matches!(queued, Ok(Queued::Nothing(())));
+        assert!(seen(ledger.queue(&mut look("b"))) && seen(ledger.queue(&mut look("c"))));
+        assert!(ledger.queue(&mut look("d")).is_err());
+        // Pending refuses it and published does not: which of them is right shows later.
+        let mut once = |people: &People, batch: &mut Batch<People>| {
+            if people.by_name.contains_key("a") {
+                return Err(ServiceError::internal());
+            }
+            batch.put(person("e", 5));
+            Ok(())
+        };
+        assert!(matches!(ledger.queue(&mut once), Ok(Queued::Unsure)));
+        ledger.fall_back(0);
+        assert!(matches!(ledger.queue(&mut once), Ok(Queued::Commit(..))));
     }
 }
