@@ -55,6 +55,11 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def place(self):
+        """By which a command finds its store."""
+        return ("--data", self.data)
+
+    @property
     def stdout(self):
         """What the last start printed on standard output."""
         return (self.logs / f"stdout.{self.starts}").read_text()
