@@ -13,11 +13,21 @@ from pathlib import Path
 
 import pytest
 
+import several
 from openssl import Openssl
 from ringfence_server import UNTHROTTLED, Server
 from world import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def pytest_collection_modifyitems(items):
+    """Several servers are asked in the place of one: what is about one process is passed over, which -ra tells."""
+    if several.COUNT == 1:
+        return
+    for item in items:
+        if mark := item.get_closest_marker("one_process"):
+            item.add_marker(pytest.mark.skip(reason=f"is about {mark.args[0]}"))
 
 
 def pytest_configure(config):
@@ -76,14 +86,24 @@ def ringfence(binary, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def start_server(binary, tmp_path_factory):
-    """Makes servers that end with the session at the latest."""
+    """Makes servers that end with the session at the latest. Where several are asked for (several.py), those that
+    are given no store or directory of their own are several."""
     made = []
+    databases = several.Databases()
 
     def start(*args, data=None, dev=False, env=None, wait=True):
+        if dev and several.COUNT > 1:
+            pytest.skip("is about --dev, which is one process and its memory")
+        shared = several.COUNT > 1 and data is None and "--store" not in args
         if data is None and not dev:
             data = tmp_path_factory.mktemp("data") / "store"
-        logs = tmp_path_factory.mktemp("logs")
-        server = Server(binary, data=data, dev=dev, args=args, env=env, logs=logs)
+        common = {"data": data, "args": args, "env": env, "logs": tmp_path_factory.mktemp("logs")}
+        if shared:
+            server = several.Servers(
+                binary, database_url=databases.url(), count=several.COUNT, **common
+            )
+        else:
+            server = Server(binary, dev=dev, **common)
         made.append(server)
         server.start(wait=wait)
         return server
@@ -91,6 +111,7 @@ def start_server(binary, tmp_path_factory):
     yield start
     for server in made:
         server.stop()
+    databases.close()
 
 
 @pytest.fixture(scope="module")

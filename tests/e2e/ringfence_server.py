@@ -58,6 +58,11 @@ class Server:
         return f"http://{self.address}:{self.port}"
 
     @property
+    def place(self):
+        """By which a command finds its store."""
+        return ("--data", self.data)
+
+    @property
     def stdout(self):
         """What the last start printed on standard output."""
         return (self.logs / f"stdout.{self.starts}").read_text()

@@ -8,7 +8,10 @@ is retried: where a server cannot be reached or is gone, the client's connection
 What has no end that can be told (HTTP/2, TLS, an upgrade, a malformed request, one with two lengths)
 stays with the server that it began with, for as long as its connection lasts.
 
-    python round_robin.py PORT HOST:PORT…      prints, at its end, how many requests each server was given
+Servers that hear of each other's writes a while after these were answered are given that while: a request that may
+follow a write is not sent to another server before it has passed since the write's answer.
+
+    python round_robin.py PORT MILLISECONDS HOST:PORT…      prints, at its end, how many requests each server was given
 """
 
 import asyncio
@@ -17,6 +20,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 # An end of a head that has not come by then is not waited for.
 LONGEST_HEAD = 1 << 20
@@ -25,6 +29,14 @@ LINGER_SECONDS = 2
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [^ \r\n]+ HTTP/1\.([01])")
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?")
+# Operations that change nothing that another server would have to hear of.
+READS = re.compile(
+    rb"(?:\bAction=|X-Amz-Target: *TrentService\.|^GET |^HEAD )"
+    rb"(?:/|Get|List|Describe|Simulate|Encrypt|Decrypt|GenerateData|GenerateMac|GenerateRandom|Sign|Verify|ReEncrypt)",
+    re.IGNORECASE,
+)
+# By then a request has said which operation it asks for.
+TELLING = 4096
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 
 
@@ -249,6 +261,9 @@ class Client(asyncio.Protocol):
         # What came before its turn, of a client that sends requests ahead.
         self.ahead = b""
         self.ending = False
+        # The server that is waited for, and how the request under way begins.
+        self.due = None
+        self.told = b""
 
     def connection_made(self, transport):
         self.transport = transport
@@ -260,13 +275,15 @@ class Client(asyncio.Protocol):
         self.advance()
 
     def advance(self):
-        if self.ahead and self.current is None:
-            self.begin()
+        if self.ahead and self.current is None and self.due is None:
+            self.due = self.proxy.next()
+            self.begin_when_settled()
         if self.current is None or not self.ahead:
             return
         if not self.request.done:
             used = self.request.feed(self.ahead)
             self.current.write(self.ahead[:used])
+            self.told = (self.told + self.ahead[:used])[:TELLING]
             self.ahead = self.ahead[used:]
             if self.request.endless:
                 self.answer.endless = True
@@ -274,8 +291,18 @@ class Client(asyncio.Protocol):
         if len(self.ahead) > LONGEST_HEAD:
             self.transport.pause_reading()
 
-    def begin(self):
-        number = self.proxy.next()
+    def begin_when_settled(self):
+        wait = self.proxy.unsettled_seconds(self.due)
+        if self.ending:
+            return
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self.begin_when_settled)
+            return
+        number, self.due = self.due, None
+        self.begin(number)
+        self.advance()
+
+    def begin(self, number):
         upstream = self.upstreams.get(number)
         if upstream is None or upstream.lost or upstream.transport and upstream.transport.is_closing():
             upstream = self.upstreams[number] = Upstream(self, number)
@@ -302,6 +329,9 @@ class Client(asyncio.Protocol):
         if self.answer.close and not self.request.done:
             self.linger()
         elif self.request.done:
+            if not READS.search(self.told):
+                self.proxy.wrote(self.current.number)
+            self.told = b""
             close = self.answer.close or self.request.close
             self.current = self.request = self.answer = None
             if close:
@@ -353,8 +383,12 @@ class Client(asyncio.Protocol):
 
 
 class Proxy:
-    def __init__(self, servers):
+    def __init__(self, servers, settled_after):
+        """`settled_after` is in seconds."""
         self.servers = servers
+        self.settled_after = settled_after
+        # When the last write of each was answered.
+        self.written = [-settled_after] * len(servers)
         self.counts = [0] * len(servers)
         self.turn = 0
         self.tasks = set()
@@ -364,6 +398,14 @@ class Proxy:
         self.turn += 1
         self.counts[number] += 1
         return number
+
+    def wrote(self, number):
+        self.written[number] = time.monotonic()
+
+    def unsettled_seconds(self, number):
+        """How long a server may still not have heard of what the others have answered."""
+        others = (at for other, at in enumerate(self.written) if other != number)
+        return max(others, default=0) + self.settled_after - time.monotonic()
 
     def spawn(self, work):
         task = asyncio.get_running_loop().create_task(work)
@@ -384,10 +426,10 @@ class Proxy:
 class RoundRobin:
     """The proxy as a process of its own, so that it does not take turns with the tests."""
 
-    def __init__(self, *servers, port=0):
+    def __init__(self, *servers, port=0, settled_after_ms=0):
         """Servers are `host:port`."""
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(port), *servers],
+            [sys.executable, __file__, str(port), str(settled_after_ms), *servers],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )
         told = self.process.stdout.readline()
@@ -412,9 +454,9 @@ class RoundRobin:
             self.stop()
 
 
-def main(port, *servers):
+def main(port, settled_after_ms, *servers):
     places = [(host, int(number)) for host, _, number in (one.rpartition(":") for one in servers)]
-    asyncio.run(Proxy(places).run(int(port)))
+    asyncio.run(Proxy(places, int(settled_after_ms) / 1000).run(int(port)))
 
 
 if __name__ == "__main__":

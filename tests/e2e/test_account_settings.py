@@ -25,7 +25,7 @@ def second(start_server, ringfence):
     """Two accounts of a server of their own."""
     server = start_server()
     server.stop()
-    made = ringfence("account", "create", "--data", server.data, "--name", "second")
+    made = ringfence("account", "create", *server.place, "--name", "second")
     exports = parse_exports(made.stdout)
     server.start()
     other = server.principal(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])

@@ -21,7 +21,7 @@ class Accounts:
 def accounts(start_server, ringfence):
     server = start_server()
     server.stop()
-    made = ringfence("account", "create", "--data", server.data, "--name", "second")
+    made = ringfence("account", "create", *server.place, "--name", "second")
     exports = parse_exports(made.stdout)
     assert set(exports) == {
         "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION",
@@ -230,7 +230,7 @@ def test_an_access_key_of_another_account_is_told_to_anyone_who_holds_its_id(acc
 def test_both_accounts_survive_a_crash(start_server, ringfence):
     server = start_server()
     server.stop()
-    made = ringfence("account", "create", "--data", server.data, "--name", "second")
+    made = ringfence("account", "create", *server.place, "--name", "second")
     exports = parse_exports(made.stdout)
     server.start()
     second = server.principal(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
@@ -244,9 +244,10 @@ def test_both_accounts_survive_a_crash(start_server, ringfence):
     server.stop()
 
 
+@pytest.mark.one_process("a data directory that one process has to itself")
 def test_an_account_is_not_made_while_the_server_runs(start_server, ringfence):
     server = start_server()
-    done = ringfence("account", "create", "--data", server.data, "--name", "second", check=False)
+    done = ringfence("account", "create", *server.place, "--name", "second", check=False)
     assert done.returncode != 0 and "AWS_SECRET_ACCESS_KEY" not in done.stdout
     assert server.root().account
     server.stop()

@@ -14,6 +14,8 @@ from openssl import Openssl
 from postgres import Postgres
 from test_shared_store import elsewhere
 
+pytestmark = pytest.mark.one_process("the audit log of one data directory")
+
 
 def until(holds):
     deadline = time.monotonic() + 20

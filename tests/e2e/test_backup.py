@@ -12,6 +12,8 @@ from ringfence_server import UNTHROTTLED
 from test_shared_store import elsewhere
 
 
+pytestmark = pytest.mark.one_process("the files of one data directory")
+
 def made(server, count, prefix="kept"):
     iam = server.root().client("iam")
     names = [f"{prefix}-{number}" for number in range(count)]

@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
@@ -154,11 +155,11 @@ def test_a_profile_shows_a_web_identity_token(shell, world, tmp_path):
 
 
 def test_a_profile_asks_ringfence_for_credentials(shell, world, server, binary, ringfence):
-    command = f"{binary} env --data {server.data} --format process"
+    command = shlex.join(map(str, [binary, "env", *server.place, "--format", "process"]))
     shell.profile("root", credential_process=command)
     assert shell.whoami("root") == world.account_principal
     # As `aws configure export-credentials` prints them.
-    printed = json.loads(ringfence("env", "--data", server.data, "--format", "process").stdout)
+    printed = json.loads(ringfence("env", *server.place, "--format", "process").stdout)
     assert printed == {
         "Version": 1, "AccessKeyId": world.root.access_key_id, "SecretAccessKey": world.root.secret,
     }

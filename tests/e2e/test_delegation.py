@@ -842,7 +842,7 @@ def kept(start_server, ringfence, topic):
     """A durable server with the partner's and the owner's account."""
     server = start_server("--account", PARTNER, "--notify", f"{TOPIC}={topic.url}")
     server.stop()
-    made = ringfence("account", "create", "--data", server.data, "--name", "Owner", "--id", OWNER)
+    made = ringfence("account", "create", *server.place, "--name", "Owner", "--id", OWNER)
     lines = [line.split("=", 1) for line in made.stdout.splitlines() if line.startswith("export")]
     exports = {name.split()[-1]: value.strip("'\"") for name, value in lines}
     server.start()

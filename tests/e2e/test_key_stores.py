@@ -532,6 +532,7 @@ def test_stores_are_connected_after_a_restart_and_nothing_secret_is_on_disk(serv
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"kept"
 
 
+@pytest.mark.one_process("connections of a custom key store, which are each server's own")
 def test_a_connection_that_was_cut_short_is_carried_on(server, kms, xks, outside, proxy):
     kms.disconnect_custom_key_store(CustomKeyStoreId=xks)
     proxy.delay = 3
@@ -628,6 +629,7 @@ def test_a_deleted_key_of_a_store_that_is_not_connected_is_destroyed_when_it_is(
     kms.delete_custom_key_store(CustomKeyStoreId=store)
 
 
+@pytest.mark.one_process("connections of a custom key store, which are each server's own")
 def test_what_other_keys_can_do_keys_in_stores_cannot(kms, in_token, outside, xks):
     for key in (in_token["KeyId"], outside["KeyId"]):
         for call in (kms.enable_key_rotation, kms.rotate_key_on_demand):
@@ -648,7 +650,7 @@ def manager(start_server, ringfence):
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     other = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
     server.stop()
-    at = ("--data", server.data)
+    at = server.place
     told = json.loads(ringfence("xks", "credential", *at).stdout)
     assert ringfence("xks", "open", *at, "--id", "theirs", key).stdout == "theirs\n"
     for arguments, why in (
@@ -666,6 +668,7 @@ def manager(start_server, ringfence):
     server.stop()
 
 
+@pytest.mark.one_process("last uses, which other servers know a minute later")
 def test_one_ringfence_uses_the_keys_of_another(start_server, ringfence, manager):
     theirs, their_kms, their_key, told = manager
     secret = told["XksProxyAuthenticationCredential"]["RawSecretAccessKey"]
@@ -712,16 +715,16 @@ def test_one_ringfence_uses_the_keys_of_another(start_server, ringfence, manager
     assert opened() == b"theirs"
     theirs.stop()
     assert occurrences(theirs.data, {"the proxy's secret": secret}) == []
-    ringfence("xks", "close", "--data", theirs.data, "theirs")
+    ringfence("xks", "close", *theirs.place, "theirs")
     theirs.start()
     expect("KMSInvalidStateException", opened,
            "The external key associated with this KMS key in an external key store was not found")
     theirs.stop()
-    ringfence("xks", "open", "--data", theirs.data, "--id", "theirs", their_key)
+    ringfence("xks", "open", *theirs.place, "--id", "theirs", their_key)
     theirs.start()
     assert opened() == b"theirs"
     theirs.stop()
-    ringfence("xks", "revoke", "--data", theirs.data, parameters["accessKeyId"])
+    ringfence("xks", "revoke", *theirs.place, parameters["accessKeyId"])
     theirs.start()
     expect("KMSInvalidStateException", opened,
            "The external key store proxy rejected the request because it could not authenticate AWS KMS.")

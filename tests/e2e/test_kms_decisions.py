@@ -38,7 +38,7 @@ def accounts(start_server, ringfence):
     server = start_server(*UNTHROTTLED)
     server.stop()
     made = parse_exports(
-        ringfence("account", "create", "--data", server.data, "--name", "second").stdout
+        ringfence("account", "create", *server.place, "--name", "second").stdout
     )
     server.start()
     second = server.principal(made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"])

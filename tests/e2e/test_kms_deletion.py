@@ -163,6 +163,7 @@ def assert_forgotten(server, before):
     assert not left, f"{len(left)} sealed values that are no longer the store's lie in its files"
 
 
+@pytest.mark.one_process("the files of one data directory")
 def test_imported_material_that_is_deleted_lies_in_no_file_of_the_store(start_server):
     server = start_server()
     kms = server.root().client("kms")
@@ -185,6 +186,7 @@ def test_imported_material_that_is_deleted_lies_in_no_file_of_the_store(start_se
     assert calls.DECRYPT_BY_BLOB.make(kms, bench)
 
 
+@pytest.mark.one_process("the files of one data directory")
 def test_what_was_sealed_of_a_deleted_key_lies_in_no_file_of_the_store(start_server, later):
     server = start_server()
     root = server.root()

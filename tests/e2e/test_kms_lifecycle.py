@@ -562,6 +562,7 @@ def test_the_last_use_of_a_key_is_told(house, kms):
     assert kms.get_key_last_usage(KeyId=id)["KeyLastUsage"] == used
 
 
+@pytest.mark.one_process("last uses, which other servers know a minute later")
 def test_the_last_use_survives_a_restart(start_server):
     server = start_server()
     kms = server.root().client("kms")

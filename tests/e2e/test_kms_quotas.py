@@ -126,6 +126,7 @@ def test_an_account_has_no_more_keys_than_its_quota(strict):
     assert refusal(kms.rotate_key_on_demand, KeyId=last).code == "LimitExceededException"
 
 
+@pytest.mark.one_process("request quotas, which each server counts")
 def test_calls_are_counted_by_default_and_not_in_dev(start_server):
     server = start_server()
     kms = server.root().client("kms")

@@ -749,6 +749,7 @@ PSKC = """<?xml version="1.0"?>
 </KeyPackage></KeyContainer>"""
 
 
+@pytest.mark.one_process("a data directory that one process has to itself")
 def test_a_hardware_token_is_imported_and_enabled(start_server, ringfence, tmp_path):
     server = start_server()
     world = World(server.root())
@@ -756,7 +757,7 @@ def test_a_hardware_token_is_imported_and_enabled(start_server, ringfence, tmp_p
     phone, other = Phone("GAHT12345678", TOKEN_SEED), Phone("GAHT87654321", OTHER_SEED)
     listing = tmp_path / "tokens.csv"
     listing.write_text(f"serial,seed\n{phone.serial},{TOKEN_SEED.hex()}\n")
-    place = ("mfa", "import", "--data", server.data)
+    place = ("mfa", "import", *server.place)
     busy = ringfence(*place, listing, check=False)
     assert busy.returncode != 0 and "a server runs" in busy.stderr
     server.stop()

@@ -9,6 +9,8 @@ from clients import refusal
 from ringfence_server import parse_exports
 from world import World, allow, unique
 
+pytestmark = pytest.mark.one_process("how one process starts and ends, and the files of its data directory")
+
 ROOT_ONLY = stat.S_IRWXG | stat.S_IRWXO
 
 

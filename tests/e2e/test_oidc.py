@@ -642,6 +642,7 @@ def test_a_provider_that_is_gone_gives_no_more_sessions(world, sts):
 # --- Keys ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_process("what one process has fetched")
 def test_keys_are_fetched_once_and_an_unknown_key_asks_no_more_than_once_a_minute(world, sts):
     idp = Issuer()
     idp.keys = {"k": rsa_key()}

@@ -37,7 +37,7 @@ def accounts(start_server, ringfence):
     """Two accounts of one server; the first issues tokens."""
     server = start_server()
     server.stop()
-    made = ringfence("account", "create", "--data", server.data, "--name", "second")
+    made = ringfence("account", "create", *server.place, "--name", "second")
     exports = parse_exports(made.stdout)
     server.start()
     second = server.principal(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])

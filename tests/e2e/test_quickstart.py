@@ -60,6 +60,7 @@ def exports_of(url, credentials):
     return exports
 
 
+@pytest.mark.one_process("what one process prints")
 def test_the_quick_start_is_true_from_the_first_start_to_a_crash(start_server, aws, ringfence):
     server = start_server()
     root = parse_exports(server.stdout)
@@ -139,7 +140,7 @@ def test_the_quick_start_is_true_from_the_first_start_to_a_crash(start_server, a
     )
 
     # The owner of the data directory can have the root credentials printed again.
-    assert parse_exports(ringfence("env", "--data", server.data).stdout)["AWS_SECRET_ACCESS_KEY"] == (
+    assert parse_exports(ringfence("env", *server.place).stdout)["AWS_SECRET_ACCESS_KEY"] == (
         root["AWS_SECRET_ACCESS_KEY"]
     )
     assert server.stop() == 0

@@ -135,6 +135,39 @@ def test_requests_sent_ahead_are_answered_in_order(scripted):
             assert answer.endswith(b"%04d" % number)
 
 
+READ = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n\r\nAction=GetUser"
+WRITE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 17\r\n\r\nAction=DeleteUser"
+KMS = b"POST / HTTP/1.1\r\nX-Amz-Target: TrentService.%s\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("read", [READ, REQUESTS[0], KMS % b"Encrypt", KMS % b"ListKeys"])
+def test_what_follows_a_read_goes_to_the_next_server_at_once(scripted, read):
+    servers = [scripted(by_method) for _ in range(2)]
+    # Were it waited for, the answer would not come within the limit.
+    with RoundRobin(*(server.place for server in servers), settled_after_ms=60_000) as proxy:
+        with connected(proxy) as connection:
+            for request in (read, READ):
+                connection.sendall(request)
+                received(connection, len(by_method(request)))
+    assert [server.requests for server in servers] == [[read], [READ]]
+
+
+@pytest.mark.parametrize("write", [WRITE, REQUESTS[4], KMS % b"CreateKey"])
+def test_another_server_is_asked_after_a_write_when_it_has_had_time_to_hear_of_it(scripted, write):
+    servers = [scripted(by_method) for _ in range(2)]
+    with RoundRobin(*(server.place for server in servers), settled_after_ms=300) as proxy:
+        # On whatever connection: the next client is told of the write by the first, perhaps.
+        with connected(proxy) as first, connected(proxy) as second:
+            first.sendall(write)
+            received(first, len(by_method(write)))
+            written = time.monotonic()
+            second.sendall(READ)
+            received(second, len(by_method(READ)))
+            # The proxy has counted from a moment before.
+            assert time.monotonic() - written > 0.25
+    assert [server.requests for server in servers] == [[write], [READ]]
+
+
 def test_a_body_is_not_sent_before_the_server_says_continue(scripted):
     begun = threading.Event()
 

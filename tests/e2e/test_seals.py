@@ -18,6 +18,8 @@ from softhsm import PIN, Tokens
 from swtpm import Swtpm
 from world import World, allow
 
+pytestmark = pytest.mark.one_process("the seal of one data directory")
+
 OLD = Path(__file__).with_name("old_seals")
 PASSPHRASE = "correct horse battery staple"
 CREDENTIAL = bytes(range(128, 176)) + b"\n"

@@ -22,6 +22,8 @@ import pytest
 from ringfence_server import free_port
 from world import World, allow, policy, tags
 
+pytestmark = pytest.mark.one_process("the files of one data directory")
+
 MARK = "Zq7markZq7"
 
 

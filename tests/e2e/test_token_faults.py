@@ -10,6 +10,8 @@ from ringfence_server import UNTHROTTLED
 from softhsm import PIN, Tokens, Watched
 from test_key_stores import cluster_store, connect, entry, expect, settled, token_key
 
+pytestmark = pytest.mark.one_process("connections of a custom key store, which are each server's own")
+
 OWN = "cluster-abcdefg2345"
 OTHER = "cluster-bbbbbbb2345"
 OTHER_PIN = "crypto-user-2"

@@ -445,6 +445,7 @@ def metrics(server):
     return samples
 
 
+@pytest.mark.one_process("the metrics of one process")
 def test_metrics_count_calls(server, signer):
     before = metrics(server)
     for _ in range(5):

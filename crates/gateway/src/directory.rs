@@ -258,15 +258,15 @@ pub trait Directory: Send + Sync + 'static {
     /// Begins a sign-in by a security key of a user's or root's own: by this one, or by any.
     ///
     /// # Errors
-    /// `NoSuchEntity` where there is none.
-    fn begin_assertion(
-        &self,
-        identity: &Identity,
-        serial: Option<&str>,
+    /// `NoSuchEntity` where there is none, `ServiceFailure` when it cannot be kept.
+    fn begin_assertion<'a>(
+        &'a self,
+        identity: &'a Identity,
+        serial: Option<&'a str>,
         now: Timestamp,
-    ) -> Result<KeyChallenge, ServiceError> {
+    ) -> Pin<Box<dyn Future<Output = Result<KeyChallenge, ServiceError>> + 'a>> {
         let _ = (identity, serial, now);
-        Err(ServiceError::internal())
+        Box::pin(std::future::ready(Err(ServiceError::internal())))
     }
 
     /// Ends it; the serial number of the key that signed. That it signed is durable before it is told,

@@ -98,6 +98,15 @@ pub trait State: Default + Clone + Send + Sync + 'static {
     /// Removes the record of a key.
     fn delete(&mut self, key: &str);
 
+    /// Takes in what another process has changed: of keys that are gone, and records that are there now. They are
+    /// what became of any number of commits, so that what one record was found by may be another's now: a user that
+    /// was renamed has its access keys under another key. Hence all go before any comes.
+    fn take_in(&mut self, gone: Vec<String>, now: Vec<Self::Record>) {
+        let replaced: Vec<String> = now.iter().map(Self::key).collect();
+        gone.iter().chain(&replaced).for_each(|key| self.delete(key));
+        now.into_iter().for_each(|record| self.put(record));
+    }
+
     /// Whether a record in the place of this key's, or none, destroys a secret: then nothing of it stays
     /// in the store's files.
     fn destroys(&self, key: &str, now: Option<&Self::Record>) -> bool {
@@ -414,18 +423,20 @@ impl<S: State> Ledger<S> {
             return Ok(());
         }
         let mut state = published.state.clone();
+        let (mut gone, mut now) = (Vec::new(), Vec::new());
         for (key, changed) in keys {
             if !key.starts_with(S::PREFIX.as_bytes()) {
                 continue;
             }
             match &changed.value {
-                Some(value) => state.put(decode::<S>(value, head)?),
+                Some(value) => now.push(decode::<S>(value, head)?),
                 None => match std::str::from_utf8(&changed.note) {
-                    Ok(key) if !key.is_empty() => state.delete(key),
+                    Ok(key) if !key.is_empty() => gone.push(key.to_owned()),
                     _ => return Err(StoreError::Engine("a removal tells not of what".into())),
                 },
             }
         }
+        state.take_in(gone, now);
         self.publish(&mut pending, Arc::new(Version { state, head }));
         Ok(())
     }
@@ -630,8 +641,10 @@ impl<S: State> Ledgers<S> {
     }
 
     /// Those that were read so far.
-    pub fn read_so_far(&self) -> Vec<Arc<Ledger<S>>> {
-        self.areas.load().values().filter_map(|slot| slot.ledger.get().cloned()).collect()
+    pub fn read_so_far(&self) -> Vec<(S::Area, Arc<Ledger<S>>)> {
+        let areas = self.areas.load();
+        let read = areas.iter().filter_map(|(area, slot)| Some((area, slot.ledger.get()?)));
+        read.map(|(area, ledger)| (area.clone(), ledger.clone())).collect()
     }
 
     /// The ledger of an area, made if need be.
@@ -675,6 +688,26 @@ impl<S: State> Ledgers<S> {
         Ok(changed)
     }
 
+    /// Waits until all is known here that any process has committed by now: for what looks at one area after it has
+    /// changed another, so that of two who do so at the same time at least one sees the other. Where that takes too
+    /// long it goes on with what is known.
+    pub async fn hear_all(&self) {
+        let mut followed = self.store.followed();
+        if *followed.borrow() == 0 {
+            return; // nobody else writes
+        }
+        let store = self.store.clone();
+        let last = tokio::task::spawn_blocking(move || store.last_mark()).await;
+        let Ok(Ok(last)) = last else {
+            tracing::warn!("what other processes wrote last is not known");
+            return;
+        };
+        let heard = followed.wait_for(|mark| *mark >= last);
+        if tokio::time::timeout(HEARS_WITHIN, heard).await.is_err() {
+            tracing::warn!("what other processes wrote last is not heard of");
+        }
+    }
+
     /// Reads everything anew that was read before.
     ///
     /// # Errors
@@ -695,6 +728,8 @@ impl<S: State> Ledgers<S> {
     }
 }
 
+#[cfg(test)]
+mod moved;
 #[cfg(test)]
 mod overtaken;
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod service_credentials;
 pub mod service_event;
 pub mod session;
 pub mod trail;
+pub mod transient;
 pub mod upkeep;
 pub mod web_identity;
 
@@ -69,5 +70,6 @@ pub use service::{Handlers, Mounted};
 pub use service_credentials::ServiceCredentials;
 pub use service_event::{Recorder, ServiceEvent};
 pub use trail::Trail;
+pub use transient::{Transient, Transients, UnderWay};
 pub use upkeep::Upkeep;
 pub use web_identity::TokenIssuer;

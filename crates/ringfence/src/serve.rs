@@ -76,8 +76,9 @@ impl Start<'_> {
         let iam =
             world::iam_opened(house.store.clone(), &house.keyring, clock.clone(), quotas.iam)?;
         let kms = world::kms(house.store.clone(), &house.keyring, clock.clone(), quotas.kms)?;
+        let analyzer = world::access_analyzer(house.store.clone(), &house.keyring, clock.clone())?;
         if self.options.place.store.is_some() {
-            let services: Vec<Arc<dyn Follow>> = vec![iam.clone(), kms.clone()];
+            let services: Vec<Arc<dyn Follow>> = vec![iam.clone(), kms.clone(), analyzer.clone()];
             follow(house.store.clone(), loaded_from, services)?;
         }
         let fitness = house.store.fitness();
@@ -98,6 +99,7 @@ impl Start<'_> {
         let world = world::world(
             &iam,
             &kms,
+            &analyzer,
             &house.keyring,
             clock,
             self.issuers.clone(),
@@ -331,13 +333,15 @@ impl Fresh {
         let keyring = Keyring::ephemeral()?;
         let store = Arc::new(Store::open(Model::default(), Seal::of(&keyring))?);
         let iam = world::iam(store.clone(), &keyring, clock.clone(), quotas.iam)?;
-        let kms = world::kms(store, &keyring, clock.clone(), quotas.kms)?;
+        let kms = world::kms(store.clone(), &keyring, clock.clone(), quotas.kms)?;
+        let analyzer = world::access_analyzer(store, &keyring, clock.clone())?;
         kms.back_key_stores(self.backends.clone());
         self.topics.serve(&iam)?;
         world::introduce(&iam, &self.issuer_url);
         iam.accept_security_keys(self.party.clone());
         let issuers = self.issuers.clone();
-        let world = world::world(&iam, &kms, &keyring, clock, issuers, Trail::in_memory());
+        let world =
+            world::world(&iam, &kms, &analyzer, &keyring, clock, issuers, Trail::in_memory());
         Ok(world.relaxed(self.account, Arc::new(Named(iam))))
     }
 }

@@ -50,6 +50,15 @@ pub fn kms(
     Kms::load(store, keyring, clock, Arc::new(SystemRandom), quotas)
 }
 
+/// Access Analyzer over a store.
+pub fn access_analyzer(
+    store: Arc<Store>,
+    keyring: &Keyring,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<AccessAnalyzer>, StoreError> {
+    AccessAnalyzer::load(store, keyring, clock)
+}
+
 /// What backs the custom key stores of KMS, as the command line says. Clusters and endpoints that name
 /// no account are `owner`'s.
 pub fn backends(options: &Serve, owner: AccountId) -> Backends {
@@ -73,6 +82,7 @@ pub fn introduce(iam: &Iam, issuer_url: &str) {
 pub fn world(
     iam: &Arc<Iam>,
     kms: &Arc<Kms>,
+    analyzer: &Arc<AccessAnalyzer>,
     keyring: &Keyring,
     clock: Arc<dyn Clock>,
     issuers: Arc<Issuers>,
@@ -83,7 +93,7 @@ pub fn world(
         iam.handlers(),
         sts.handlers(),
         iam.security_keys().join(sts.security_key_sessions()),
-        AccessAnalyzer::new(keyring).handlers(),
+        analyzer.handlers(),
         kms.handlers(),
     ];
     let directory: Arc<dyn Directory> = iam.clone();
@@ -101,6 +111,7 @@ pub fn world(
         .beside(XKS_PROXY, XksProxies::new(kms.clone()))
         .keeping_up(iam.clone())
         .keeping_up(kms.clone())
+        .keeping_up(analyzer.clone())
 }
 
 /// The quotas of every service.

@@ -231,6 +231,14 @@ impl Store {
         self.reader.epoch()
     }
 
+    /// What [`followed`](Self::followed) comes to when the last change was taken in.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn last_mark(&self) -> Result<u64, StoreError> {
+        Ok(mark(self.epoch()?, self.last_position()?))
+    }
+
     /// All that was changed after a position, whoever did it, as it is now. Waits on this thread.
     ///
     /// # Errors

@@ -37,10 +37,10 @@ impl Organizations for MadeUp {
 
 /// A server of four accounts, of which three are an organization.
 fn open() -> House {
-    House::open(|Parts { iam, kms, keyring, clock }| {
+    House::open(|Parts { iam, kms, analyzer, keyring, clock }| {
         iam.ask_organizations(Arc::new(MadeUp));
         iam.issue_tokens_at("https://id.example.com");
-        world(iam, kms, keyring, clock.clone(), Arc::default(), Trail::in_memory())
+        world(iam, kms, analyzer, keyring, clock.clone(), Arc::default(), Trail::in_memory())
     })
 }
 

@@ -25,12 +25,12 @@ impl Lease {
 }
 
 fn house(lease: &Arc<Mutex<Lease>>) -> House {
-    House::open(|Parts { iam, kms, keyring, clock }| {
+    House::open(|Parts { iam, kms, analyzer, keyring, clock }| {
         let looked_at = lease.clone();
         let fitness: Fitness = Arc::new(move || looked_at.lock().unwrap().look());
         let issuers = Arc::new(Issuers::by_hand(&[]).unwrap());
         let trail = Trail::in_memory();
-        world(iam, kms, keyring, clock.clone(), issuers, trail).while_fit(Some(fitness))
+        world(iam, kms, analyzer, keyring, clock.clone(), issuers, trail).while_fit(Some(fitness))
     })
 }
 

@@ -21,6 +21,7 @@ pub const OUTSIDER: AccountId = AccountId::new(999_999_999_999).unwrap();
 pub struct Parts {
     pub iam: Arc<Iam>,
     pub kms: Arc<Kms>,
+    pub analyzer: Arc<AccessAnalyzer>,
     pub keyring: Keyring,
     pub clock: Arc<SystemClock>,
 }
@@ -47,8 +48,9 @@ impl House {
             let made = runtime.block_on(iam.create_account(account, "test")).unwrap();
             (account, made)
         });
-        let kms = kms(store, &keyring, clock.clone(), Default::default()).unwrap();
-        let parts = Parts { iam, kms, keyring, clock };
+        let kms = kms(store.clone(), &keyring, clock.clone(), Default::default()).unwrap();
+        let analyzer = access_analyzer(store, &keyring, clock.clone()).unwrap();
+        let parts = Parts { iam, kms, analyzer, keyring, clock };
         let world = world(&parts);
         let Parts { keyring, .. } = parts;
         let audit = tempfile::tempdir().unwrap();

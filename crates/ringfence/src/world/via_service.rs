@@ -68,7 +68,7 @@ where
         + Sync
         + 'static,
 {
-    House::open(move |Parts { iam, kms, keyring, clock }| {
+    House::open(move |Parts { iam, kms, keyring, clock, .. }| {
         let made_up =
             Handlers::new(&SERVICE, Arc::new(())).on::<ops::StartResourceScan, _>(handler).finish();
         let shared = Shared {

@@ -9,7 +9,7 @@
 //!                             neither is an error
 //! ```
 //!
-//! Jobs are kept in memory, for as long as AWS keeps them. Analyzers and their findings are not built.
+//! Jobs are kept for as long as AWS keeps them. Analyzers and their findings are not built.
 
 mod access_role;
 mod apart;
@@ -22,22 +22,33 @@ mod policy_generation;
 mod validation;
 
 use jobs::Jobs;
-use ringfence_gateway::{Handlers, Mounted};
+use ringfence_gateway::clock::Clock;
+use ringfence_gateway::upkeep::Work;
+use ringfence_gateway::{Follow, Handlers, Mounted, Recorder, Upkeep};
 use ringfence_keyring::{Domain, Keyring};
 use ringfence_model_accessanalyzer::{SERVICE, operations as ops};
+use ringfence_store::{News, Store, StoreError};
 use std::sync::Arc;
 
 /// The service.
 pub struct AccessAnalyzer {
     jobs: Arc<Jobs>,
     tokens: Domain,
+    clock: Arc<dyn Clock>,
 }
 
 impl AccessAnalyzer {
-    /// The service, without jobs.
-    pub fn new(keyring: &Keyring) -> Arc<Self> {
+    /// The service over a store.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn load(
+        store: Arc<Store>,
+        keyring: &Keyring,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StoreError> {
         let tokens = keyring.domain("access-analyzer-pages");
-        Arc::new(Self { jobs: Arc::default(), tokens })
+        Ok(Arc::new(Self { jobs: Arc::new(Jobs::load(store)?), tokens, clock }))
     }
 
     /// Its operations.
@@ -52,5 +63,25 @@ impl AccessAnalyzer {
             .on_passing::<ops::StartPolicyGeneration, _>(policy_generation::start_policy_generation)
             .on::<ops::ValidatePolicy, _>(validation::validate_policy)
             .finish()
+    }
+}
+
+impl Follow for AccessAnalyzer {
+    fn follow(&self, news: &News) -> Result<(), StoreError> {
+        self.jobs.0.follow(news)
+    }
+
+    fn read_anew(&self) -> Result<(), StoreError> {
+        self.jobs.0.read_anew()
+    }
+}
+
+impl Upkeep for AccessAnalyzer {
+    fn carry_on<'a>(&'a self, _: &'a Recorder) -> Work<'a> {
+        Box::pin(self.jobs.0.sweep(self.clock.now().seconds))
+    }
+
+    fn keep_notes(&self) -> Work<'_> {
+        Box::pin(std::future::ready(()))
     }
 }

@@ -2,15 +2,19 @@
 
 use crate::apart::apart;
 use crate::generation::{self, Wanted};
-use crate::jobs::{Cancel, End, Job, Started, State};
+use crate::jobs::{Cancel, End, Job, Jobs, Named, Started, State, Trails, failed};
 use crate::{AccessAnalyzer, access_role, errors};
+use ringfence_gateway::clock::Clock;
 use ringfence_gateway::trail::Window;
-use ringfence_gateway::{Answer, Call, Passing, Resolved};
+use ringfence_gateway::transient::see_through;
+use ringfence_gateway::{Answer, Call, Passing, Resolved, UnderWay};
 use ringfence_model_accessanalyzer::{operations as ops, types};
 use ringfence_policy::{AccountId, Arn};
 use ringfence_wire::{ServiceError, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// The longest time that one job looks back, in seconds: 90 days.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-quotas.html>
@@ -61,11 +65,11 @@ pub(crate) async fn start_policy_generation(
         region: call.facts().region.as_str().into(),
         principal_arn: principal_arn.as_str().into(),
         started: now,
-        trail: details.map(|details| Arc::new(told(details, from, until))),
-        token: token.map(|token| Arc::new((token.clone(), fingerprint(input)))),
-        state: State::Running(cancel.clone()),
+        trail: details.map(|details| named(details, from, until)),
+        token: token.map(|token| (token.clone(), fingerprint(input))),
+        state: State::Running(UnderWay::at(now.seconds)),
     };
-    if let Started::Before(id) = service.jobs.start(account, job)? {
+    if let Started::Before(id) = service.jobs.start(account, &job).await? {
         return answer(&id);
     }
     let wanted = Wanted {
@@ -75,21 +79,55 @@ pub(crate) async fn start_policy_generation(
         regions: regions(details),
         reader: access_role.as_deref().cloned().zip(trails),
     };
-    let (jobs, shared, job) = (service.jobs.clone(), call.facts().shared.clone(), id.clone());
+    let (shared, cancelled, (done, made)) =
+        (call.facts().shared.clone(), cancel.clone(), oneshot::channel());
+    let clock = shared.clock.clone();
     let work = move || {
         let ending =
-            std::panic::AssertUnwindSafe(|| generation::generate(&shared, &wanted, &cancel));
+            std::panic::AssertUnwindSafe(|| generation::generate(&shared, &wanted, &cancelled));
         let end = std::panic::catch_unwind(ending).unwrap_or_else(|_| {
             tracing::error!("a policy generation panicked");
-            let message = "The policy generation failed.".to_owned();
-            End::Failed(types::JobErrorCode::ServiceError, message)
+            failed()
         });
-        jobs.end(account, &job, shared.clock.now(), end);
+        // Who waits for it may have gone with the server.
+        drop(done.send(end));
         Ok(())
     };
     // The job goes on when its call is answered; how it ended is told by the job itself.
     drop(tokio::spawn(apart(work)));
+    drop(tokio::spawn(keep(service.jobs.clone(), clock, (account, id.clone()), made, cancel)));
     answer(&id)
+}
+
+/// How often a server that works on a job looks whether somebody has cancelled it, wherever.
+const LOOKED_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps what a job made when it ends; one whose work was dropped has failed.
+async fn keep(
+    jobs: Arc<Jobs>,
+    clock: Arc<dyn Clock>,
+    (account, id): (AccountId, Arc<str>),
+    made: oneshot::Receiver<End>,
+    cancel: Cancel,
+) {
+    let note = async |state: State| {
+        if let Err(error) = jobs.note(account, &id, clock.now(), state).await {
+            tracing::error!(error = error.message, "what became of a job is not kept");
+        }
+    };
+    let watch = async {
+        while jobs.is_running(account, &id, clock.now()) {
+            tokio::time::sleep(LOOKED_EVERY).await;
+        }
+        cancel.cancel();
+        std::future::pending::<()>().await;
+    };
+    let still = || note(State::Running(UnderWay::at(clock.now().seconds)));
+    let end = tokio::select! {
+        end = see_through(made, still) => end.unwrap_or_else(failed),
+        () = watch => failed(),
+    };
+    note(State::Ended(clock.now(), end)).await;
 }
 
 /// From when until when, both included.
@@ -147,19 +185,14 @@ fn regions(details: Option<&types::CloudTrailDetails>) -> BTreeSet<String> {
     trails().flat_map(of).collect()
 }
 
-/// The details as `GetGeneratedPolicy` repeats them.
-fn told(
-    details: &types::CloudTrailDetails,
-    start_time: Timestamp,
-    end_time: Timestamp,
-) -> types::CloudTrailProperties {
-    let trail = |trail: &types::Trail| types::TrailProperties {
-        cloud_trail_arn: trail.cloud_trail_arn.clone(),
+/// What a job keeps of the details.
+fn named(details: &types::CloudTrailDetails, from: Timestamp, until: Timestamp) -> Trails {
+    let trail = |trail: &types::Trail| Named {
+        arn: trail.cloud_trail_arn.clone(),
         regions: trail.regions.clone(),
         all_regions: trail.all_regions,
     };
-    let trail_properties = details.trails.iter().map(trail).collect();
-    types::CloudTrailProperties { trail_properties, start_time, end_time }
+    Trails { named: details.trails.iter().map(trail).collect(), from, until }
 }
 
 /// What tells one request from another with the same token.
@@ -176,32 +209,32 @@ pub(crate) async fn get_generated_policy(
     let now = call.now();
     let job = service.jobs.get(account, &call.facts().region, &call.input.job_id, now)?;
     let (mut policies, mut is_complete, mut job_error) = (None, None, None);
-    match &job.state {
-        State::Ended(_, End::Succeeded(made)) => {
+    match job.ended(now) {
+        Some((_, End::Succeeded(made))) => {
             let each = |policy: &String| types::GeneratedPolicy { policy: policy.clone() };
             policies = Some(made.documents.iter().map(each).collect());
             is_complete = Some(made.is_complete);
         }
-        State::Ended(_, End::Failed(code, message)) => {
-            job_error = Some(types::JobError { code: code.clone(), message: message.clone() });
+        Some((_, End::Failed(code, message))) => {
+            job_error = Some(types::JobError { code, message });
         }
-        State::Running(_) | State::Ended(_, End::Cancelled) => {}
+        None | Some((_, End::Cancelled)) => {}
     }
     // Every action is known with its resource: there are no placeholders to ask for, and no services
     // of which only the name is known.
     Ok(permit.answer(types::GetGeneratedPolicyResponse {
         job_details: types::JobDetails {
             job_id: job.id.to_string(),
-            status: job.status(),
+            status: job.status(now),
             started_on: job.started,
-            completed_on: job.completed(),
+            completed_on: job.completed(now),
             job_error,
         },
         generated_policy_result: types::GeneratedPolicyResult {
             properties: types::GeneratedPolicyProperties {
                 is_complete,
                 principal_arn: job.principal_arn.to_string(),
-                cloud_trail_properties: job.trail.as_deref().cloned(),
+                cloud_trail_properties: job.trail.as_ref().map(Trails::told),
             },
             generated_policies: policies,
         },
@@ -217,7 +250,7 @@ pub(crate) async fn cancel_policy_generation(
     let now = call.now();
     let job = service.jobs.get(account, &call.facts().region, &call.input.job_id, now)?;
     // What has ended stays as it ended.
-    service.jobs.end(account, &job.id, now, End::Cancelled);
+    service.jobs.note(account, &job.id, now, State::Ended(now, End::Cancelled)).await?;
     Ok(permit.answer(types::CancelPolicyGenerationResponse {}))
 }
 
@@ -228,7 +261,8 @@ pub(crate) async fn list_policy_generations(
     let input = &call.input;
     let account = call.account()?;
     let permit = call.allow(Resolved::any(account))?;
-    let jobs = service.jobs.of(account, &call.facts().region, call.now()).into_iter();
+    let now = call.now();
+    let jobs = service.jobs.of(account, &call.facts().region, now).into_iter();
     let wanted = input.principal_arn.as_deref();
     let jobs = jobs.filter(|job| wanted.is_none_or(|arn| arn == &*job.principal_arn));
     // The newest first.
@@ -238,9 +272,9 @@ pub(crate) async fn list_policy_generations(
             let entry = types::PolicyGeneration {
                 job_id: job.id.to_string(),
                 principal_arn: job.principal_arn.to_string(),
-                status: job.status(),
+                status: job.status(now),
                 started_on: job.started,
-                completed_on: job.completed(),
+                completed_on: job.completed(now),
             };
             (key(&job), entry)
         })

@@ -7,17 +7,73 @@
 use crate::Iam;
 use crate::errors;
 use crate::settings;
-use ringfence_gateway::{Answer, Call, Resolved};
+use ringfence_gateway::transient::Everybody;
+use ringfence_gateway::{Answer, Call, Resolved, Transient, Transients};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types::ListAccountAliasesResponse;
 use ringfence_policy::AccountId;
 use ringfence_wire::ServiceError;
 use ringfence_wire::value::Empty;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Seconds that a claim stands: in far less every server hears whose the alias is.
+const CLAIMED_FOR: i64 = 60;
+
+/// What tells other servers that somebody is about to have an alias: they may be asked for it at the same moment.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    alias: String,
+    by: AccountId,
+    until: i64,
+}
+
+impl Transient for Claimed {
+    type Of = Everybody;
+    const KIND: &'static str = "iam-alias";
+
+    fn name(&self) -> &str {
+        &self.alias
+    }
+
+    fn is_over(&self, now: i64) -> bool {
+        now >= self.until
+    }
+}
+
+/// Claims an alias among all servers, for an account that has claimed it, perhaps, and may not know how that ended.
+///
+/// # Errors
+/// `EntityAlreadyExists`, or `ServiceFailure` when the store cannot keep it.
+async fn claim(
+    claims: &Transients<Claimed>,
+    alias: &str,
+    by: AccountId,
+    now: i64,
+) -> Result<(), ServiceError> {
+    let until = now.saturating_add(CLAIMED_FOR);
+    claims
+        .change(Everybody, now, |known| {
+            if known.get(alias).is_some_and(|claimed| claimed.by != by) {
+                return Err(errors::alias_exists(alias));
+            }
+            known.put(Claimed { alias: alias.to_owned(), by, until });
+            Ok(())
+        })
+        .await
+}
+
+/// Gives a claim up, which would end by itself.
+async fn release(claims: &Transients<Claimed>, alias: &str, now: i64) {
+    let released = claims.remove(Everybody, now, alias).await;
+    if let Err(error) = released {
+        tracing::warn!(error = error.message, "an alias stays claimed for a minute");
+    }
+}
+
 /// The aliases of all accounts that were loaded, those of writes on their way to the disk included. Each lies in
-/// its account's settings; this is what makes it unique, for ledgers do not see each other.
+/// its account's settings; this is what makes it unique in this process, for ledgers do not see each other.
 #[derive(Default)]
 pub(crate) struct Aliases(Mutex<HashMap<Box<str>, AccountId>>);
 
@@ -98,14 +154,17 @@ pub(crate) async fn create_account_alias(
     if is_account_number(alias) {
         return Err(errors::validation("The account alias must not be an account's number."));
     }
+    let now = call.now().seconds;
     let across = iam.across()?;
-    let claim = across.aliases.claim(alias, id)?;
+    let claimed = across.aliases.claim(alias, id)?;
+    claim(&iam.alias_claims, alias, id, now).await?;
     let old =
         settings::change(&ledger, &permit, |settings| Ok(settings.alias.replace(alias.into())))
             .await?;
-    claim.keep();
+    claimed.keep();
     if let Some(old) = old {
         across.aliases.release(&old);
+        release(&iam.alias_claims, &old, now).await;
     }
     Ok(permit.answer(Empty::default()))
 }
@@ -128,6 +187,7 @@ pub(crate) async fn delete_account_alias(
     })
     .await?;
     across.aliases.release(alias);
+    release(&iam.alias_claims, alias, call.now().seconds).await;
     Ok(permit.answer(Empty::default()))
 }
 
@@ -169,6 +229,19 @@ mod tests {
         assert!(aliases.claim("prod", ID).is_err());
         aliases.release("prod");
         assert!(aliases.claim("prod", ID).is_ok());
+    }
+
+    #[tokio::test]
+    async fn another_server_that_has_heard_of_nothing_yet_gives_no_alias_twice() {
+        let store = store();
+        let claims = Transients::load(store.clone()).unwrap();
+        claim(&claims, "prod", ID, 1000).await.unwrap();
+        let elsewhere = Transients::load(store).unwrap();
+        assert!(claim(&elsewhere, "prod", OTHER, 1001).await.is_err());
+        claim(&elsewhere, "prod", ID, 1001).await.unwrap();
+        release(&elsewhere, "prod", 1001).await;
+        claim(&elsewhere, "prod", OTHER, 1001).await.unwrap();
+        claim(&elsewhere, "prod", ID, 1001 + CLAIMED_FOR).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! The credential report: every user of an account, root first, and the state of its credentials.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html>
 //!
-//! An account has one report, in memory: after a restart there is none until it is asked for again.
-//! It is made on a thread of its own from the records of one moment, and given again for four hours,
-//! whatever changes meanwhile.
+//! An account has one report. It is made on a thread of its own from the records of one moment, and lies in the
+//! store, so that whichever server is asked next gives it: for four hours the same, whatever changes meanwhile.
 
 use crate::Iam;
 use crate::entity::Entity;
@@ -13,17 +12,23 @@ use crate::password_policy::PasswordPolicy;
 use crate::records::Credentials;
 use crate::state::Account;
 use bytes::Bytes;
-use ringfence_gateway::{Answer, Call, Resolved};
+use ringfence_gateway::clock::Clock;
+use ringfence_gateway::transient::see_through;
+use ringfence_gateway::{Answer, Call, Resolved, Transient, Transients, UnderWay};
 use ringfence_model_iam::operations as ops;
 use ringfence_model_iam::types::{self, ReportFormatType, ReportStateType};
 use ringfence_policy::AccountId;
 use ringfence_wire::shape::TimestampFormat;
 use ringfence_wire::{ServiceError, Timestamp};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// How long a report is given again, in seconds.
 const GOOD_FOR: i64 = 4 * 60 * 60;
+
+/// How long one is known to have been there, in seconds.
+const KEPT_FOR: i64 = 7 * 24 * 60 * 60;
 
 /// The columns, as an answer of AWS of September 2026 has them.
 const COLUMNS: &str = "user,arn,user_creation_time,password_enabled,password_last_used,\
@@ -42,49 +47,40 @@ const SHOWN: usize = 2;
 
 const NONE: &str = "N/A";
 
-/// The report of each account.
-#[derive(Clone, Default)]
-pub(crate) struct CredentialReports(Arc<Mutex<HashMap<AccountId, Progress>>>);
-
-#[derive(Clone)]
-enum Progress {
-    Begun,
-    Done { content: Bytes, at: Timestamp },
+/// The report of an account, in its seconds.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum CredentialReport {
+    /// A server makes it.
+    Begun {
+        by: UnderWay,
+    },
+    Done {
+        content: String,
+        at: i64,
+    },
 }
 
-impl Progress {
-    fn is_old(at: Timestamp, now: Timestamp) -> bool {
-        now.seconds.saturating_sub(at.seconds) >= GOOD_FOR
+/// There is one of an account.
+const NAME: &str = "report";
+
+impl Transient for CredentialReport {
+    type Of = AccountId;
+    const KIND: &'static str = "iam-credential-report";
+
+    fn name(&self) -> &str {
+        NAME
     }
-}
 
-impl CredentialReports {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Progress>> {
-        // The map is whole between any two statements that could panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A report that is being made; one that is not finished leaves none.
-struct Making {
-    reports: CredentialReports,
-    id: AccountId,
-    done: bool,
-}
-
-impl Making {
-    fn finish(mut self, content: Bytes, at: Timestamp) {
-        self.reports.lock().insert(self.id, Progress::Done { content, at });
-        self.done = true;
-    }
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        if !self.done {
-            self.reports.lock().remove(&self.id);
+    fn is_over(&self, now: i64) -> bool {
+        match self {
+            Self::Begun { by } => by.is_abandoned(now),
+            Self::Done { at, .. } => now.saturating_sub(*at) >= KEPT_FOR,
         }
     }
+}
+
+fn is_old(at: i64, now: Timestamp) -> bool {
+    now.seconds.saturating_sub(at) >= GOOD_FOR
 }
 
 pub(crate) async fn generate_credential_report(
@@ -94,30 +90,62 @@ pub(crate) async fn generate_credential_report(
     let id = call.account()?;
     let ledger = iam.ledger(id)?;
     let permit = call.allow(Resolved::any(id))?;
-    let (state, description) = {
-        let mut reports = iam.credential_reports.lock();
-        match reports.get(&id) {
-            Some(Progress::Begun) => (ReportStateType::Inprogress, None),
-            Some(Progress::Done { at, .. }) if !Progress::is_old(*at, call.now()) => {
-                (ReportStateType::Complete, None)
+    let now = call.now();
+    let reports = &iam.credential_reports;
+    let state = reports
+        .change(id, now.seconds, |known| match known.get(NAME).map(|report| &**report) {
+            Some(CredentialReport::Begun { .. }) => Ok(ReportStateType::Inprogress),
+            Some(CredentialReport::Done { at, .. }) if !is_old(*at, now) => {
+                Ok(ReportStateType::Complete)
             }
             _ => {
-                reports.insert(id, Progress::Begun);
-                let words = "No report exists. Starting a new report generation task";
-                (ReportStateType::Started, Some(words.to_owned()))
+                known.put(CredentialReport::Begun { by: UnderWay::at(now.seconds) });
+                Ok(ReportStateType::Started)
             }
-        }
-    };
+        })
+        .await?;
+    let mut description = None;
     if state == ReportStateType::Started {
-        let making = Making { reports: iam.credential_reports.clone(), id, done: false };
+        description = Some("No report exists. Starting a new report generation task".to_owned());
         let (account, last_used) = (ledger.view(&permit), iam.last_used.clone());
-        let clock = iam.clock.clone();
-        iam.background.run(id, move || {
-            let content = report(&account, id, &last_used).into();
-            making.finish(content, clock.now());
-        })?;
+        let (done, made) = oneshot::channel();
+        let begun = iam.background.run(id, move || {
+            // Who waits for it may have gone with the server.
+            drop(done.send(report(&account, id, &last_used)));
+        });
+        if let Err(error) = begun {
+            give_up(reports, id, now.seconds).await;
+            return Err(error);
+        }
+        tokio::spawn(keep(reports.clone(), iam.clock.clone(), id, made));
     }
     Ok(permit.answer(types::GenerateCredentialReportResponse { state: Some(state), description }))
+}
+
+/// Keeps a report when it is made; one that was not finished leaves none.
+async fn keep(
+    reports: Arc<Transients<CredentialReport>>,
+    clock: Arc<dyn Clock>,
+    id: AccountId,
+    made: oneshot::Receiver<String>,
+) {
+    let now = || clock.now().seconds;
+    let put = async |report, at| {
+        if let Err(error) = reports.put(id, at, report).await {
+            tracing::error!(error = error.message, "a credential report is not kept");
+        }
+    };
+    let still = || put(CredentialReport::Begun { by: UnderWay::at(now()) }, now());
+    match see_through(made, still).await {
+        Some(content) => put(CredentialReport::Done { content, at: now() }, now()).await,
+        None => give_up(&reports, id, now()).await,
+    }
+}
+
+async fn give_up(reports: &Transients<CredentialReport>, id: AccountId, now: i64) {
+    if let Err(error) = reports.remove(id, now, NAME).await {
+        tracing::error!(error = error.message, "a credential report that failed is still awaited");
+    }
 }
 
 pub(crate) async fn get_credential_report(
@@ -126,18 +154,18 @@ pub(crate) async fn get_credential_report(
 ) -> Result<Answer<types::GetCredentialReportResponse>, ServiceError> {
     let id = call.account()?;
     let permit = call.allow(Resolved::any(id))?;
-    let progress = iam.credential_reports.lock().get(&id).cloned();
-    match progress {
+    let now = call.now();
+    match iam.credential_reports.get(id, NAME, now.seconds).as_deref() {
         None => Err(errors::no_report()),
-        Some(Progress::Begun) => Err(errors::report_in_progress()),
-        Some(Progress::Done { at, .. }) if Progress::is_old(at, call.now()) => {
+        Some(CredentialReport::Begun { .. }) => Err(errors::report_in_progress()),
+        Some(CredentialReport::Done { at, .. }) if is_old(*at, now) => {
             Err(errors::report_expired())
         }
-        Some(Progress::Done { content, at }) => {
+        Some(CredentialReport::Done { content, at }) => {
             Ok(permit.answer(types::GetCredentialReportResponse {
-                content: Some(content),
+                content: Some(Bytes::copy_from_slice(content.as_bytes())),
                 report_format: Some(ReportFormatType::TextCsv),
-                generated_time: Some(Timestamp::from_seconds(at.seconds)),
+                generated_time: Some(Timestamp::from_seconds(*at)),
             }))
         }
     }
@@ -294,6 +322,7 @@ mod tests {
     use crate::settings::Settings;
     use crate::testing::{ID, key, login, loosest, user};
     use ringfence_gateway::State;
+    use std::collections::HashMap;
 
     fn account(records: Vec<Record>) -> Account {
         let mut account = Account::default();

@@ -239,13 +239,13 @@ impl Directory for Iam {
         Box::pin(self.use_code(identity, serial, code, now))
     }
 
-    fn begin_assertion(
-        &self,
-        identity: &Identity,
-        serial: Option<&str>,
+    fn begin_assertion<'a>(
+        &'a self,
+        identity: &'a Identity,
+        serial: Option<&'a str>,
         now: Timestamp,
-    ) -> Result<KeyChallenge, ServiceError> {
-        self.begin_sign_in(identity, serial, now)
+    ) -> Pin<Box<dyn Future<Output = Result<KeyChallenge, ServiceError>> + 'a>> {
+        Box::pin(self.begin_sign_in(identity, serial, now))
     }
 
     fn finish_assertion<'a>(

@@ -69,10 +69,11 @@ impl LastUsed {
         shard.insert(id, Noted { account, used: noted });
     }
 
-    /// The last use of a key or role.
+    /// The last use of a key or role: one here, or one that another server has stored.
     pub fn of(&self, account: &Account, id: &str) -> Option<Used> {
         let noted = self.shard(id).get(id).map(|noted| noted.used.clone());
-        noted.or_else(|| account.used.get(id).map(|used| Used::clone(used)))
+        let stored = account.used.get(id).map(|used| Used::clone(used));
+        stored.into_iter().chain(noted).max_by_key(|used| used.at)
     }
 
     fn by_account(&self) -> HashMap<AccountId, Vec<Used>> {
@@ -118,7 +119,12 @@ impl Iam {
             for some in all.chunks(BATCH) {
                 let written = ledger
                     .write_unasked(|account, batch| {
-                        for used in some.iter().filter(|used| exists(account, used)) {
+                        // Another server may have stored a later one.
+                        let is_last = |used: &&Used| {
+                            account.used.get(&used.id).is_none_or(|there| there.at <= used.at)
+                        };
+                        let known = some.iter().filter(|used| exists(account, used));
+                        for used in known.filter(is_last) {
                             batch.put(Record::Used(Arc::new(used.clone())));
                         }
                         Ok(())

@@ -99,8 +99,9 @@ pub use server_certificates::CertificateServers;
 
 use crate::access_advisor::jobs::Jobs;
 use crate::across::AcrossAccounts;
+use crate::aliases::Claimed;
 use crate::background::Background;
-use crate::credential_report::CredentialReports;
+use crate::credential_report::CredentialReport;
 use crate::last_used::LastUsed;
 use crate::passwords::Hashing;
 use crate::records::{AccessKey, Credentials, Proofs, Record, Root};
@@ -109,7 +110,7 @@ use ringfence_gateway::clock::Clock;
 use ringfence_gateway::notify::{NoTopics, Notify};
 use ringfence_gateway::upkeep::Work;
 use ringfence_gateway::{
-    Follow, Handlers, Ledger, Ledgers, Mounted, Organizations, Recorder, Upkeep,
+    Follow, Handlers, Ledger, Ledgers, Mounted, Organizations, Recorder, Transients, Upkeep,
 };
 use ringfence_keyring::{Blinder, Domain, Keyring, Random, SecretString};
 use ringfence_model_iam::SERVICE;
@@ -129,9 +130,10 @@ pub struct Iam {
     quotas: Quotas,
     last_used: Arc<LastUsed>,
     background: Background,
-    credential_reports: CredentialReports,
+    credential_reports: Arc<Transients<CredentialReport>>,
     access_jobs: Jobs,
     across: AcrossAccounts,
+    alias_claims: Transients<Claimed>,
     hashing: Hashing,
     mfa_attempts: mfa::attempts::Attempts,
     ceremonies: mfa::ceremonies::Ceremonies,
@@ -141,6 +143,7 @@ pub struct Iam {
     deletions: Arc<linked_roles::deletion::Deletions>,
     trade_in_tokens: Domain,
     notify: OnceLock<Arc<dyn Notify>>,
+    notice_claims: Transients<delegation::notices::Claimed>,
     issuers: outbound_federation::Issuers,
     organizations: OnceLock<Arc<dyn Organizations>>,
 }
@@ -185,6 +188,12 @@ impl Iam {
         quotas: Quotas,
     ) -> Result<Arc<Self>, StoreError> {
         Ok(Arc::new(Self {
+            alias_claims: Transients::load(store.clone())?,
+            notice_claims: Transients::load(store.clone())?,
+            credential_reports: Arc::new(Transients::load(store.clone())?),
+            access_jobs: Jobs::load(store.clone())?,
+            mfa_attempts: mfa::attempts::Attempts::load(store.clone())?,
+            ceremonies: mfa::ceremonies::Ceremonies::load(store.clone())?,
             across: AcrossAccounts::default(),
             issuers: outbound_federation::Issuers::default(),
             hashing: Hashing::default(),
@@ -195,10 +204,6 @@ impl Iam {
             quotas,
             last_used: Arc::default(),
             background: Background::default(),
-            credential_reports: CredentialReports::default(),
-            access_jobs: Jobs::default(),
-            mfa_attempts: mfa::attempts::Attempts::default(),
-            ceremonies: mfa::ceremonies::Ceremonies::default(),
             relying_party: OnceLock::new(),
             service_passwords: keyring.blinder("iam-service-password"),
             servers: OnceLock::new(),
@@ -613,22 +618,50 @@ fn credentials(account: AccountId, key: &AccessKey) -> RootCredentials {
     }
 }
 
+/// Service-linked roles whose deletion was asked for go.
+impl Iam {
+    fn transients(&self) -> [&dyn Follow; 6] {
+        [
+            &self.alias_claims,
+            &self.notice_claims,
+            &*self.credential_reports,
+            &*self.access_jobs.0,
+            &self.mfa_attempts.0,
+            &self.ceremonies.0,
+        ]
+    }
+
+    /// Removes what is over.
+    async fn sweep(&self) {
+        let now = self.clock.now().seconds;
+        self.alias_claims.sweep(now).await;
+        self.notice_claims.sweep(now).await;
+        self.credential_reports.sweep(now).await;
+        self.access_jobs.0.sweep(now).await;
+        self.mfa_attempts.0.sweep(now).await;
+        self.ceremonies.0.sweep(now).await;
+    }
+}
+
 impl Follow for Iam {
     fn follow(&self, news: &News) -> Result<(), StoreError> {
         self.ledgers.follow(news)?.into_iter().for_each(|id| self.note_across(id));
-        Ok(())
+        self.transients().into_iter().try_for_each(|kind| kind.follow(news))
     }
 
     fn read_anew(&self) -> Result<(), StoreError> {
         self.ledgers.read_anew()?;
         self.ledgers.areas().into_iter().for_each(|id| self.note_across(id));
-        Ok(())
+        self.transients().into_iter().try_for_each(|kind| kind.read_anew())
     }
 }
 
 impl Upkeep for Iam {
     fn carry_on<'a>(&'a self, _: &'a Recorder) -> Work<'a> {
-        Box::pin(self.carry_on_deletions())
+        Box::pin(async {
+            self.carry_on_deletions().await;
+            self.sweep().await;
+        })
     }
 
     fn keep_notes(&self) -> Work<'_> {
@@ -677,5 +710,41 @@ mod tests {
         let mounted = iam.handlers();
         assert!(mounted.built().count() > 80);
         assert!(mounted.built().all(|name| SERVICE.operation(name).is_some()));
+    }
+
+    #[tokio::test]
+    async fn a_user_that_another_server_renames_keeps_its_key_here() {
+        use crate::entity::Entity as _;
+        use crate::testing::user;
+        use ringfence_gateway::State as _;
+        let store = store();
+        let here = iam_over(&store);
+        here.create_account(ID, "test").await.unwrap();
+        let key = here.draw_key(ID, 1).unwrap();
+        let id = key.id.clone();
+        let mut ann = user("user-0", "/", "AIDA1");
+        ann.credentials = Proofs { keys: [key].into(), ..Proofs::default() }.into();
+        let mut heard = 0;
+        let there = iam_over(&store);
+        // The order of keys in the store is not that of names.
+        for number in 0..16 {
+            let renamed = records::User { name: format!("user-{number}").into(), ..ann.clone() };
+            let gone = state::Account::key(&records::User::record(Arc::new(ann.clone())));
+            here.ledger(ID)
+                .unwrap()
+                .write_unasked(|_, batch| {
+                    batch.delete(gone.clone());
+                    batch.put(records::User::record(Arc::new(renamed.clone())));
+                    Ok(())
+                })
+                .await
+                .unwrap();
+            let news = store.news(heard).unwrap();
+            heard = news.position;
+            there.follow(&news).unwrap();
+            let account = there.ledger(ID).unwrap();
+            assert!(account.for_deciding().key_owner(&id).is_some(), "{number}");
+            ann = renamed;
+        }
     }
 }

@@ -82,8 +82,9 @@ impl Use {
 impl Region {
     /// When a key was last used; when it was made, where it never was.
     pub(crate) fn last_use_of(&self, key: &Key) -> i64 {
-        let kept = || self.used.get(&key.id).map(|used| used.at);
-        key.last_used.at().or_else(kept).unwrap_or(key.created)
+        // One here, or one that another server has kept.
+        let kept = self.used.get(&key.id).map(|used| used.at);
+        key.last_used.at().max(kept).unwrap_or(key.created)
     }
 }
 
@@ -143,7 +144,11 @@ impl Kms {
             let written = ledger
                 .write_unasked(|region: &Region, batch: &mut Batch<Region>| {
                     let there = used.iter().filter(|used| region.keys.contains_key(&used.key));
-                    there.for_each(|used| batch.put(Record::Used(used.clone())));
+                    // Another server may have kept a later one.
+                    let last = there.filter(|used| {
+                        region.used.get(&used.key).is_none_or(|kept| kept.at <= used.at)
+                    });
+                    last.for_each(|used| batch.put(Record::Used(used.clone())));
                     Ok(())
                 })
                 .await;
@@ -161,8 +166,9 @@ pub(crate) async fn get_key_last_usage(
     let allowed = kms.allow(&call, &call.input.key_id, By::Id, |found| found)?;
     allowed.of_own_account(call.account()?)?;
     let key = allowed.found()?;
-    let kept = || allowed.view().used.get(&key.id).map(|used| Used::clone(used));
-    let used = key.last_used.get().map(|used| used.kept(&key.id)).or_else(kept);
+    let kept = allowed.view().used.get(&key.id).map(|used| Used::clone(used));
+    let noted = key.last_used.get().map(|used| used.kept(&key.id));
+    let used = kept.into_iter().chain(noted).max_by_key(|used| used.at);
     let shown = used.map_or_else(KeyLastUsageData::default, |used| KeyLastUsageData {
         operation: Some(KeyLastUsageTrackingOperation::from(&*used.operation)),
         timestamp: Some(Timestamp::from_seconds(used.at)),

@@ -312,6 +312,8 @@ pub(crate) async fn replicate_key(
             Ok(replica)
         })
         .await?;
+    // A rotation that another server has begun since is known then, or that one knows of this replica.
+    kms.ledgers.hear_all().await;
     kms.tell_family(&here, &replica).await?;
     // A rotation that came between reaches the new replica, too.
     kms.carry_on_rotation(&here, &key.id).await?;

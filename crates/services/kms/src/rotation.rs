@@ -187,6 +187,10 @@ pub(crate) async fn rotate_key_on_demand(
             }
         })
         .await?;
+    if key.multi_region.is_some() {
+        // Another server may have just made a replica.
+        kms.ledgers.hear_all().await;
+    }
     kms.carry_on_rotation(&allowed.home, &key.id).await?;
     Ok(allowed.permit.answer(types::RotateKeyOnDemandResponse { key_id: Some(arn) }))
 }
@@ -360,6 +364,9 @@ impl Kms {
             let region = ledger.for_deciding();
             region.keys.values().filter(|key| key.multi_region.is_some()).cloned().collect()
         };
+        if !members.is_empty() {
+            self.ledgers.hear_all().await;
+        }
         for key in members {
             let settled = async {
                 self.carry_on_handover(home, &key.id).await?;

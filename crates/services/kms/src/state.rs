@@ -178,6 +178,12 @@ impl State for Region {
         }
     }
 
+    fn take_in(&mut self, gone: Vec<String>, now: Vec<Record>) {
+        // In place: nothing is found here by what another record had, and a key keeps the uses that were noted.
+        gone.iter().for_each(|key| self.delete(key));
+        now.into_iter().for_each(|record| self.put(record));
+    }
+
     fn put(&mut self, record: Record) {
         match record {
             Record::Key(mut key) => {

@@ -36,7 +36,7 @@ async fn begin_security_key_session(
     callers::check(call.caller(), Operation::BeginSecurityKeySession)?;
     let permit = call.allow_anyone()?;
     let (identity, serial) = (&call.caller().identity, call.input.serial_number.as_deref());
-    let begun = call.shared().directory.begin_assertion(identity, serial, call.now())?;
+    let begun = call.shared().directory.begin_assertion(identity, serial, call.now()).await?;
     Ok(permit.answer(BeginSecurityKeySessionResponse {
         ceremony: begun.ceremony,
         request_options: begun.options,

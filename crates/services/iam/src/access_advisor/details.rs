@@ -31,7 +31,7 @@ pub(crate) async fn generate_service_last_accessed_details(
         actions: call.input.granularity == Some(AccessAdvisorUsageGranularityType::ActionLevel),
         now: call.now().seconds,
     };
-    let job_id = Some(jobs::begin(iam, &call, plan)?);
+    let job_id = Some(jobs::begin(iam, &call, plan).await?);
     Ok(subject.answer(types::GenerateServiceLastAccessedDetailsResponse { job_id }))
 }
 
@@ -44,9 +44,9 @@ struct Standing<'j> {
 }
 
 impl<'j> Standing<'j> {
-    fn of(job: &'j Job) -> Self {
-        let outcome = job.outcome();
-        let report = outcome.and_then(|outcome| outcome.report.as_ref());
+    fn of(job: &'j Job, now: Timestamp) -> Self {
+        let outcome = job.outcome(now);
+        let report = outcome.and_then(|outcome| outcome.report);
         let (status, error) = match (outcome, report) {
             (None, _) => (JobStatusType::InProgress, None),
             (Some(_), Some(_)) => (JobStatusType::Completed, None),
@@ -64,14 +64,14 @@ pub(crate) async fn get_service_last_accessed_details(
     iam: &Iam,
     call: Call<ops::GetServiceLastAccessedDetails>,
 ) -> Result<Answer<types::GetServiceLastAccessedDetailsResponse>, ServiceError> {
-    let (id, input) = (call.account()?, &call.input);
+    let (id, input, now) = (call.account()?, &call.input, call.now());
     let permit = call.allow(Resolved::any(id))?;
-    let job = iam.access_jobs.get(id, call.caller(), &input.job_id)?;
+    let job = iam.access_jobs.get(id, call.caller(), &input.job_id, now)?;
     let max_items = input.max_items.or(Some(SERVICES));
     let pager = iam.pager(&call, &[&job.id], input.marker.as_deref(), max_items)?;
-    let standing = Standing::of(&job);
+    let standing = Standing::of(&job, now);
     let page = pager.cut(standing.report.into_iter().flat_map(|report| {
-        report.services.iter().map(|(prefix, used)| (*prefix, service(report, prefix, used)))
+        report.services.iter().map(|(prefix, used)| (&**prefix, service(report, prefix, used)))
     }))?;
     let kind = match job.actions {
         true => AccessAdvisorUsageGranularityType::ActionLevel,
@@ -108,7 +108,7 @@ fn service(report: &Report, prefix: &str, used: &ServiceUse) -> types::ServiceLa
     let actions = used.actions.iter().map(|(name, attempt)| {
         let (entity, at, region) = told(report, attempt.as_ref().map(|(who, how)| (*who, how)));
         types::TrackedActionLastAccessed {
-            action_name: Some((*name).to_owned()),
+            action_name: Some(name.to_string()),
             last_accessed_entity: entity,
             last_accessed_time: at,
             last_accessed_region: region,
@@ -116,7 +116,7 @@ fn service(report: &Report, prefix: &str, used: &ServiceUse) -> types::ServiceLa
     });
     let actions: Vec<_> = actions.collect();
     types::ServiceLastAccessed {
-        service_name: used.name.to_owned(),
+        service_name: used.name.to_string(),
         last_authenticated: at,
         service_namespace: prefix.to_owned(),
         last_authenticated_entity: entity,
@@ -130,16 +130,16 @@ pub(crate) async fn get_service_last_accessed_details_with_entities(
     iam: &Iam,
     call: Call<ops::GetServiceLastAccessedDetailsWithEntities>,
 ) -> Result<Answer<types::GetServiceLastAccessedDetailsWithEntitiesResponse>, ServiceError> {
-    let (id, input) = (call.account()?, &call.input);
+    let (id, input, now) = (call.account()?, &call.input, call.now());
     let ledger = iam.ledger(id)?;
     let permit = call.allow(Resolved::any(id))?;
-    let job = iam.access_jobs.get(id, call.caller(), &input.job_id)?;
+    let job = iam.access_jobs.get(id, call.caller(), &input.job_id, now)?;
     let namespace = input.service_namespace.as_str();
     if reference::service(namespace).is_none_or(|service| service.prefix != namespace) {
         return Err(errors::no_such_namespace(namespace));
     }
     let pager = iam.pager(&call, &[&job.id], input.marker.as_deref(), input.max_items)?;
-    let standing = Standing::of(&job);
+    let standing = Standing::of(&job, now);
     let account = ledger.view(&permit);
     let entities = standing.report.map_or_else(Vec::new, |report| entities(report, namespace));
     // Who is there no more is passed over; places are told by the frozen list.

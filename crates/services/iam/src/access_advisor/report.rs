@@ -7,6 +7,8 @@ use ringfence_gateway::trail::{Recorded, Window};
 use ringfence_model_iam::types::PolicyOwnerEntityType;
 use ringfence_policy::reference::{self, Service};
 use ringfence_policy::{AccountId, Document};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
@@ -17,14 +19,33 @@ use std::sync::Arc;
 const TRACKED_FOR: i64 = 400 * 24 * 60 * 60;
 
 /// One who can use the permissions that a report is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Principal {
     pub arn: Arc<str>,
     pub name: Arc<str>,
+    #[serde(with = "kind")]
     pub kind: PolicyOwnerEntityType,
     /// The unique id.
     pub id: Arc<str>,
     pub path: Arc<str>,
+}
+
+/// A kind of principal, as the wire has it.
+mod kind {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(
+        kind: &PolicyOwnerEntityType,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_str(kind.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<PolicyOwnerEntityType, D::Error> {
+        Ok(PolicyOwnerEntityType::from(&*String::deserialize(from)?))
+    }
 }
 
 /// What a report is made of.
@@ -39,25 +60,28 @@ pub(crate) struct Plan {
 }
 
 /// A report.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub principals: Vec<Principal>,
     /// By namespace.
-    pub services: BTreeMap<&'static str, ServiceUse>,
+    pub services: BTreeMap<Cow<'static, str>, ServiceUse>,
 }
 
 /// A service that may be used.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceUse {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The last attempt of each who tried, by place in the report's principals.
     pub attempts: HashMap<usize, Attempt>,
     /// The tracked actions that may be used, with the last attempt.
-    pub actions: Vec<(&'static str, Option<(usize, Attempt)>)>,
+    pub actions: Vec<(Cow<'static, str>, Last)>,
 }
 
+/// Who tried last, by place in the report's principals, and when.
+type Last = Option<(usize, Attempt)>;
+
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
     pub at: i64,
     pub region: Arc<str>,
@@ -82,7 +106,7 @@ impl Report {
         let granted = Granted::of(plan.documents.iter().map(|document| &**document), &work);
         let services = reference::services().filter_map(|service| {
             let used = allowed(&granted, service, plan.actions)?;
-            Some((service.prefix, used))
+            Some((Cow::Borrowed(service.prefix), used))
         });
         let services: BTreeMap<_, _> = services.collect();
         let mut report = Self { principals: plan.principals, services };
@@ -143,9 +167,11 @@ fn allowed(granted: &Granted<'_>, service: &'static Service, actions: bool) -> O
     }
     let mut allowed = service.actions().filter(|action| within.allows(action)).peekable();
     allowed.peek()?;
-    let mut used = ServiceUse { name: service.name, attempts: HashMap::new(), actions: Vec::new() };
+    let mut used =
+        ServiceUse { name: service.name.into(), attempts: HashMap::new(), actions: Vec::new() };
     if actions {
-        used.actions = allowed.filter(|one| is_tracked(one)).map(|one| (one.name, None)).collect();
+        used.actions =
+            allowed.filter(|one| is_tracked(one)).map(|one| (one.name.into(), None)).collect();
     }
     Some(used)
 }
@@ -223,17 +249,17 @@ mod tests {
                 Call { at: NOW - TRACKED_FOR - 1, what: ("sts", "AssumeRole"), ..CALL },
             ],
         );
-        assert_eq!(report.services.keys().copied().collect::<Vec<_>>(), ["iam", "sts"]);
+        assert_eq!(report.services.keys().collect::<Vec<_>>(), ["iam", "sts"]);
         let iam = &report.services["iam"];
         assert_eq!(iam.name, "AWS Identity and Access Management (IAM)");
         let region = |region: &str| Arc::<str>::from(region);
         let last = Attempt { at: NOW - 5, region: region("eu-west-1") };
         assert_eq!(iam.last(), Some((1, &last)));
         assert_eq!(iam.attempts[&0], Attempt { at: NOW - 7, region: region("us-east-1") });
-        assert_eq!(iam.actions, [("GetUser", Some((1, last)))]);
+        assert_eq!(iam.actions, [("GetUser".into(), Some((1, last)))]);
         let sts = &report.services["sts"];
         assert!(sts.attempts.is_empty() && sts.last().is_none());
-        let tracked: Vec<&str> = sts.actions.iter().map(|(name, _)| *name).collect();
+        let tracked: Vec<&str> = sts.actions.iter().map(|(name, _)| &**name).collect();
         assert!(tracked.contains(&"AssumeRole") && !tracked.contains(&"TagSession"));
         assert!(sts.actions.iter().all(|(_, attempt)| attempt.is_none()));
     }

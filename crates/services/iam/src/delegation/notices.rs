@@ -7,15 +7,41 @@ use crate::Iam;
 use crate::records::Record;
 use crate::state::Account;
 use ringfence_gateway::notify::Message;
-use ringfence_gateway::{Identity, Ledger};
+use ringfence_gateway::{Identity, Ledger, Transient};
+use ringfence_policy::AccountId;
 use ringfence_wire::Timestamp;
 use ringfence_wire::shape::TimestampFormat;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Seconds after which a message that nobody takes is given up, as SNS gives up on endpoints.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html>
 const GIVEN_UP: i64 = 60 * 60;
+
+/// Seconds for which a message is one server's to deliver: longer than an endpoint is given.
+const CLAIMED_FOR: i64 = 60;
+
+/// A message that a server delivers, or has just delivered.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    notice: String,
+    until: i64,
+}
+
+impl Transient for Claimed {
+    type Of = AccountId;
+    const KIND: &'static str = "iam-notice";
+
+    fn name(&self) -> &str {
+        &self.notice
+    }
+
+    fn is_over(&self, now: i64) -> bool {
+        // One that ends later than any does was made before the clock was moved back.
+        now >= self.until || self.until.saturating_sub(now) > CLAIMED_FOR
+    }
+}
 
 /// What every message tells. The names are AWS's as far as its pages tell them.
 pub(super) fn about(request: &DelegationRequest, kind: &str, at: Timestamp) -> serde_json::Value {
@@ -36,7 +62,7 @@ impl Iam {
     pub async fn deliver_notices(&self) -> bool {
         let mut silent = HashSet::new();
         // Of an account that was not read yet they are told when it was.
-        for ledger in self.ledgers.read_so_far() {
+        for (id, ledger) in self.ledgers.read_so_far() {
             let waiting: Vec<Arc<str>> = ledger.for_deciding().noticing.iter().cloned().collect();
             for request in waiting {
                 let request = ledger.for_deciding().delegation_requests.get(&request).cloned();
@@ -45,8 +71,13 @@ impl Iam {
                     if silent.contains(&request.channel) {
                         break;
                     }
+                    // Where another server is at it, what comes after waits, too.
+                    if !self.claim_notice(id, &notice.id).await {
+                        break;
+                    }
                     if !self.deliver(&request, notice).await {
                         silent.insert(request.channel.clone());
+                        self.give_up_notice(id, &notice.id).await;
                         break;
                     }
                     told(&ledger, &request.id, &notice.id).await;
@@ -54,6 +85,31 @@ impl Iam {
             }
         }
         silent.is_empty()
+    }
+
+    /// Says that this server delivers a message; whether it is the one.
+    async fn claim_notice(&self, id: AccountId, notice: &str) -> bool {
+        let now = self.clock.now().seconds;
+        let claimed = self.notice_claims.change(id, now, |known| {
+            let free = known.get(notice).is_none();
+            if free {
+                let until = now.saturating_add(CLAIMED_FOR);
+                known.put(Claimed { notice: notice.to_owned(), until });
+            }
+            Ok(free)
+        });
+        claimed.await.unwrap_or_else(|error| {
+            tracing::warn!(error = error.message, "nobody knows who delivers a message");
+            false
+        })
+    }
+
+    /// Lets any server try next. After a message that was taken nobody must: the claim stands until all know that.
+    async fn give_up_notice(&self, id: AccountId, notice: &str) {
+        let now = self.clock.now().seconds;
+        if let Err(error) = self.notice_claims.remove(id, now, notice).await {
+            tracing::warn!(error = error.message, "a message waits for a minute");
+        }
     }
 
     /// Hands one message over, or gives it up.

@@ -32,8 +32,8 @@ impl Iam {
     /// Begins a sign-in.
     ///
     /// # Errors
-    /// `NoSuchEntity` where the caller has no such key.
-    pub(crate) fn begin_sign_in(
+    /// `NoSuchEntity` where the caller has no such key, `ServiceFailure` when the store cannot keep it.
+    pub(crate) async fn begin_sign_in(
         &self,
         identity: &Identity,
         serial: Option<&str>,
@@ -52,7 +52,7 @@ impl Iam {
         let purpose = Purpose::SignIn { serial: serial.map(Arc::from) };
         let whose = (id, identity);
         let (ceremony, challenge) =
-            self.ceremonies.begin(&*self.random, whose, purpose, now.seconds)?;
+            self.ceremonies.begin(&*self.random, whose, purpose, now.seconds).await?;
         let verification = match keys.iter().all(|key| key.verifies) {
             true => UserVerification::Required,
             false => UserVerification::Preferred,
@@ -78,8 +78,9 @@ impl Iam {
         let party = self.relying_party()?;
         let refused = |why: Refused| errors::security_key_refused(&why);
         let is_sign_in = |purpose: &Purpose| matches!(purpose, Purpose::SignIn { .. });
+        let whose = (id, identity);
         let ceremony =
-            self.ceremonies.take((id, identity), response.ceremony, now.seconds, is_sign_in)?;
+            self.ceremonies.take(whose, response.ceremony, now.seconds, is_sign_in).await?;
         let Purpose::SignIn { serial } = &ceremony.purpose else {
             return Err(errors::no_ceremony());
         };
@@ -218,7 +219,7 @@ mod tests {
         let iam = with_key(&store, &pair).await;
         let caller = ann("AIDA1");
         let one = async || {
-            let begun = iam.begin_sign_in(&caller, None, now()).unwrap();
+            let begun = iam.begin_sign_in(&caller, None, now()).await.unwrap();
             let response = signed(&pair, &begun.options, 2);
             let ended = KeyResponse { ceremony: &begun.ceremony, response: &response };
             iam.finish_sign_in(&caller, ended, now()).await
@@ -240,11 +241,11 @@ mod tests {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let iam = with_key(&store, &pair).await;
         for other in [ann("AIDA2"), Identity::Root { account: ID }, Identity::Anonymous] {
-            let refused = iam.begin_sign_in(&other, None, now()).unwrap_err();
+            let refused = iam.begin_sign_in(&other, None, now()).await.unwrap_err();
             assert_eq!(refused.code, "NoSuchEntity", "{other:?}");
         }
         let caller = ann("AIDA1");
-        let begun = iam.begin_sign_in(&caller, None, now()).unwrap();
+        let begun = iam.begin_sign_in(&caller, None, now()).await.unwrap();
         // Another user of that name now, who has the same key's record by no right.
         let ledger = iam.ledger(ID).unwrap();
         ledger
@@ -260,10 +261,10 @@ mod tests {
         assert_eq!(refused.code, "SecurityKeyRefused");
     }
 
-    #[test]
-    fn without_a_relying_party_nothing_begins() {
+    #[tokio::test]
+    async fn without_a_relying_party_nothing_begins() {
         let iam = iam_over(&store());
-        let refused = iam.begin_sign_in(&ann("AIDA1"), None, now()).unwrap_err();
+        let refused = iam.begin_sign_in(&ann("AIDA1"), None, now()).await.unwrap_err();
         assert_eq!(refused.status, 500);
     }
 }

@@ -2,19 +2,20 @@
 //!
 //! A ceremony is its challenge and whom it is for. It ends when it is used, rightly or wrongly, and
 //! after five minutes; one caller has a few at once, and an account not many, the oldest giving way.
-//! They are kept in memory: a restart ends them, and whoever began one begins again.
+//! They are in the store, so that a ceremony may end on another server than it began on.
 
 use crate::errors;
 use crate::records::UniqueId;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ringfence_gateway::Identity;
+use ringfence_gateway::{Identity, Transient, Transients};
 use ringfence_keyring::Random;
 use ringfence_policy::AccountId;
+use ringfence_store::{Store, StoreError};
 use ringfence_webauthn::{Challenge, UserVerification};
 use ringfence_wire::ServiceError;
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Seconds that a ceremony lasts, as the standard recommends.
 /// <https://www.w3.org/TR/webauthn-3/#sctn-timeout-recommended-range>
@@ -28,7 +29,7 @@ const MOST_OF_ACCOUNT: usize = 1024;
 const NAME_BYTES: usize = 24;
 
 /// What a ceremony is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Purpose {
     /// A new key, of this name.
     Registration {
@@ -49,23 +50,33 @@ pub(super) struct Ceremony {
 }
 
 /// One that was begun.
-struct Begun {
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Begun {
     name: String,
+    /// Counts those of the account: a smaller one was begun before.
+    number: u64,
     caller: String,
     expires: i64,
-    ceremony: Ceremony,
+    challenge: [u8; 32],
+    purpose: Purpose,
 }
 
-impl Begun {
+impl Transient for Begun {
+    type Of = AccountId;
+    const KIND: &'static str = "iam-ceremony";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn is_over(&self, now: i64) -> bool {
         // One that ends later than any does was begun before the clock was moved back.
         now >= self.expires || self.expires.saturating_sub(now) > SECONDS
     }
 }
 
-/// The ceremonies of every account, the oldest first.
-#[derive(Default)]
-pub(crate) struct Ceremonies(Mutex<HashMap<AccountId, VecDeque<Begun>>>);
+/// The ceremonies of every account.
+pub(crate) struct Ceremonies(pub(crate) Transients<Begun>);
 
 /// Who a caller is, whatever its path.
 fn caller(identity: &Identity) -> String {
@@ -73,28 +84,19 @@ fn caller(identity: &Identity) -> String {
 }
 
 impl Ceremonies {
-    /// The ceremonies of an account that are not over.
-    fn with<R>(
-        &self,
-        account: AccountId,
-        now: i64,
-        act: impl FnOnce(&mut VecDeque<Begun>) -> R,
-    ) -> R {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.entry(account).or_default();
-        own.retain(|one| !one.is_over(now));
-        let done = act(own);
-        if own.is_empty() {
-            all.remove(&account);
-        }
-        done
+    /// Those that were begun before.
+    ///
+    /// # Errors
+    /// When the store fails or a record does not decode.
+    pub fn load(store: Arc<Store>) -> Result<Self, StoreError> {
+        Transients::load(store).map(Self)
     }
 
     /// Begins one; its name and its challenge.
     ///
     /// # Errors
-    /// `ServiceFailure` without randomness.
-    pub(super) fn begin(
+    /// `ServiceFailure` without randomness, or when the store cannot keep it.
+    pub(super) async fn begin(
         &self,
         random: &dyn Random,
         (account, identity): (AccountId, &Identity),
@@ -104,32 +106,45 @@ impl Ceremonies {
         let (mut name, mut challenge) = ([0; NAME_BYTES], [0; 32]);
         random.fill(&mut name).map_err(errors::failed)?;
         random.fill(&mut challenge).map_err(errors::failed)?;
-        let (name, challenge) = (URL_SAFE_NO_PAD.encode(name), Challenge::from(challenge));
         let begun = Begun {
-            name: name.clone(),
+            name: URL_SAFE_NO_PAD.encode(name),
+            number: 0,
             caller: caller(identity),
             expires: now.saturating_add(SECONDS),
-            ceremony: Ceremony { challenge: challenge.clone(), purpose },
+            challenge,
+            purpose,
         };
-        self.with(account, now, |own| {
-            let mut callers = own.iter().enumerate().filter(|(_, one)| one.caller == begun.caller);
-            let oldest = callers.next().map(|(at, _)| at);
-            if callers.count() + 1 >= MOST_OF_CALLER {
-                oldest.and_then(|at| own.remove(at));
-            } else if own.len() >= MOST_OF_ACCOUNT {
-                own.pop_front();
-            }
-            own.push_back(begun);
-        });
-        Ok((name, challenge))
+        self.0
+            .change(account, now, |known| {
+                let mut own: Vec<_> =
+                    known.iter().map(|one| (one.number, one.caller == begun.caller)).collect();
+                own.sort_unstable();
+                let number = own.last().map_or(0, |(number, _)| number.saturating_add(1));
+                let mut callers = own.iter().filter(|(_, callers)| *callers);
+                let oldest = match callers.next() {
+                    Some(oldest) if callers.count() + 1 >= MOST_OF_CALLER => Some(oldest),
+                    _ if own.len() >= MOST_OF_ACCOUNT => own.first(),
+                    _ => None,
+                };
+                let gives_way = oldest
+                    .and_then(|(number, _)| known.iter().find(|one| one.number == *number))
+                    .map(|one| one.name.clone());
+                if let Some(name) = gives_way {
+                    known.take(&name);
+                }
+                known.put(Begun { number, ..begun.clone() });
+                Ok(())
+            })
+            .await?;
+        Ok((begun.name, Challenge::from(challenge)))
     }
 
     /// Takes the one of this name out, where its caller ends it and it is of the kind that `fits`. One
     /// that is another's stays.
     ///
     /// # Errors
-    /// `CeremonyNotFound`.
-    pub(super) fn take(
+    /// `CeremonyNotFound`, or `ServiceFailure` when the store cannot keep that it is used.
+    pub(super) async fn take(
         &self,
         (account, identity): (AccountId, &Identity),
         name: &str,
@@ -137,20 +152,25 @@ impl Ceremonies {
         fits: impl Fn(&Purpose) -> bool,
     ) -> Result<Ceremony, ServiceError> {
         let caller = caller(identity);
-        let taken = self.with(account, now, |own| {
-            let at = own.iter().position(|one| {
-                one.name == name && one.caller == caller && fits(&one.ceremony.purpose)
-            })?;
-            own.remove(at)
-        });
-        taken.map(|one| one.ceremony).ok_or_else(errors::no_ceremony)
+        self.0
+            .change(account, now, |known| {
+                let there =
+                    known.get(name).filter(|one| one.caller == caller && fits(&one.purpose));
+                let taken = there.is_some().then(|| known.take(name)).flatten();
+                let taken = taken.ok_or_else(errors::no_ceremony)?;
+                Ok(Ceremony {
+                    challenge: Challenge::from(taken.challenge),
+                    purpose: taken.purpose.clone(),
+                })
+            })
+            .await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ID, OTHER};
+    use crate::testing::{ID, OTHER, store};
     use ringfence_keyring::random::SeededRandom;
 
     const ROOT: Identity = Identity::Root { account: ID };
@@ -163,12 +183,22 @@ mod tests {
         Purpose::SignIn { serial: None }
     }
 
-    #[test]
-    fn one_is_taken_once_by_its_caller_for_its_purpose_in_its_time() {
-        let (all, random) = (Ceremonies::default(), SeededRandom::new(1));
-        let begin = || all.begin(&random, (ID, &ann("A", "/")), sign_in(), 1000).unwrap();
+    async fn begin(
+        all: &Ceremonies,
+        random: &SeededRandom,
+        identity: &Identity,
+        now: i64,
+    ) -> (String, Challenge) {
+        all.begin(random, (ID, identity), sign_in(), now).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_is_taken_once_by_its_caller_for_its_purpose_in_its_time() {
+        let (all, random) = (Ceremonies::load(store()).unwrap(), SeededRandom::new(1));
+        let owner = ann("A", "/");
+        let begin = || begin(&all, &random, &owner, 1000);
         let any = |_: &Purpose| true;
-        let (name, challenge) = begin();
+        let (name, challenge) = begin().await;
         for (account, identity, name, now, fits) in [
             (OTHER, ann("A", "/"), &*name, 1000, true),
             (ID, ann("B", "/"), &name, 1000, true),
@@ -176,36 +206,38 @@ mod tests {
             (ID, ann("A", "/"), "another", 1000, true),
             (ID, ann("A", "/"), &name, 1000, false),
         ] {
-            let taken = all.take((account, &identity), name, now, |_| fits);
+            let taken = all.take((account, &identity), name, now, |_| fits).await;
             assert_eq!(taken.unwrap_err().code, "CeremonyNotFound", "{identity:?}");
         }
         // A user that has moved is the same.
-        let taken = all.take((ID, &ann("A", "/x/")), &name, 1299, any).unwrap();
+        let taken = all.take((ID, &ann("A", "/x/")), &name, 1299, any).await.unwrap();
         assert_eq!(taken.challenge, challenge);
-        assert!(all.take((ID, &ann("A", "/")), &name, 1000, any).is_err());
-        let (name, other) = begin();
+        assert!(all.take((ID, &ann("A", "/")), &name, 1000, any).await.is_err());
+        let (name, other) = begin().await;
         assert_ne!(other, challenge);
-        assert!(all.take((ID, &ann("A", "/")), &name, 1300, any).is_err());
-        let (name, _) = begin();
-        assert!(all.take((ID, &ann("A", "/")), &name, 999, any).is_err());
-        assert!(all.0.lock().unwrap().is_empty());
+        assert!(all.take((ID, &ann("A", "/")), &name, 1300, any).await.is_err());
+        let (name, _) = begin().await;
+        assert!(all.take((ID, &ann("A", "/")), &name, 999, any).await.is_err());
+        assert!(all.0.of(ID, 999).is_empty());
     }
 
-    #[test]
-    fn the_oldest_of_a_caller_and_of_an_account_give_way() {
-        let (all, random) = (Ceremonies::default(), SeededRandom::new(1));
+    #[tokio::test]
+    async fn the_oldest_of_a_caller_and_of_an_account_give_way() {
+        let (all, random) = (Ceremonies::load(store()).unwrap(), SeededRandom::new(1));
         let any = |_: &Purpose| true;
-        let begin = |identity: &Identity| all.begin(&random, (ID, identity), sign_in(), 0).unwrap();
-        let (roots, _) = begin(&ROOT);
-        let names: Vec<_> = (0..=MOST_OF_CALLER).map(|_| begin(&ann("A", "/")).0).collect();
-        assert!(all.take((ID, &ann("A", "/")), &names[0], 1, any).is_err());
+        let (roots, _) = begin(&all, &random, &ROOT, 0).await;
+        let mut names = Vec::new();
+        for _ in 0..=MOST_OF_CALLER {
+            names.push(begin(&all, &random, &ann("A", "/"), 0).await.0);
+        }
+        assert!(all.take((ID, &ann("A", "/")), &names[0], 1, any).await.is_err());
         for name in &names[1..] {
-            assert!(all.take((ID, &ann("A", "/")), name, 1, any).is_ok());
+            assert!(all.take((ID, &ann("A", "/")), name, 1, any).await.is_ok());
         }
         for number in 0..MOST_OF_ACCOUNT {
-            begin(&ann(&number.to_string(), "/"));
+            begin(&all, &random, &ann(&number.to_string(), "/"), 0).await;
         }
-        assert_eq!(all.0.lock().unwrap()[&ID].len(), MOST_OF_ACCOUNT);
-        assert!(all.take((ID, &ROOT), &roots, 1, any).is_err());
+        assert_eq!(all.0.of(ID, 1).len(), MOST_OF_ACCOUNT);
+        assert!(all.take((ID, &ROOT), &roots, 1, any).await.is_err());
     }
 }

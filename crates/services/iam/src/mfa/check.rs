@@ -56,7 +56,7 @@ impl Iam {
             own(&account, identity, serial).filter(|serial| shows_codes(&account, serial))
         };
         let Some(serial) = own_serial else { return Ok(MfaCheck::NoDevice) };
-        if !self.mfa_attempts.admit(id, &serial, now.seconds) {
+        if !self.mfa_attempts.admit(id, &serial, now.seconds).await? {
             return Ok(MfaCheck::WrongCode);
         }
         let checked = ledger
@@ -72,7 +72,7 @@ impl Iam {
             })
             .await?;
         if checked == MfaCheck::Accepted {
-            self.mfa_attempts.forget(id, &serial);
+            self.mfa_attempts.forget(id, &serial, now.seconds).await;
         }
         Ok(checked)
     }

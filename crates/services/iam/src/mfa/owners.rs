@@ -157,7 +157,7 @@ pub(crate) async fn enable_mfa_device(
             Ok(())
         })
         .await?;
-    iam.mfa_attempts.forget(owner.id, &input.serial_number);
+    iam.mfa_attempts.forget(owner.id, &input.serial_number, call.now().seconds).await;
     Ok(owner.permit.answer(Empty::default()))
 }
 
@@ -177,7 +177,7 @@ pub(crate) async fn resync_mfa_device(
             Ok(())
         })
         .await?;
-    iam.mfa_attempts.forget(owner.id, &input.serial_number);
+    iam.mfa_attempts.forget(owner.id, &input.serial_number, call.now().seconds).await;
     Ok(owner.permit.answer(Empty::default()))
 }
 
@@ -209,7 +209,7 @@ pub(crate) async fn deactivate_mfa_device(
             Ok(())
         })
         .await?;
-    iam.mfa_attempts.forget(owner.id, &input.serial_number);
+    iam.mfa_attempts.forget(owner.id, &input.serial_number, call.now().seconds).await;
     Ok(owner.permit.answer(Empty::default()))
 }
 

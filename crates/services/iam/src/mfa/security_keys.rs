@@ -100,7 +100,7 @@ async fn begin_security_key_registration(
         verification,
     };
     let whose = (owner.id, &call.caller().identity);
-    let (ceremony, challenge) = iam.ceremonies.begin(&*iam.random, whose, purpose, now)?;
+    let (ceremony, challenge) = iam.ceremonies.begin(&*iam.random, whose, purpose, now).await?;
     let handle = handle(owner.id, user.map(|user| &*user.id));
     let known: Vec<_> =
         among(&account, devices).map(|key| (&*key.credential_id, &*key.transports)).collect();
@@ -131,7 +131,8 @@ async fn finish_security_key_registration(
     let whose = (owner.id, &call.caller().identity);
     let ceremony = iam.ceremonies.take(whose, &input.ceremony, now, |purpose| {
         matches!(purpose, Purpose::Registration { owner, .. } if *owner == user.map(|u| u.id))
-    })?;
+    });
+    let ceremony = ceremony.await?;
     let Purpose::Registration { device, verification, .. } = ceremony.purpose else {
         return Err(errors::no_ceremony());
     };
