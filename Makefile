@@ -137,8 +137,8 @@ $(CHAOS_VENV)/.requirements: tests/requirements.txt tests/chaos/requirements.txt
 	$(CHAOS_VENV)/bin/python -m pip check
 	@touch $@
 
-# A cluster of PostgreSQL whose leader is killed and cut off, and Ringfence on it; minutes, so no part of `make test`. As root it has a
-# network, processes and shared memory of its own, which end with it; otherwise networks cannot be cut.
+# A cluster of PostgreSQL whose leader is killed and cut off, and Ringfence on it; minutes, so no part of `make test`.
+# As root it has a network, processes and shared memory of its own, which end with it; otherwise networks cannot be cut.
 # (The shell stays, to take the exit codes of orphans: a killed PostgreSQL that nobody waited for looks alive.)
 chaos: postgres $(ETCD) $(CHAOS_VENV)/.requirements $(BUILD_BINARY)
 	@if $(OWN) ip link set lo up 2>/dev/null; then \
