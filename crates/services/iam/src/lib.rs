@@ -721,7 +721,7 @@ mod tests {
         let here = iam_over(&store);
         here.create_account(ID, "test").await.unwrap();
         let key = here.draw_key(ID, 1).unwrap();
-        let id = key.id.clone();
+        let id = key.id;
         let mut ann = user("user-0", "/", "AIDA1");
         ann.credentials = Proofs { keys: [key].into(), ..Proofs::default() }.into();
         let mut heard = 0;

@@ -19,8 +19,9 @@ use std::sync::Arc;
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html>
 const GIVEN_UP: i64 = 60 * 60;
 
-/// Seconds for which a message is one server's to deliver: longer than an endpoint is given.
-const CLAIMED_FOR: i64 = 60;
+/// Seconds for which a message is one server's to deliver: longer than an endpoint is given. After a crash in the
+/// middle another begins that much later; a topic may hear twice, as SNS may deliver twice.
+const CLAIMED_FOR: i64 = 10;
 
 /// A message that a server delivers, or has just delivered.
 #[derive(Serialize, Deserialize)]
@@ -108,7 +109,7 @@ impl Iam {
     async fn give_up_notice(&self, id: AccountId, notice: &str) {
         let now = self.clock.now().seconds;
         if let Err(error) = self.notice_claims.remove(id, now, notice).await {
-            tracing::warn!(error = error.message, "a message waits for a minute");
+            tracing::warn!(error = error.message, "a message waits for some seconds");
         }
     }
 
