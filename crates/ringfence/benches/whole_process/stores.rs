@@ -106,7 +106,7 @@ async fn writes(store: &str, server: &Server, root: &Signer, database: Option<u1
             ));
         }
         rounds.remove(0);
-        rounds.sort_by(|(one, _), (other, _)| one.cpu.cmp(&other.cpu));
+        rounds.sort_by_key(|(cost, _)| cost.cpu);
         let (cost, beside) = &rounds[rounds.len() / 2];
         println!(
             "| {store} | {clients} | {:.0} | {} | {:.0} | {:.0} |",
