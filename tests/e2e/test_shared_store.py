@@ -270,13 +270,15 @@ def test_a_server_that_stands_still_decides_nothing_when_it_wakes(strict):
 
 
 def test_servers_that_have_lost_the_database_decide_nothing(strict, database):
-    client = strict[1].principal(*_keys(strict[0])).client("iam")
+    clients = [server.principal(*_keys(strict[0])).client("iam") for server in strict]
     database.kill()
     try:
-        until(lambda: _status(client.list_users) == 503)
+        for client in clients:
+            until(lambda: _status(client.list_users) == 503)
     finally:
         database.start()
-    until(lambda: _status(client.list_users) == 200)
+    for client in clients:
+        until(lambda: _status(client.list_users) == 200)
 
 
 def test_the_proxy_of_a_server_that_has_lost_its_lease_answers_nothing(strict, database, ringfence):
