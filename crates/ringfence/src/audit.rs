@@ -65,12 +65,16 @@ impl Log {
     /// Notes which segment was closed last, in the store.
     pub fn noting_the_head(&self) -> OnClosed {
         let (store, at) = (self.store.clone(), self.head_key());
-        Box::new(move |head| {
-            let noted = serde_json::to_vec(head).map_err(anyhow::Error::new).and_then(|text| {
+        Box::new(move |closed| {
+            // Each start tells the last one again, which the stop before it may not have noted.
+            if head(&store, &at).is_ok_and(|noted| noted.as_ref() == Some(closed)) {
+                return;
+            }
+            let noted = serde_json::to_vec(closed).map_err(anyhow::Error::new).and_then(|text| {
                 Ok(store.commit_blocking(Commit::to(Partition::global()).put(&*at, text))?)
             });
             if let Err(error) = noted {
-                tracing::warn!(%error, segment = head.segment, "the last audit segment is not noted");
+                tracing::warn!(%error, segment = closed.segment, "the last audit segment is not noted");
             }
         })
     }
