@@ -5,7 +5,7 @@
 //! The store is filled through IAM's own ledgers, a thousand users a commit.
 
 use crate::client::once;
-use crate::process::{Server, cpu_time};
+use crate::process::Server;
 use crate::signer::Signer;
 use ringfence_gateway::clock::SystemClock;
 use ringfence_iam::{Iam, Quotas};
@@ -38,9 +38,9 @@ pub async fn run(accounts: usize) {
     println!("{users} users in {accounts} accounts; store.db {:.0} MB", size as f64 / 1e6);
     println!();
     println!(
-        "| start | first answer | first answer of an account | of a loaded one | all loaded | CPU | resident | a user |"
+        "| start | first answer | first answer of an account | of a loaded one | all loaded | resident | a user |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
     for start in 1..=STARTS {
         let started = Instant::now();
         let (server, first) = Server::ringfence(&data).await;
@@ -64,12 +64,11 @@ pub async fn run(accounts: usize) {
         let all = started.elapsed();
         let resident = server.resident();
         println!(
-            "| {start} | {:.0} ms | {:.1} ms | {:.1} ms | {:.0} ms | {:.0} ms | {:.0} MB | {:.0} B |",
+            "| {start} | {:.0} ms | {:.1} ms | {:.1} ms | {:.0} ms | {:.0} MB | {:.0} B |",
             millis(first),
             millis(cold),
             millis(warm),
             millis(all),
-            millis(cpu_time(server.pid())),
             resident as f64 / 1e6,
             resident.saturating_sub(idle) as f64 / users as f64
         );
