@@ -26,6 +26,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def until_the_next_second():
+    """Events tell whole seconds: which of two servers' came later shows only from one second to the next."""
+    now = int(time.time())
+    while int(time.time()) == now:
+        time.sleep(0.01)
+
+
 def parse_exports(text):
     """The `export NAME=value` lines of a shell fragment, in order."""
     found = {}

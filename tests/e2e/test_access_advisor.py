@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from clients import IDENTITY_SILENT, Principal, assert_denied, refusal
+from ringfence_server import until_the_next_second
 from world import World, allow, deny, policy, unique
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -127,6 +128,7 @@ def test_a_federated_user_s_calls_are_its_issuer_s(iam, world):
     token = user.sts.get_federation_token(Name="fed", Policy=policy(allow("sts:*")))
     assert report(iam, user.user_arn)["sts"]["LastAuthenticatedRegion"] == "us-east-1"
     federated = user.session_from(token["Credentials"])
+    until_the_next_second()
     federated.client("sts", region="eu-west-1").get_caller_identity()
     told = report(iam, user.user_arn)["sts"]
     assert told["LastAuthenticatedRegion"] == "eu-west-1"

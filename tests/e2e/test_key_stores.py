@@ -545,6 +545,7 @@ def test_a_connection_that_was_cut_short_is_carried_on(server, kms, xks, outside
     kms.encrypt(KeyId=outside["KeyId"], Plaintext=b"x")
 
 
+@pytest.mark.one_process("connections of a custom key store, which are each server's own")
 def test_a_proxy_has_its_time_and_no_more(start_server, proxy):
     server = start_server("--xks-endpoint", f"{ENDPOINT}={proxy.url}", "--xks-timeout", "1000",
                           "--quota", "kms:requests=1000000")

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from clients import IDENTITY_DENY, assert_denied, refusal
+from ringfence_server import until_the_next_second
 from world import allow, deny, policy, trust, unique
 
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
@@ -282,6 +283,7 @@ def test_whoever_had_the_name_before_is_another(world, generate):
     iam.delete_user_policy(UserName=user.name, PolicyName="inline")
     iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key_id)
     iam.delete_user(UserName=user.name)
+    until_the_next_second()
     world.user(allow("iam:ListGroups"), name=user.name).iam.list_groups()
     documents, report, _ = generate(user.arn)
     assert actions(documents) == {"iam:ListGroups"}

@@ -155,9 +155,10 @@ struct Pending<S> {
     head: Revision,
     /// Counts the falls back to published, so that each failure causes one.
     fall: u64,
-    /// Commits that were queued and have not come back.
+    /// Commits that were queued since the last fall and have not come back. Those from before it fail, and
+    /// nothing builds on them.
     in_flight: usize,
-    /// Of those since the last fall, each of which builds on the one before.
+    /// Of these, each of which builds on the one before.
     chain: Chain,
     /// How the last of them will have ended, and so all of them: the state is durable, or it is not.
     last: Option<Ended>,
@@ -356,7 +357,7 @@ impl<S: State> Ledger<S> {
         // Queued under the lock: commits reach the store in the order of their heads.
         self.store.submit(commit, move |result| {
             match &result {
-                Ok(_) => ledger.come_back(Some(version)),
+                Ok(_) => ledger.come_back(fall, version),
                 Err(_) => ledger.fall_back(fall),
             }
             ended.send_replace(Some(result.is_ok()));
@@ -376,15 +377,15 @@ impl<S: State> Ledger<S> {
     }
 
     /// A commit has come back. Another process may have written since, and have been heard of first.
-    fn come_back(&self, version: Option<Arc<Version<S>>>) {
+    fn come_back(&self, fall: u64, version: Arc<Version<S>>) {
         let mut pending = self.lock();
-        pending.in_flight = pending.in_flight.saturating_sub(1);
-        if pending.in_flight == 0 {
-            pending.last = None;
+        if pending.fall == fall {
+            pending.in_flight = pending.in_flight.saturating_sub(1);
+            if pending.in_flight == 0 {
+                pending.last = None;
+            }
         }
-        if let Some(version) = version {
-            self.publish(&mut pending, version);
-        }
+        self.publish(&mut pending, version);
     }
 
     /// Makes a newer version the published one. Whatever is queued on top of an older one than that is
@@ -404,12 +405,12 @@ impl<S: State> Ledger<S> {
     /// so every commit before the failed one has been published.
     fn fall_back(&self, fall: u64) {
         let mut pending = self.lock();
-        pending.in_flight = pending.in_flight.saturating_sub(1);
         if pending.fall == fall {
             let durable = self.published.load();
             pending.state = durable.state.clone();
             pending.head = durable.head;
             pending.fall = fall + 1;
+            pending.in_flight = 0;
             pending.chain = Chain::default();
             pending.last = None;
         }

@@ -180,3 +180,23 @@ async fn who_is_refused_by_what_is_durable_waits_for_nothing() {
     give(&ledger, "a").await.unwrap();
     assert_eq!(give(&ledger, "a").await.unwrap_err().code, "EntityAlreadyExists");
 }
+
+#[tokio::test]
+async fn what_others_write_is_seen_while_own_writes_from_before_a_fall_are_still_to_fail() {
+    let store = Arc::new(Store::open(Model::default(), Unsealed).unwrap());
+    let ledger: Arc<Ledger<Names>> = Ledger::load(store, &"area".to_owned()).unwrap();
+    give(&ledger, "a").await.unwrap();
+    // Two are under way, and the first one fails.
+    ledger.lock().in_flight = 2;
+    ledger.fall_back(0);
+    // Another process's write is heard of before the second one has come back.
+    let theirs = Changed { value: Some(encode(&"theirs".to_owned()).unwrap()), note: Vec::new() };
+    let key = ledger.stored_key("theirs");
+    ledger.follow(2, &BTreeMap::from([(key, theirs)])).unwrap();
+    let mut look = |names: &Names, _: &mut Batch<Names>| Ok(names.0.contains("theirs"));
+    let (seen, waits) = ledger.queue(&mut look);
+    assert!(seen.unwrap() && matches!(waits, Waits::Before(None)));
+    ledger.fall_back(0);
+    assert_eq!(ledger.lock().in_flight, 0);
+    give(&ledger, "b").await.unwrap();
+}

@@ -158,10 +158,14 @@ pub(crate) async fn create_account_alias(
     let across = iam.across()?;
     let claimed = across.aliases.claim(alias, id)?;
     claim(&iam.alias_claims, alias, id, now).await?;
-    let old =
-        settings::change(&ledger, &permit, |settings| Ok(settings.alias.replace(alias.into())))
-            .await?;
+    let old = settings::change(&ledger, &permit, |settings| {
+        // Another server may have given it to this very account.
+        let has_it = settings.alias.as_deref() == Some(alias);
+        Ok((!has_it).then(|| settings.alias.replace(alias.into())))
+    })
+    .await?;
     claimed.keep();
+    let Some(old) = old else { return Err(errors::alias_exists(alias)) };
     if let Some(old) = old {
         across.aliases.release(&old);
         release(&iam.alias_claims, &old, now).await;
