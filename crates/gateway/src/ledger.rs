@@ -388,14 +388,14 @@ impl<S: State> Ledger<S> {
         self.publish(&mut pending, version);
     }
 
-    /// Makes a newer version the published one. Whatever is queued on top of an older one than that is
-    /// going to fail; where nothing is, the next write begins here.
+    /// Makes a newer version the published one. Whatever was queued before it is in it, or is going to fail: the
+    /// next write begins here.
     fn publish(&self, pending: &mut Pending<S>, version: Arc<Version<S>>) {
         if version.head > self.published.load().head {
             self.published.store(version);
         }
         let published = self.published.load();
-        if pending.in_flight == 0 && pending.head < published.head {
+        if pending.head < published.head {
             pending.state = published.state.clone();
             pending.head = published.head;
         }
