@@ -199,3 +199,20 @@ async fn what_others_write_is_seen_while_own_writes_from_before_a_fall_are_still
     ledger.fall_back(0);
     assert_eq!(ledger.lock().in_flight, 0);
 }
+
+#[tokio::test]
+async fn nobody_is_refused_by_an_own_write_that_others_have_undone_before_it_has_come_back() {
+    let (ledger, tell) = gated();
+    let mut first = pin!(give(&ledger, "a"));
+    begun(first.as_mut());
+    // It is committed, and another process has taken "a" away since; both are heard of before it comes back.
+    let theirs = Changed { value: Some(encode(&"theirs".to_owned()).unwrap()), note: Vec::new() };
+    let key = ledger.stored_key("theirs");
+    ledger.follow(2, &BTreeMap::from([(key, theirs)])).unwrap();
+    let mut look = |names: &Names, _: &mut Batch<Names>| Ok(names.0.clone());
+    let (seen, _) = ledger.queue(&mut look);
+    assert_eq!(seen.unwrap(), BTreeSet::from(["theirs".to_owned()]));
+    tell.send(true).unwrap();
+    first.await.unwrap();
+    assert_eq!(ledger.for_deciding().0, BTreeSet::from(["theirs".to_owned()]));
+}
