@@ -518,6 +518,7 @@ def test_who_may_not_hears_of_no_store(server, hsm):
         assert refusal(call, **parameters).code == "AccessDeniedException"
 
 
+@pytest.mark.one_process("connections of a custom key store, which are each server's own")
 def test_stores_are_connected_after_a_restart_and_nothing_secret_is_on_disk(server, kms, in_token, outside, tokens):
     blobs = [
         kms.encrypt(KeyId=key["KeyId"], Plaintext=b"kept")["CiphertextBlob"] for key in (in_token, outside)
