@@ -6,8 +6,6 @@
 
 use crate::errors;
 use crate::records::UniqueId;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ringfence_gateway::{Identity, Transient, Transients};
 use ringfence_keyring::Random;
 use ringfence_policy::AccountId;
@@ -107,7 +105,8 @@ impl Ceremonies {
         random.fill(&mut name).map_err(errors::failed)?;
         random.fill(&mut challenge).map_err(errors::failed)?;
         let begun = Begun {
-            name: URL_SAFE_NO_PAD.encode(name),
+            // Base64 may begin with a hyphen, which command lines take for an option's.
+            name: hex::encode(name),
             number: 0,
             caller: caller(identity),
             expires: now.saturating_add(SECONDS),
@@ -235,7 +234,8 @@ mod tests {
             assert!(all.take((ID, &ann("A", "/")), name, 1, any).await.is_ok());
         }
         for number in 0..MOST_OF_ACCOUNT {
-            begin(&all, &random, &ann(&number.to_string(), "/"), 0).await;
+            let (name, _) = begin(&all, &random, &ann(&number.to_string(), "/"), 0).await;
+            assert!(name.starts_with(char::is_alphanumeric), "{name} on a command line");
         }
         assert_eq!(all.0.of(ID, 1).len(), MOST_OF_ACCOUNT);
         assert!(all.take((ID, &ROOT), &roots, 1, any).await.is_err());
