@@ -105,6 +105,8 @@ struct Unsynced {
     /// When the oldest line that is not synced came, written or not.
     since: Option<Instant>,
     waiting: Vec<(Arc<Batch>, oneshot::Sender<bool>)>,
+    /// Room for the next lines, which was made for those of an earlier sync.
+    room: Vec<u8>,
 }
 
 /// What was written to a segment and is not synced.
@@ -312,7 +314,7 @@ impl Unsynced {
             self.segments.push(Written {
                 name: segment.name.clone(),
                 file: segment.file.clone(),
-                lines: Vec::new(),
+                lines: std::mem::take(&mut self.room),
                 end: None,
             });
             self.segments.len() - 1
@@ -371,7 +373,8 @@ impl Shared {
                 continue;
             }
             state.write();
-            let Unsynced { segments, waiting, .. } = std::mem::take(&mut state.unsynced);
+            let Unsynced { segments, waiting, room, .. } = std::mem::take(&mut state.unsynced);
+            state.unsynced.room = room;
             drop(state);
             let synced: Vec<_> = segments.iter().map(|written| written.file.sync_data()).collect();
             let failed = synced.iter().find_map(|result| result.as_ref().err());
@@ -392,7 +395,11 @@ impl Shared {
                 syncing.vouch(&dir, written, synced);
             }
             syncing.mark();
+            let mut room =
+                segments.into_iter().next().map(|written| written.lines).unwrap_or_default();
+            room.clear();
             state = self.lock();
+            state.unsynced.room = room;
         }
     }
 }

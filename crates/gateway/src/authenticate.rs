@@ -24,7 +24,7 @@ pub(crate) struct Claim<'a> {
     pub operation: Option<&'static Operation>,
     pub received: Received<'a>,
     pub body: &'a [u8],
-    pub signature: &'a Signature,
+    pub signature: &'a Signature<'a>,
 }
 
 /// The region where a global service is signed for.
@@ -47,7 +47,7 @@ pub(crate) fn authenticate(
     signature.check_time(SystemClock.now())?;
     let mut caller = if let Some(account) = world.relaxed_root(&signature.access_key_id) {
         let identity = Identity::Root { account };
-        Caller { identity, access_key_id: signature.access_key_id.clone(), session: None }
+        Caller { identity, access_key_id: signature.access_key_id.to_string(), session: None }
     } else if signature.access_key_id.starts_with(IdKind::SessionKey.prefix()) {
         temporary(world, claim)?
     } else {
@@ -85,7 +85,7 @@ fn long_term(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
         return Err(invalid_client_token());
     };
     verify(world, claim, key.secret.expose())?;
-    Ok(Caller { identity: key.owner, access_key_id: id.clone(), session: None })
+    Ok(Caller { identity: key.owner, access_key_id: id.to_string(), session: None })
 }
 
 /// A key that came with a session token: the token holds the session, and is bound to the key.
@@ -111,7 +111,7 @@ fn temporary(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
     }
     Ok(Caller {
         identity: session.identity.clone(),
-        access_key_id: signature.access_key_id.clone(),
+        access_key_id: signature.access_key_id.to_string(),
         session: Some(Arc::new(session)),
     })
 }
@@ -138,7 +138,7 @@ fn is_closed_to_iam(session: &Session) -> bool {
 }
 
 /// The scope must name the service that is called, and a region where it is.
-fn check_scope(service: &Service, signature: &Signature) -> Result<(), ServiceError> {
+fn check_scope(service: &Service, signature: &Signature<'_>) -> Result<(), ServiceError> {
     let refuse = |message: String| Err(ServiceError::new("SignatureDoesNotMatch", 403, message));
     if signature.service != service.signing_name {
         return refuse(format!(

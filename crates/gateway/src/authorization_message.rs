@@ -158,19 +158,20 @@ fn describe(statement: &Statement, principal_id: &str) -> Value {
         "statementId": statement.sid.as_deref().unwrap_or_default(),
         "effect": "DENY",
         "principals": list(&[principal_id.to_owned()]),
-        "principalGroups": list(&[]),
+        "principalGroups": list::<&str>(&[]),
         "actions": patterns(&statement.action),
-        "resources": statement.resource.as_ref().map_or_else(|| list(&[]), patterns),
+        "resources": statement.resource.as_ref().map_or_else(|| list::<&str>(&[]), patterns),
         "conditions": { "items": conditions.collect::<Vec<Value>>() },
     })
 }
 
-fn pair(key: &str, values: &[String]) -> Value {
+fn pair(key: &str, values: &[impl AsRef<str>]) -> Value {
     json!({ "key": cut(key), "values": list(values) })
 }
 
-fn list(values: &[String]) -> Value {
-    let items: Vec<Value> = values.iter().map(|value| json!({ "value": cut(value) })).collect();
+fn list<T: AsRef<str>>(values: &[T]) -> Value {
+    let item = |value: &T| json!({ "value": cut(value.as_ref()) });
+    let items: Vec<Value> = values.iter().map(item).collect();
     json!({ "items": items })
 }
 

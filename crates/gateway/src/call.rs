@@ -45,6 +45,7 @@ use ringfence_policy::{
 };
 use ringfence_wire::service::{Auth, AuthorizationSource};
 use ringfence_wire::{Operation, ServiceError, Structure, Timestamp, TypedOperation};
+use smol_str::SmolStr;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -74,23 +75,23 @@ pub struct CallFacts {
     /// The operation.
     pub operation: &'static Operation,
     /// Who calls.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// What it may.
     pub authority: Authority,
     /// The region of the credential scope.
-    pub region: String,
+    pub region: Arc<str>,
     /// When the call came.
     pub now: Timestamp,
     /// The request id that the answer and the audit event carry.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// The id of its audit event.
-    pub event_id: String,
+    pub event_id: Arc<str>,
     /// Where it came from.
     pub source_ip: IpAddr,
     /// The host that it was sent to, in lower case.
-    pub host: String,
+    pub host: SmolStr,
     /// The client's `User-Agent`.
-    pub user_agent: String,
+    pub user_agent: SmolStr,
     /// It came over TLS.
     pub secure: bool,
     /// The service that makes the call for its caller.
@@ -116,8 +117,8 @@ pub struct Decided {
     pub decision: Decision,
     /// The ARN of the managed policy that denies.
     pub policy: Option<Arc<str>>,
-    /// The service's own condition keys of the request, but for tags.
-    pub keys: Vec<(String, Vec<String>)>,
+    /// The condition keys that its service set of the request and the resource.
+    pub keys: Context,
 }
 
 /// A call of the operation `O`.
@@ -199,13 +200,13 @@ impl<T> Resolved<T> {
     }
 
     /// Sets a condition key of this request, for example `iam:PolicyARN`.
-    pub fn key(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn key(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<SmolStr>) -> Self {
         self.keys.set(key, value);
         self
     }
 
     /// Sets a condition key where there is a value.
-    pub fn key_if(self, key: &'static str, value: Option<impl Into<String>>) -> Self {
+    pub fn key_if(self, key: &'static str, value: Option<impl Into<SmolStr>>) -> Self {
         match value {
             Some(value) => self.key(key, value),
             None => self,
@@ -213,7 +214,11 @@ impl<T> Resolved<T> {
     }
 
     /// Sets a condition key that holds a set.
-    pub fn keys(mut self, key: impl Into<Cow<'static, str>>, values: Vec<String>) -> Self {
+    pub fn keys(
+        mut self,
+        key: impl Into<Cow<'static, str>>,
+        values: impl IntoIterator<Item = impl Into<SmolStr>>,
+    ) -> Self {
         self.keys.set_many(key, values);
         self
     }
@@ -238,7 +243,7 @@ impl<T> Resolved<T> {
         let mut keys = Vec::new();
         for (key, value) in tags {
             self.keys.set(format!("aws:RequestTag/{key}"), value);
-            keys.push(key.to_owned());
+            keys.push(key);
         }
         if !keys.is_empty() {
             self.keys.set_many("aws:TagKeys", keys);
@@ -248,7 +253,7 @@ impl<T> Resolved<T> {
 
     /// The tag keys that the request names without values, as `UntagUser` does.
     pub fn requesting_tag_keys(mut self, keys: &[String]) -> Self {
-        self.keys.set_many("aws:TagKeys", keys.to_vec());
+        self.keys.set_many("aws:TagKeys", keys);
         self
     }
 
@@ -280,9 +285,10 @@ impl<T> Resolved<T> {
     pub fn grants(
         mut self,
         grants: Vec<Grant>,
-        encryption_context: Option<EncryptionContext>,
+        encryption_context: Option<&EncryptionContext>,
     ) -> Self {
         if !grants.is_empty() {
+            let encryption_context = encryption_context.cloned();
             self.granted = Some(Box::new(Granted { grants, encryption_context }));
         }
         self
@@ -408,8 +414,8 @@ impl<O: TypedOperation> Call<O> {
         action: &'static str,
         resolved: Resolved<T>,
     ) -> Result<Permit<T>, ServiceError> {
-        self.facts.decide(action, &resolved)?;
-        Ok(self.permit(resolved.value))
+        let value = self.facts.decide(action, resolved)?;
+        Ok(self.permit(value))
     }
 
     fn permit<T>(&self, value: T) -> Permit<T> {
@@ -419,7 +425,9 @@ impl<O: TypedOperation> Call<O> {
     /// Whether the caller might do something, were it asked. It gives no right to anything, and is
     /// not recorded.
     pub fn might<T>(&self, action: &str, resolved: &Resolved<T>) -> bool {
-        self.facts.weigh(action, resolved, |weighed| weighed.decision.is_allowed())
+        let mut context = resolved.keys.clone();
+        crate::context::fill(&self.facts, resolved.account, &mut context);
+        self.facts.weigh(action, resolved, &context, |weighed| weighed.decision.is_allowed())
     }
 
     /// The right to answer an operation that needs no permission. It is an error on any other.
@@ -447,15 +455,15 @@ struct Weighed<'w> {
 }
 
 impl CallFacts {
-    /// Decides, and hands the decision on with what it was made of: the request, the policies, and
-    /// those of the session.
+    /// Decides in a context, and hands the decision on with what it was made of: the request, the
+    /// policies, and those of the session.
     fn weigh<T, R>(
         &self,
         action: &str,
         resolved: &Resolved<T>,
+        context: &Context,
         then: impl FnOnce(&Weighed<'_>) -> R,
     ) -> R {
-        let context = crate::context::of_request(self, resolved.account, &resolved.keys);
         let proved = self.proved.get();
         let (session, missing_session) = match proved {
             Some(_) => (None, false),
@@ -489,7 +497,7 @@ impl CallFacts {
             action,
             resource: &resolved.arn,
             resource_account: resolved.account,
-            context: &context,
+            context,
         };
         let mut decision = decide(&request, &policies);
         if let Some(theirs) = denied_by_other_account(&request, &policies, decision) {
@@ -512,39 +520,52 @@ impl CallFacts {
         })
     }
 
-    /// Decides, notes the decision, and words a denial.
-    fn decide<T>(&self, action: &'static str, resolved: &Resolved<T>) -> Result<(), ServiceError> {
-        self.weigh(action, resolved, |weighed| self.note(action, resolved, weighed))
+    /// Decides, notes the decision, and words a denial. What was resolved is for whoever was allowed.
+    fn decide<T>(
+        &self,
+        action: &'static str,
+        mut resolved: Resolved<T>,
+    ) -> Result<T, ServiceError> {
+        let mut context = std::mem::take(&mut resolved.keys);
+        let own = context.len();
+        crate::context::fill(self, resolved.account, &mut context);
+        let (decision, policy, denied) = self
+            .weigh(action, &resolved, &context, |weighed| self.word(action, &resolved, weighed));
+        // Looked at afterwards: what was decided was so when it was.
+        self.inside.check_tenure()?;
+        context.truncate(own);
+        let Resolved { arn: resource, value, .. } = resolved;
+        self.decided.borrow_mut().push(Decided {
+            action,
+            resource,
+            decision,
+            policy,
+            keys: context,
+        });
+        denied.map_or(Ok(value), Err)
     }
 
-    fn note<T>(
+    /// A decision with the managed policy that denies and, of a denial, its error.
+    fn word<T>(
         &self,
         action: &'static str,
         resolved: &Resolved<T>,
         weighed: &Weighed<'_>,
-    ) -> Result<(), ServiceError> {
+    ) -> (Decision, Option<Arc<str>>, Option<ServiceError>) {
         let Weighed { request, policies, session, decision, by_delegation } = *weighed;
-        // Looked at afterwards: what was decided was so when it was.
-        self.inside.check_tenure()?;
+        if decision.is_allowed() {
+            return (decision, None, None);
+        }
         let policy = match decision {
             Decision::ExplicitDeny(_) if !by_delegation => {
                 denial(request, policies).and_then(|denial| self.policy_of(&denial, session))
             }
             _ => None,
         };
-        self.decided.borrow_mut().push(Decided {
-            action,
-            resource: resolved.arn.clone(),
-            decision,
-            policy: policy.clone(),
-            keys: own_keys(&resolved.keys),
-        });
-        if decision.is_allowed() {
-            return Ok(());
-        }
         if self.proved.get().is_some() {
             // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_saml.html
-            return Err(ServiceError::access_denied(format!("Not authorized to perform {action}")));
+            let text = format!("Not authorized to perform {action}");
+            return (decision, policy, Some(ServiceError::access_denied(text)));
         }
         let identity = &self.caller.identity;
         let own = identity.account() == Some(resolved.account);
@@ -562,11 +583,11 @@ impl CallFacts {
             self.shared.authorization_messages.encode(&denied, request, policies, decision)
         });
         // Which policies an account has is told to itself alone.
-        let policy = policy.filter(|_| own);
-        let text = words::denied(&arn, action, resource, decision, policy.as_deref());
+        let told = policy.as_deref().filter(|_| own);
+        let text = words::denied(&arn, action, resource, decision, told);
         let mut error = ServiceError::access_denied(text);
         error.headers.extend(message.map(|message| (authorization_message::HEADER, message)));
-        Err(error)
+        (decision, policy, Some(error))
     }
 
     /// What the delegation permits under which the session is used: nothing, where it was withdrawn.
@@ -661,12 +682,6 @@ fn denied_by_other_account(
         ..PolicySet::default()
     };
     Some(decide(request, &theirs)).filter(|theirs| !theirs.is_allowed())
-}
-
-/// The keys that a service sets of a request: not the global ones, and no tags.
-fn own_keys(keys: &Context) -> Vec<(String, Vec<String>)> {
-    let own = keys.iter().filter(|(key, _)| !key.starts_with("aws:") && !key.contains('/'));
-    own.map(|(key, values)| (key.to_owned(), values.as_slice().to_vec())).collect()
 }
 
 /// How a delegation's permissions deny a request that the delegated principal itself may make; `None`

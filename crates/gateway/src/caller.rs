@@ -88,10 +88,10 @@ impl Identity {
         match self {
             Self::Root { account } => account.root_arn(),
             Self::User { account, name, path, .. } => {
-                ["arn:aws:iam::", &account.to_string(), ":user", path, name].concat()
+                ["arn:aws:iam::", &account.digits(), ":user", path, name].concat()
             }
             Self::AssumedRole { account, role_name, session_name, .. } => {
-                let account = account.to_string();
+                let account = account.digits();
                 ["arn:aws:sts::", &account, ":assumed-role/", role_name, "/", session_name].concat()
             }
             Self::FederatedUser { account, name, .. } => {
@@ -105,7 +105,7 @@ impl Identity {
     pub fn principal_arn(&self) -> String {
         match self {
             Self::AssumedRole { account, role_name, role_path, .. } => {
-                ["arn:aws:iam::", &account.to_string(), ":role", role_path, role_name].concat()
+                ["arn:aws:iam::", &account.digits(), ":role", role_path, role_name].concat()
             }
             _ => self.arn(),
         }

@@ -7,15 +7,14 @@ use ringfence_policy::{AccountId, Context};
 use ringfence_wire::Timestamp;
 use ringfence_wire::shape::TimestampFormat;
 
-/// The context of a request on a resource of `resource_account`, `extra` being what the handler
+/// Completes the context of a request on a resource of `resource_account`: it holds what the handler
 /// knows of the resource and the request. Nothing here is what a caller merely claims.
-pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Context) -> Context {
-    let mut context = extra.clone();
+pub fn fill(facts: &CallFacts, resource_account: AccountId, context: &mut Context) {
     context.reserve(20);
     // An identity of an outside provider has none of the keys of whoever signed.
     let signed = facts.proved.get().is_none();
     if signed {
-        principal(facts, &mut context);
+        principal(facts, context);
     }
     let session = facts.caller.session.as_deref().filter(|_| signed);
 
@@ -33,7 +32,7 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
             for (key, values) in &federation.keys {
                 match &values[..] {
                     [one] => context.set(key.clone(), one.as_str()),
-                    many => context.set_many(key.clone(), many.to_vec()),
+                    many => context.set_many(key.clone(), many),
                 }
             }
         }
@@ -41,7 +40,7 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
         // that mean "no MFA" must say `BoolIfExists`. A handler that has just checked a code has
         // set it already, and that is the later truth.
         if context.get("aws:MultiFactorAuthPresent").is_none() {
-            context.set("aws:MultiFactorAuthPresent", session.mfa.is_some().to_string());
+            context.set("aws:MultiFactorAuthPresent", word(session.mfa.is_some()));
             if let Some(at) = session.mfa {
                 let age = facts.now.seconds.saturating_sub(at).max(0);
                 context.set("aws:MultiFactorAuthAge", age.to_string());
@@ -55,26 +54,29 @@ pub fn of_request(facts: &CallFacts, resource_account: AccountId, extra: &Contex
         None => context.set("aws:SourceIp", facts.source_ip.to_string()),
         Some(via) => {
             let principal = format!("{via}.amazonaws.com");
-            context.set_many("aws:CalledVia", vec![principal.clone()]);
+            context.set_many("aws:CalledVia", [principal.as_str()]);
             context.set("aws:CalledViaFirst", principal.as_str());
             context.set("aws:CalledViaLast", principal);
         }
     }
-    context.set("aws:UserAgent", facts.user_agent.as_str());
+    context.set("aws:UserAgent", facts.user_agent.clone());
     context.set("aws:CurrentTime", facts.now.format(TimestampFormat::DateTime));
     context.set("aws:EpochTime", facts.now.seconds.to_string());
-    context.set("aws:SecureTransport", facts.secure.to_string());
+    context.set("aws:SecureTransport", word(facts.secure));
     // A handler that asks about another region has said so.
     if context.get("aws:RequestedRegion").is_none() {
-        context.set("aws:RequestedRegion", facts.region.as_str());
+        context.set("aws:RequestedRegion", &*facts.region);
     }
-    context.set("aws:ResourceAccount", resource_account.to_string());
-    context.set("aws:ViaAWSService", facts.via.is_some().to_string());
+    context.set("aws:ResourceAccount", &*resource_account.digits());
+    context.set("aws:ViaAWSService", word(facts.via.is_some()));
     context.set("aws:PrincipalIsAWSService", "false");
     if let Some(organization) = facts.shared.directory.organization(resource_account) {
         context.set("aws:ResourceOrgID", organization);
     }
-    context
+}
+
+const fn word(is: bool) -> &'static str {
+    if is { "true" } else { "false" }
 }
 
 /// The keys that tell of the caller.
@@ -87,7 +89,7 @@ fn principal(facts: &CallFacts, context: &mut Context) {
         return;
     };
     context.set("aws:PrincipalArn", identity.principal_arn());
-    context.set("aws:PrincipalAccount", account.to_string());
+    context.set("aws:PrincipalAccount", &*account.digits());
     context.set("aws:PrincipalType", identity.principal_type());
     context.set("aws:userid", identity.user_id());
     if let Identity::User { name, .. } = identity {

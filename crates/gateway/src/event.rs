@@ -8,12 +8,16 @@
 use crate::call::Decided;
 use crate::caller::{Caller, Federated, FederatedKind, Identity, Session};
 use crate::inside::Via;
-use ringfence_policy::{AccountId, Decision, message};
+use ringfence_policy::context::Values;
+use ringfence_policy::{AccountId, Context, Decision, message};
 use ringfence_wire::protocol::record;
 use ringfence_wire::service::{Operation, Service};
 use ringfence_wire::shape::TimestampFormat;
 use ringfence_wire::{ServiceError, Structure, Timestamp};
+use smol_str::SmolStr;
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The version of the layout.
 pub(crate) const VERSION: &str = "1.11";
@@ -32,18 +36,18 @@ const MOST_DECISIONS: usize = 32;
 
 /// One call, told while it is on its way.
 pub(crate) struct Event {
-    pub request_id: String,
-    pub event_id: String,
+    pub request_id: Arc<str>,
+    pub event_id: Arc<str>,
     pub at: Timestamp,
     pub source_ip: IpAddr,
-    pub user_agent: String,
+    pub user_agent: SmolStr,
     pub service: &'static Service,
     /// The name of the operation as the request gave it.
-    pub name: String,
+    pub name: Cow<'static, str>,
     pub operation: Option<&'static Operation>,
-    pub region: String,
+    pub region: Arc<str>,
     /// Who called, once that is proved.
-    pub caller: Option<Caller>,
+    pub caller: Option<Arc<Caller>>,
     /// The outside identity that a token or assertion proved.
     pub proved: Option<Federated>,
     /// The service that makes the call for its caller.
@@ -132,7 +136,7 @@ impl Event {
             Some(federated) => Some(federated.account),
             None => self.caller.as_ref().and_then(|caller| caller.identity.account()),
         };
-        event.text("recipientAccountId", &account.unwrap_or(owner).to_string());
+        event.text("recipientAccountId", &account.unwrap_or(owner).digits());
         event.text("eventCategory", "Management");
         if self.secure {
             event.object("tlsDetails", |_| {});
@@ -165,7 +169,7 @@ impl Event {
         who.text("type", kind(identity));
         who.text("principalId", &identity.user_id());
         who.text("arn", &identity.arn());
-        who.text("accountId", &account.to_string());
+        who.text("accountId", &account.digits());
         if !caller.access_key_id.is_empty() {
             who.text("accessKeyId", &caller.access_key_id);
         }
@@ -242,8 +246,8 @@ impl Event {
             if let Some(policy) = &decided.policy {
                 entry.text("policy", policy);
             }
-            if !decided.keys.is_empty() {
-                entry.object("keys", |keys| own_keys(&decided.keys, keys));
+            if own_keys(&decided.keys).next().is_some() {
+                entry.object("keys", |keys| write_keys(own_keys(&decided.keys), keys));
             }
             entry.close();
         }
@@ -252,14 +256,19 @@ impl Event {
     }
 }
 
+/// The service's own keys of a request, but for tags.
+fn own_keys(all: &Context) -> impl Iterator<Item = (&str, &Values)> {
+    all.iter().filter(|(key, _)| !key.starts_with("aws:") && !key.contains('/'))
+}
+
 /// The keys of a decision, each with its values.
-fn own_keys(all: &[(String, Vec<String>)], keys: &mut Object<'_>) {
+fn write_keys<'k>(all: impl Iterator<Item = (&'k str, &'k Values)>, keys: &mut Object<'_>) {
     let before = keys.out.len();
     for (key, values) in all {
-        keys.key(key);
+        keys.chosen_key(key);
         let listed = keys.out.len();
         keys.out.push('[');
-        for (index, value) in values.iter().enumerate() {
+        for (index, value) in values.as_slice().iter().enumerate() {
             if index > 0 {
                 keys.out.push(',');
             }
@@ -367,31 +376,44 @@ impl<'o> Object<'o> {
         self.out.push('}');
     }
 
-    pub fn key(&mut self, name: &str) {
-        if !self.first {
-            self.out.push(',');
-        }
-        self.first = false;
+    /// Begins an entry under a name in which nothing is escaped.
+    pub fn key(&mut self, name: &'static str) {
+        self.next();
+        self.out.push('"');
+        self.out.push_str(name);
+        self.out.push_str("\":");
+    }
+
+    /// Begins an entry under a name that a request has chosen.
+    fn chosen_key(&mut self, name: &str) {
+        self.next();
         record::quote(self.out, name);
         self.out.push(':');
     }
 
-    pub fn text(&mut self, name: &str, value: &str) {
+    fn next(&mut self) {
+        if !self.first {
+            self.out.push(',');
+        }
+        self.first = false;
+    }
+
+    pub fn text(&mut self, name: &'static str, value: &str) {
         self.key(name);
         record::quote(self.out, value);
     }
 
-    pub fn flag(&mut self, name: &str, value: bool) {
+    pub fn flag(&mut self, name: &'static str, value: bool) {
         self.json(name, if value { "true" } else { "false" });
     }
 
     /// A value that is JSON already.
-    pub fn json(&mut self, name: &str, value: &str) {
+    pub fn json(&mut self, name: &'static str, value: &str) {
         self.key(name);
         self.out.push_str(value);
     }
 
-    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    pub fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Object<'_>)) {
         self.key(name);
         let mut inner = Object::open(self.out);
         fill(&mut inner);
@@ -418,7 +440,7 @@ mod tests {
             event_id: "e".into(),
             at: Timestamp { seconds: 0, nanos: 5 },
             source_ip: Ipv4Addr::LOCALHOST.into(),
-            user_agent: "a\"\u{7}é".repeat(1000),
+            user_agent: "a\"\u{7}é".repeat(1000).into(),
             service: &NO_SERVICE,
             name: "Op".into(),
             operation: None,
@@ -469,15 +491,16 @@ mod tests {
         event.parameters = Some(format!("\"{}\"", "p".repeat(LONGEST_PARAMETERS)));
         event.response = event.parameters.clone();
         // A control character takes six bytes in JSON.
-        event.user_agent = "\u{1}".repeat(9000);
+        event.user_agent = "\u{1}".repeat(9000).into();
         event.error = Some(("\u{1}".repeat(9000), "\u{1}".repeat(9000)));
-        let key = |i: usize| (format!("iam:Key{i}"), vec!["\u{1}".repeat(100)]);
+        let mut keys = Context::default();
+        (0..50).for_each(|i| keys.set(format!("iam:Key{i}"), "\u{1}".repeat(100)));
         let decided = Decided {
             action: "iam:ADeleteServiceLinkedRoleAsLongAsAnActionOfAWSIsAtMost",
             resource: "\u{1}".repeat(9000),
             decision: Decision::ExplicitDeny(ringfence_policy::Layer::Identity),
             policy: Some("p".repeat(LONGEST_TEXT).into()),
-            keys: (0..50).map(key).collect(),
+            keys,
         };
         event.decisions = vec![decided; MOST_DECISIONS + 1];
         let line = event.line(AccountId::new(7).unwrap());
@@ -510,11 +533,8 @@ mod tests {
             root_task: None,
         };
         let mut event = event();
-        event.caller = Some(Caller {
-            identity: role,
-            access_key_id: "ASIA".into(),
-            session: Some(std::sync::Arc::new(session)),
-        });
+        let (access_key_id, session) = ("ASIA".into(), Some(Arc::new(session)));
+        event.caller = Some(Arc::new(Caller { identity: role, access_key_id, session }));
         let who = &parsed(&event)["userIdentity"];
         assert_eq!(who["arn"], "arn:aws:sts::000000000001:assumed-role/r/s");
         let context = &who["sessionContext"];

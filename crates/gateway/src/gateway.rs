@@ -15,6 +15,7 @@ use crate::dev::{Dev, OpenAccounts};
 use crate::directory::{Authority, Use};
 use crate::errors::missing_token;
 use crate::event::{Event, cut};
+use crate::ids;
 use crate::inside::Inside;
 use crate::metrics::Metrics;
 use crate::pass_role;
@@ -34,6 +35,7 @@ use ringfence_wire::constraint;
 use ringfence_wire::protocol::{Refused, Reply, Request, read_input, write_error, write_output};
 use ringfence_wire::service::{Auth, Operation, Protocol, Service};
 use ringfence_wire::sigv4::{self, KeyCache, Received, Signature};
+use smol_str::{SmolStr, StrExt as _};
 use std::cell::{OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
@@ -115,13 +117,13 @@ impl World {
     }
 
     /// Random UUIDs for a call and its event.
-    pub(crate) fn draw_ids(&self) -> Result<[String; 2], ServiceError> {
-        let mut bytes = [[0; 16]; 2];
-        self.shared.random.fill(bytes.as_flattened_mut()).map_err(|error| {
+    pub(crate) fn draw_ids(&self) -> Result<[Arc<str>; 2], ServiceError> {
+        let random = &*self.shared.random;
+        let drawn = ids::of_call(random).and_then(|call| Ok([call, ids::of_call(random)?]));
+        drawn.map_err(|error| {
             tracing::error!(%error, "no random bytes for a request id");
             ServiceError::internal()
-        })?;
-        Ok(bytes.map(|id| uuid::Builder::from_random_bytes(id).into_uuid().to_string()))
+        })
     }
 
     /// The account whose root user this access key id is, where `--dev` lets it be.
@@ -130,7 +132,7 @@ impl World {
     }
 
     /// Makes the account that `--dev`'s credentials name, unless it is there.
-    async fn open_account(&self, signature: Option<&Signature>) -> Result<(), ServiceError> {
+    async fn open_account(&self, signature: Option<&Signature<'_>>) -> Result<(), ServiceError> {
         let Some((_, accounts)) = &self.relaxed else { return Ok(()) };
         let account = signature.and_then(|s| self.relaxed_root(&s.access_key_id));
         match account {
@@ -187,19 +189,19 @@ impl Incoming {
     }
 
     /// The host that the request was sent to, without a port.
-    fn host(&self) -> String {
+    fn host(&self) -> SmolStr {
         let header = self.parts.headers.get(http::header::HOST);
         let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let end = text.rfind(':').filter(|at| !text[*at..].contains(']')).unwrap_or(text.len());
-        cut(&text[..end]).to_ascii_lowercase()
+        cut(&text[..end]).to_ascii_lowercase_smolstr()
     }
 
     /// The client's name for itself, as conditions and the event see it: no longer than CloudTrail
     /// records, since policies may compare it with itself.
-    fn user_agent(&self) -> String {
+    fn user_agent(&self) -> SmolStr {
         let header = self.parts.headers.get(http::header::USER_AGENT);
         let text = header.map(|value| String::from_utf8_lossy(value.as_bytes()));
-        text.map(|text| cut(&text).to_owned()).unwrap_or_default()
+        text.map(|text| cut(&text).into()).unwrap_or_default()
     }
 }
 
@@ -235,7 +237,7 @@ impl Gateway {
         let world = self.world.load_full();
         let received = incoming.received();
         let signature = sigv4::parse(&received);
-        let scope = signature.as_ref().ok().and_then(Option::as_ref).map(|s| s.service.as_str());
+        let scope = signature.as_ref().ok().and_then(Option::as_ref).map(|s| &*s.service);
         let method = incoming.parts.method.as_str();
         let route = world.routes.find(method, &incoming.request(), scope);
         let Ok([request_id, event_id]) = world.draw_ids() else {
@@ -253,8 +255,8 @@ impl Gateway {
         self.metrics.count(&route, error, started.elapsed());
         tracing::debug!(
             service = route.service().signing_name,
-            operation = route.name,
-            request_id,
+            operation = &*route.name,
+            request_id = &*request_id,
             error = error.map(|error| &*error.code),
             "answered"
         );
@@ -305,9 +307,9 @@ impl Gateway {
             source_ip: incoming.source_ip,
             user_agent: incoming.user_agent(),
             service: &NO_SERVICE,
-            name: answered.name.to_owned(),
+            name: answered.name.into(),
             operation: None,
-            region: answered.region.unwrap_or_else(|| GLOBAL_REGION.to_owned()),
+            region: answered.region.as_deref().unwrap_or(GLOBAL_REGION).into(),
             caller: None,
             via: None,
             proved: None,
@@ -335,9 +337,9 @@ impl Gateway {
         world: &Arc<World>,
         incoming: &Incoming,
         route: &Route<'_>,
-        signature: Result<Option<Signature>, ServiceError>,
-        request_id: &str,
-        event_id: String,
+        signature: Result<Option<Signature<'_>>, ServiceError>,
+        request_id: &Arc<str>,
+        event_id: Arc<str>,
     ) -> Result<Reply, ServiceError> {
         let unwritable = |_: Unwritable| {
             self.metrics.unrecorded.inc();
@@ -345,7 +347,7 @@ impl Gateway {
         };
         let place = self.audit.reserve().map_err(unwritable)?;
         let mut event = Event {
-            request_id: request_id.to_owned(),
+            request_id: request_id.clone(),
             event_id,
             at: world.shared.clock.now(),
             source_ip: incoming.source_ip,
@@ -353,7 +355,7 @@ impl Gateway {
             service: route.service(),
             name: route.name.clone(),
             operation: route.operation.as_ref().ok().copied(),
-            region: GLOBAL_REGION.to_owned(),
+            region: GLOBAL_REGION.into(),
             caller: None,
             via: None,
             proved: None,
@@ -405,7 +407,7 @@ impl BesideAnswer {
 
 /// What a request is answered that names no service of this server.
 fn unroutable(
-    signature: Result<Option<Signature>, ServiceError>,
+    signature: Result<Option<Signature<'_>>, ServiceError>,
     route: &Route<'_>,
 ) -> ServiceError {
     match (signature, &route.operation) {
@@ -427,17 +429,19 @@ struct Passage<'p> {
 impl Passage<'_> {
     async fn go(
         &self,
-        signature: Result<Option<Signature>, ServiceError>,
+        signature: Result<Option<Signature<'_>>, ServiceError>,
         event: &mut Event,
     ) -> Result<Reply, ServiceError> {
         let signature = signature?;
         if let Some(signature) = &signature {
             event.region = region_of(self.route.service(), signature);
-            event.claimed_key =
-                Some(signature.access_key_id.clone()).filter(|id| is_access_key_id(id));
+            event.claimed_key = Some(&*signature.access_key_id)
+                .filter(|id| is_access_key_id(id))
+                .map(str::to_owned);
         }
         self.world.open_account(signature.as_ref()).await?;
         let (caller, authority) = self.authenticate(signature.as_ref())?;
+        let caller = Arc::new(caller);
         event.claimed_key = None;
         event.caller = Some(caller.clone());
         self.note_use(&caller, event);
@@ -476,7 +480,7 @@ impl Passage<'_> {
 
     fn authenticate(
         &self,
-        signature: Option<&Signature>,
+        signature: Option<&Signature<'_>>,
     ) -> Result<(Caller, Authority), ServiceError> {
         let operation = self.route.operation.as_ref().ok().copied();
         let Some(signature) = signature else {
@@ -553,12 +557,12 @@ pub(crate) async fn run(
 }
 
 /// The region that a call is for.
-fn region_of(service: &Service, signature: &Signature) -> String {
+fn region_of(service: &Service, signature: &Signature<'_>) -> Arc<str> {
     match signature.algorithm {
         sigv4::Algorithm::V4 if !service.global && is_region(&signature.region) => {
-            signature.region.clone()
+            (&*signature.region).into()
         }
-        _ => GLOBAL_REGION.to_owned(),
+        _ => GLOBAL_REGION.into(),
     }
 }
 

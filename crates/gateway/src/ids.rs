@@ -5,6 +5,8 @@ use ringfence_keyring::KeyringError;
 use ringfence_keyring::SecretString;
 use ringfence_keyring::random::Random;
 use ringfence_policy::AccountId;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 /// What an identifier stands for, told by its first four letters.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
@@ -58,6 +60,26 @@ pub fn uuid(random: &dyn Random) -> Result<String, KeyringError> {
     let mut bytes = [0; 16];
     random.fill(&mut bytes)?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
+/// A random UUID for a call or an event. Every call has two, and they are no secrets: each thread draws
+/// for many at once.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub(crate) fn of_call(random: &dyn Random) -> Result<Arc<str>, KeyringError> {
+    thread_local! {
+        static DRAWN: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+    }
+    DRAWN.with_borrow_mut(|drawn| {
+        if drawn.is_empty() {
+            let mut new = [[0; 16]; 64];
+            random.fill(new.as_flattened_mut())?;
+            drawn.extend(new);
+        }
+        let id = uuid::Builder::from_random_bytes(drawn.pop().unwrap_or_default()).into_uuid();
+        Ok((&*id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).into())
+    })
 }
 
 /// A unique id: four letters that tell its kind, and seventeen random ones.
@@ -190,6 +212,12 @@ mod tests {
         for text in ["", "AKIA", "AIDAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPL1"] {
             assert_eq!(account_of(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn no_two_calls_have_one_id() {
+        let ids = (0..1000).map(|_| of_call(&SystemRandom).unwrap());
+        assert_eq!(ids.collect::<std::collections::HashSet<_>>().len(), 1000);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl CallFacts {
             source_ip: self.source_ip,
             user_agent: self.user_agent.clone(),
             service: operation.service,
-            name: operation.name.to_owned(),
+            name: operation.name.into(),
             operation: Some(operation),
             region: self.region.clone(),
             caller: Some(self.caller.clone()),

@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 use ringfence_wire::ServiceError;
 use ringfence_wire::protocol::{Request, query, rest};
 use ringfence_wire::service::{Operation, Protocol, Service};
+use std::borrow::Cow;
 
 /// Stands for the service of a request that names none.
 pub static NO_SERVICE: Service = Service {
@@ -49,7 +50,7 @@ pub struct Route<'r> {
     /// The protocol that it speaks, and in which an error is answered.
     pub protocol: Protocol,
     /// The name of the operation as the request gives it, cut to a sane length.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The operation, or why there is none.
     pub operation: Result<&'static Operation, ServiceError>,
 }
@@ -156,12 +157,12 @@ impl Routes {
                 "The request is missing an action or a required parameter.",
             );
             let operation = Err(missing);
-            return Route { mounted, protocol, name: String::new(), operation };
+            return Route { mounted, protocol, name: Cow::default(), operation };
         };
         let operation = best_path(service, method, request).ok_or_else(|| {
             unknown_operation(format!("There is no operation at {method} {}", cut(request.path)))
         });
-        let name = operation.as_ref().map_or("", |operation| operation.name).to_owned();
+        let name = operation.as_ref().map_or("", |operation| operation.name).into();
         Route { mounted, protocol: rest, name, operation }
     }
 
@@ -184,7 +185,8 @@ fn named<'r>(
     unknown: impl FnOnce() -> ServiceError,
 ) -> Route<'r> {
     let found = mounted.and_then(|m| m.service().operation(name));
-    Route { mounted, protocol, name: cut(name).to_owned(), operation: found.ok_or_else(unknown) }
+    let name = found.map_or_else(|| Cow::Owned(cut(name).to_owned()), |known| known.name.into());
+    Route { mounted, protocol, name, operation: found.ok_or_else(unknown) }
 }
 
 /// Of the operations whose pattern fits, the one that asks for most: more literal segments, then

@@ -34,18 +34,35 @@ impl AccountId {
 
     /// `arn:aws:iam::ACCOUNT:root`, which stands for the account in policies.
     pub fn root_arn(self) -> String {
-        format!("arn:aws:iam::{self}:root")
+        ["arn:aws:iam::", &self.digits(), ":root"].concat()
     }
-}
 
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Its twelve digits, on the stack: every call writes some.
+    pub fn digits(self) -> Digits {
         let (mut digits, mut rest) = ([b'0'; 12], self.0);
         for digit in digits.iter_mut().rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
-        f.pad(std::str::from_utf8(&digits).unwrap_or_default())
+        Digits(digits)
+    }
+}
+
+/// The digits of an account id, as text.
+#[derive(Clone, Copy)]
+pub struct Digits([u8; 12]);
+
+impl std::ops::Deref for Digits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.digits())
     }
 }
 

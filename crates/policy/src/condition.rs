@@ -7,6 +7,7 @@ use crate::glob::{self, Token};
 use crate::variable::{Reading, split_arn};
 use base64::Engine as _;
 use ipnet::IpNet;
+use smol_str::SmolStr;
 use std::net::IpAddr;
 
 /// Whether a condition holds.
@@ -33,7 +34,7 @@ pub(crate) fn holds(condition: &Condition, version: Version, context: &Context) 
     };
     let reading = Reading { version, context, wildcards: true };
     // Whether one value of the request satisfies the operator against all of the policy's.
-    let satisfies = |value: &String| {
+    let satisfies = |value: &SmolStr| {
         let mut hits =
             condition.values.iter().map(|p| compare(operator.comparison, p, value, reading));
         if operator.comparison.is_negated() {

@@ -1,5 +1,6 @@
 //! The facts of a request that conditions and variables look at.
 
+use smol_str::SmolStr;
 use std::borrow::Cow;
 
 /// Condition keys with their values. Names compare without regard to case; a key may be there with
@@ -12,18 +13,19 @@ pub struct Context {
     keys: Vec<(Cow<'static, str>, Values)>,
 }
 
-/// The values of one key.
+/// The values of one key. Nearly all are short, or words that are known beforehand: they lie where they
+/// stand, and nothing is allocated for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Values {
     /// A key that holds one value, for example `aws:SourceIp`.
-    One(String),
+    One(SmolStr),
     /// A key that holds a set, for example `aws:TagKeys`; it may be empty.
-    Many(Vec<String>),
+    Many(Vec<SmolStr>),
 }
 
 impl Values {
     /// All of them.
-    pub fn as_slice(&self) -> &[String] {
+    pub fn as_slice(&self) -> &[SmolStr] {
         match self {
             Self::One(value) => std::slice::from_ref(value),
             Self::Many(values) => values,
@@ -33,20 +35,41 @@ impl Values {
 
 impl Context {
     /// Sets a key that holds one value.
-    pub fn set(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+    pub fn set(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<SmolStr>) {
         self.put(key.into(), Values::One(value.into()));
     }
 
     /// Sets a key that holds a set of values.
-    pub fn set_many(&mut self, key: impl Into<Cow<'static, str>>, values: Vec<String>) {
-        self.put(key.into(), Values::Many(values));
+    pub fn set_many(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        values: impl IntoIterator<Item = impl Into<SmolStr>>,
+    ) {
+        self.put(key.into(), Values::Many(values.into_iter().map(Into::into).collect()));
     }
 
     fn put(&mut self, key: Cow<'static, str>, values: Values) {
-        match self.keys.iter_mut().find(|(known, _)| is_same_key(known, &key)) {
+        // Most names tell themselves apart by their length.
+        let same = |known: &str| known.len() == key.len() && is_same_key(known, &key);
+        match self.keys.iter_mut().find(|(known, _)| same(known)) {
             Some((_, known)) => *known = values,
             None => self.keys.push((key, values)),
         }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Forgets all keys but those that were set first.
+    pub fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
     }
 
     /// Makes room for more keys.

@@ -12,6 +12,7 @@ use crate::grant::{self, Constraint, EncryptionContext};
 use crate::source::{Source, Span};
 use crate::{acl, message};
 use serde::Serialize;
+use smol_str::SmolStr;
 use std::fmt;
 
 /// A decision and what every policy had to do with it.
@@ -134,7 +135,7 @@ pub enum Verdict<'a> {
         /// The policy's values.
         wanted: &'a [String],
         /// The request's values; `None` where the key is absent.
-        found: Option<&'a [String]>,
+        found: Option<&'a [SmolStr]>,
         /// Its place among the statement's conditions, from 0.
         #[serde(skip)]
         place: usize,
@@ -151,7 +152,7 @@ pub enum Verdict<'a> {
         /// The grant's.
         wanted: &'a str,
         /// The request's `aws:SourceArn`.
-        found: Option<&'a [String]>,
+        found: Option<&'a [SmolStr]>,
     },
 }
 
@@ -243,7 +244,7 @@ fn grants<'a>(request: &'a Request<'a>, policies: &'a PolicySet<'a>) -> Vec<Gran
 }
 
 /// The request's values of a key.
-fn found<'a>(request: &'a Request<'a>, key: &str) -> Option<&'a [String]> {
+fn found<'a>(request: &'a Request<'a>, key: &str) -> Option<&'a [SmolStr]> {
     request.context.get(key).map(Values::as_slice)
 }
 
@@ -481,7 +482,7 @@ impl fmt::Display for Verdict<'_> {
     }
 }
 
-fn listed(f: &mut fmt::Formatter<'_>, values: &[String]) -> fmt::Result {
+fn listed(f: &mut fmt::Formatter<'_>, values: &[impl fmt::Display]) -> fmt::Result {
     if values.is_empty() {
         return f.write_str("no value");
     }
@@ -537,7 +538,7 @@ mod tests {
             operator: crate::document::Operator::parse("Bool").unwrap(),
             key: "aws:SecureTransport",
             wanted: &["false".to_owned()],
-            found: Some(&["true".to_owned()]),
+            found: Some(&["true".into()]),
             place: 0,
         };
         let expected =

@@ -85,7 +85,7 @@ impl<'a> Grants<'a> {
             // It is as `aws:SourceArn` in a condition, and names one resource.
             let reading =
                 Reading { version: Version::V2008, context: request.context, wildcards: true };
-            let asks_for = |own: &String| {
+            let asks_for = |own: &str| {
                 condition::compare(Comparison::ArnEquals, wanted, own, reading) == Some(true)
             };
             if !matches!(request.context.get("aws:SourceArn"), Some(Values::One(own)) if asks_for(own))

@@ -65,7 +65,7 @@ pub mod source;
 mod tree;
 mod variable;
 
-pub use arn::{AccountId, Arn, ArnError};
+pub use arn::{AccountId, Arn, ArnError, Digits};
 pub use context::Context;
 pub use decide::{Denial, decide, denial};
 pub use document::Document;

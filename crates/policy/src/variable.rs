@@ -53,7 +53,7 @@ impl Reading<'_> {
             Named::Key { key, default } => (key, default),
         };
         match self.context.get(key) {
-            Some(Values::One(value)) => Some(value.clone()),
+            Some(Values::One(value)) => Some(value.to_string()),
             // A key of many values has no one value to put in.
             Some(Values::Many(_)) => None,
             None => default.map(str::to_owned),

@@ -215,7 +215,7 @@ fn context() -> impl Strategy<Value = Context> {
             out.set("x:name", name);
         }
         if let Some(many) = many {
-            out.set_many("x:many", many.into_iter().map(str::to_owned).collect());
+            out.set_many("x:many", many);
         }
         for (key, value) in tags {
             out.set(format!("aws:ResourceTag/{key}"), value);

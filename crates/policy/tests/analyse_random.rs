@@ -435,10 +435,7 @@ fn draw(rng: &mut TestRng, kind: Kind) -> Draw {
             1 | 2 => context.set(key, pick(rng, REQUEST_VALUES)),
             _ => {
                 let size = rng.random_range(0..=3);
-                context.set_many(
-                    key,
-                    (0..size).map(|_| pick(rng, REQUEST_VALUES).to_owned()).collect(),
-                );
+                context.set_many(key, (0..size).map(|_| pick(rng, REQUEST_VALUES)));
             }
         }
     }

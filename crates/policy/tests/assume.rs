@@ -207,7 +207,7 @@ fn facts() -> impl Strategy<Value = (Known, Vec<Context>)> {
             if let Some(set) = set
                 && !known.is_known("x:many")
             {
-                context.set_many("x:many", set.into_iter().map(str::to_owned).collect());
+                context.set_many("x:many", set);
             }
             context
         });

@@ -240,7 +240,7 @@ fn context(keys: &Value) -> Context {
     let mut out = Context::default();
     for (key, value) in keys.as_object().into_iter().flatten() {
         match value {
-            Value::Array(values) => out.set_many(key.clone(), values.iter().map(text).collect()),
+            Value::Array(values) => out.set_many(key.clone(), values.iter().map(text)),
             one => out.set(key.clone(), text(one)),
         }
     }

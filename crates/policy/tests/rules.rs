@@ -39,10 +39,7 @@ fn context(keys: &Value) -> Context {
     for (key, value) in keys.as_object().unwrap() {
         match value {
             Value::Array(values) => {
-                out.set_many(
-                    key.clone(),
-                    values.iter().map(|v| v.as_str().unwrap().into()).collect(),
-                );
+                out.set_many(key.clone(), values.iter().map(|v| v.as_str().unwrap()));
             }
             one => out.set(key.clone(), one.as_str().unwrap()),
         }

@@ -263,7 +263,7 @@ fn authenticate(
     signature
         .verify(&received, secret.expose(), cache, rule, &hash, false)
         .map_err(|_| failed())?;
-    Ok(signature.access_key_id)
+    Ok(signature.access_key_id.into_owned())
 }
 
 async fn encrypt(

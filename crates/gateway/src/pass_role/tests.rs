@@ -11,7 +11,7 @@ use crate::session::Tokens;
 use crate::{AuthorizationMessages, Handlers, Shared, Trail};
 use ringfence_keyring::Keyring;
 use ringfence_keyring::random::SystemRandom;
-use ringfence_policy::{Kind, parse};
+use ringfence_policy::{Context, Kind, parse};
 use ringfence_wire::Timestamp;
 use ringfence_wire::protocol::Body;
 use ringfence_wire::service::{
@@ -302,7 +302,7 @@ fn a_name_is_answered_for_by_any_role_and_an_arn_by_its_own() {
         resource: resource.to_owned(),
         decision,
         policy: None,
-        keys: Vec::new(),
+        keys: Context::default(),
     };
     use ringfence_policy::{Decision, Layer};
     let asked = [allowed(ROLE, Decision::Allow)];

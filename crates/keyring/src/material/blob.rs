@@ -97,8 +97,17 @@ impl EncryptionContext {
     /// Of two pairs of one name the later counts.
     pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let sorted: BTreeMap<&str, &str> = pairs.into_iter().collect();
+        Self::of(sorted.into_iter())
+    }
+
+    /// Of a map's pairs: sorted, and each name once.
+    pub fn of_map(pairs: &BTreeMap<String, String>) -> Self {
+        Self::of(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    fn of<'a>(sorted: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let parts: Vec<&[u8]> =
-            sorted.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+            sorted.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
         Self(parts::joined(&parts))
     }
 
@@ -129,6 +138,8 @@ mod tests {
             assert_ne!(a, EncryptionContext::new(other.iter().copied()), "{other:?}");
         }
         assert_eq!(EncryptionContext::default(), EncryptionContext::new([]));
+        let map = [("b", "2"), ("a", "1")].map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(a, EncryptionContext::of_map(&map.into()));
     }
 
     #[test]

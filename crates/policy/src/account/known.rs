@@ -1,6 +1,7 @@
 //! What is known of a request's context, and what is not.
 
 use crate::Context;
+use smol_str::SmolStr;
 
 /// Condition keys: those whose values are known, those known to be absent, and by default all others
 /// as not known.
@@ -30,13 +31,13 @@ impl Known {
     pub fn set(
         &mut self,
         key: impl Into<std::borrow::Cow<'static, str>>,
-        value: impl Into<String>,
+        value: impl Into<SmolStr>,
     ) {
         self.context.set(key, value);
     }
 
     /// Sets a key to what its value may be; it is not known.
-    pub fn set_likely(&mut self, key: &'static str, value: impl Into<String>) {
+    pub fn set_likely(&mut self, key: &'static str, value: impl Into<SmolStr>) {
         self.context.set(key, value);
         self.likely.push(key);
     }

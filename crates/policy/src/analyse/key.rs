@@ -105,7 +105,7 @@ impl Key {
             let point = match pinned {
                 None => absent,
                 Some(text) => Point {
-                    values: Some(Values::One(text.clone())),
+                    values: Some(Values::One(text.into())),
                     doubt: None,
                     holds: Bits::of(size, |c| self.alone(c, text)),
                 },
@@ -121,7 +121,7 @@ impl Key {
                 break;
             }
             points.push(Point {
-                values: class.text.clone().map(Values::One),
+                values: class.text.as_ref().map(|text| Values::One(text.into())),
                 doubt: class.text.is_none().then_some(MIXED),
                 holds: self.set_holds(&self.contribution(class), &nulls),
             });
@@ -211,8 +211,8 @@ impl Key {
                         return Some(Stop::at_key(&self.name, "its sets of values are too many"));
                     }
                     let members = [sets[at].1.as_slice(), single].concat();
-                    let texts: Option<Vec<String>> =
-                        members.iter().map(|m| classes[*m].text.clone()).collect();
+                    let texts: Option<Vec<_>> =
+                        members.iter().map(|m| classes[*m].text.as_ref().map(Into::into)).collect();
                     points.push(Point {
                         doubt: if texts.is_none() { Some(MIXED) } else { doubt },
                         values: texts.map(Values::Many),

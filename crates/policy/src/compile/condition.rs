@@ -6,6 +6,7 @@ use crate::context::{Context, Values};
 use crate::document::{Comparison, Condition, SetPrefix, Version};
 use crate::variable::{Reading, split_arn};
 use ipnet::IpNet;
+use smol_str::SmolStr;
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
@@ -100,7 +101,7 @@ impl Test {
             Some(values) if !values.is_empty() && operator.comparison != Comparison::Null => values,
             _ => return interpreted::holds(&self.condition, version, context),
         };
-        let satisfies = |text: &String| {
+        let satisfies = |text: &SmolStr| {
             let asked = Asked::new(operator.comparison, text);
             let mut hits =
                 self.values.iter().zip(&self.condition.values).map(|(value, source)| {

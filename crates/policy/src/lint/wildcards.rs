@@ -437,7 +437,7 @@ pub(super) mod tests {
                     let holds = |present: bool| {
                         let mut context = crate::Context::default();
                         if present {
-                            context.set_many("k", vec!["arn:aws:iam::1:user/a".into()]);
+                            context.set_many("k", ["arn:aws:iam::1:user/a"]);
                         }
                         let parsed = Parsed {
                             operator: Operator::parse(&operator).unwrap(),

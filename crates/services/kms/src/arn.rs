@@ -79,16 +79,16 @@ pub(crate) fn is_key_id(text: &str) -> bool {
     match text.strip_prefix("mrk-") {
         Some(digits) => digits.len() == 32 && is_hex(digits),
         None => {
-            let parts: Vec<&str> = text.split('-').collect();
-            parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
-                && parts.iter().all(|part| is_hex(part))
+            let mut parts = text.split('-');
+            let fit = |len| parts.next().is_some_and(|part| part.len() == len && is_hex(part));
+            [8, 4, 4, 4, 12].into_iter().all(fit) && parts.next().is_none()
         }
     }
 }
 
 /// The ARN of a key.
 pub(crate) fn key_arn(home: &Regional, id: &str) -> String {
-    format!("arn:aws:kms:{}:{}:key/{id}", home.region, home.account)
+    ["arn:aws:kms:", &home.region, ":", &home.account.digits(), ":key/", id].concat()
 }
 
 /// The ARN of an alias, given with its `alias/`.

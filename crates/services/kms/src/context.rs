@@ -55,7 +55,7 @@ impl Pairs {
 
     /// As it is bound to a ciphertext.
     pub fn bound(&self) -> EncryptionContext {
-        EncryptionContext::new(self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        EncryptionContext::of_map(&self.0)
     }
 
     /// As grants ask for it.
@@ -67,12 +67,12 @@ impl Pairs {
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context>
     pub fn told<T>(&self, mut found: Resolved<T>) -> Resolved<T> {
         for (name, value) in &self.0 {
-            found = found.key(format!("kms:EncryptionContext:{name}"), value.as_str());
+            found = found.key(["kms:EncryptionContext:", name].concat(), value.as_str());
         }
         if self.0.is_empty() {
             return found;
         }
-        found.keys("kms:EncryptionContextKeys", self.0.keys().cloned().collect())
+        found.keys("kms:EncryptionContextKeys", self.0.keys())
     }
 }
 
@@ -84,6 +84,9 @@ impl Pairs {
 /// # Errors
 /// `ValidationException`.
 pub(crate) fn one_spelling(pairs: &grant::EncryptionContext) -> Result<(), ServiceError> {
+    if pairs.len() < 2 {
+        return Ok(());
+    }
     let mut seen = BTreeSet::new();
     match pairs.keys().find(|name| !seen.insert(name.to_ascii_lowercase())) {
         None => Ok(()),

@@ -159,7 +159,7 @@ async fn open<O: TypedOperation>(
         (Some(text), _) => text.to_owned(),
         (None, Some(Ok(ciphertext))) => {
             let Under { account, key, .. } = ciphertext.under();
-            let home = Regional { account: *account, region: call.facts().region.as_str().into() };
+            let home = Regional { account: *account, region: call.facts().region.clone() };
             let arn = arn::key_arn(&home, key);
             // Its header claims an id, and may be spoilt.
             KeyName::parse(&arn, &home).map_err(|_| errors::bad_ciphertext())?;

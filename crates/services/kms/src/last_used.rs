@@ -38,8 +38,8 @@ struct Noted {
 struct Use {
     operation: &'static str,
     at: i64,
-    event_id: String,
-    request_id: String,
+    event_id: Arc<str>,
+    request_id: Arc<str>,
 }
 
 impl LastUsed {
@@ -73,8 +73,8 @@ impl Use {
             key: key.clone(),
             operation: self.operation.into(),
             at: self.at,
-            event_id: self.event_id.into(),
-            request_id: self.request_id.into(),
+            event_id: self.event_id,
+            request_id: self.request_id,
         }
     }
 }

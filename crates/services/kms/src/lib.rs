@@ -218,7 +218,7 @@ impl Kms {
 
 /// The caller's account in the call's region.
 fn home<O: TypedOperation>(call: &Call<O>) -> Result<Regional, ServiceError> {
-    Ok(Regional { account: call.account()?, region: call.facts().region.as_str().into() })
+    Ok(Regional { account: call.account()?, region: call.facts().region.clone() })
 }
 
 /// Keys and material whose time has come go, others are rotated, and what was cut short between two

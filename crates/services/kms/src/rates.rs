@@ -250,7 +250,7 @@ impl Counted {
         let Some(account) = facts.caller.identity.account() else { return Ok(()) };
         let rate = self.rates.of(kind, &facts.region);
         let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let place = Regional { account, region: facts.region.as_str().into() };
+        let place = Regional { account, region: facts.region.clone() };
         if self.cells(place, now)[kind.0].take(now, rate) {
             Ok(())
         } else {

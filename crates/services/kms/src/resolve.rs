@@ -13,6 +13,7 @@ use ringfence_keyring::material::Spec;
 use ringfence_model_kms::types::{KeyState, KeyUsageType, OriginType};
 use ringfence_policy::AccountId;
 use ringfence_wire::{ServiceError, TypedOperation};
+use smol_str::SmolStr;
 use std::sync::Arc;
 
 /// Whether a request may name a key by an alias.
@@ -374,7 +375,7 @@ pub(crate) fn kind<T>(
         .key("kms:KeyUsage", usage.as_str())
         .key("kms:CustomerMasterKeyUsage", usage.as_str())
         .key("kms:KeyOrigin", origin.as_str())
-        .key("kms:MultiRegion", multi_region.is_some().to_string())
+        .key("kms:MultiRegion", if multi_region.is_some() { "true" } else { "false" })
         .key_if("kms:MultiRegionKeyType", multi_region)
 }
 
@@ -386,7 +387,7 @@ pub(crate) fn asking<T>(
     facts: &CallFacts,
 ) -> Resolved<T> {
     let via = facts.via.map(|via| format!("{via}.{}.amazonaws.com", facts.region));
-    resolved.key("kms:CallerAccount", account.to_string()).key_if("kms:ViaService", via)
+    resolved.key("kms:CallerAccount", &*account.digits()).key_if("kms:ViaService", via)
 }
 
 /// Whole days since a key was last used, or made where it never was, for what puts it out of use.
@@ -406,13 +407,12 @@ pub(crate) fn describe(
     let (now, directory) = (facts.now.seconds, &*facts.shared.directory);
     let resolved = match find(region, &named.name).filter(|key| !key.is_over(now)) {
         Some(key) => {
-            let aliases = region.aliases_of(&key.id).map(ToString::to_string).collect();
+            let aliases = region.aliases_of(&key.id).map(|name| SmolStr::from(name.clone()));
             // There may be thousands, of which few are for who asks.
             let grants = region.grants_for(&key.id, caller).filter(|grant| grant.lets(action));
             let grants = grants.map(|grant| grant.decided()).collect();
             // Constraints bind the operations that take an encryption context, on keys that do.
-            let context =
-                context.filter(|_| key.spec == Spec::SymmetricDefault).map(Pairs::pairs).cloned();
+            let context = context.filter(|_| key.spec == Spec::SymmetricDefault).map(Pairs::pairs);
             let resolved = Resolved::new(key.arn(home), home.account, Some(key.clone()))
                 .grants(grants, context)
                 .key_policy(key.policy.document(directory))
@@ -427,7 +427,7 @@ pub(crate) fn describe(
         None => Resolved::new(named.arn(), home.account, None)
             .key_policy(Arc::new(of_account(home.account))),
     };
-    let resolved = resolved.named(named.arn());
+    let resolved = if caller == home.account { resolved } else { resolved.named(named.arn()) };
     let alias = match &named.name {
         Name::Alias(alias) => Some(alias.as_str()),
         Name::Key(_) => None,

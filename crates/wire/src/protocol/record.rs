@@ -51,12 +51,12 @@ impl RecordWriter<'_> {
                 self.out.push(',');
             }
             first = false;
+            // Names of members are words: nothing in them is escaped.
             let mut chars = member.name.chars();
-            let mut name: String =
-                chars.next().map(|c| c.to_ascii_lowercase()).into_iter().collect();
-            name.push_str(chars.as_str());
-            quote(self.out, &name);
-            self.out.push(':');
+            self.out.push('"');
+            self.out.extend(chars.next().map(|first| first.to_ascii_lowercase()));
+            self.out.push_str(chars.as_str());
+            self.out.push_str("\":");
             if is_sensitive(member.shape) || value.shape().sensitive {
                 quote(self.out, HIDDEN);
             } else {

@@ -17,7 +17,7 @@ pub enum PathRule {
 
 pub(super) fn request(
     request: &Received<'_>,
-    signature: &Signature,
+    signature: &Signature<'_>,
     rule: PathRule,
     payload_hash: &str,
 ) -> String {
@@ -28,7 +28,7 @@ pub(super) fn request(
     out.push('\n');
     query(&mut out, request.query);
     out.push('\n');
-    for name in &signature.signed_headers {
+    for name in signature.signed_headers.split(';') {
         out.push_str(name);
         out.push(':');
         let mut first = true;
@@ -42,7 +42,7 @@ pub(super) fn request(
         out.push('\n');
     }
     out.push('\n');
-    out.push_str(&signature.signed_headers.join(";"));
+    out.push_str(&signature.signed_headers);
     out.push('\n');
     out.push_str(payload_hash);
     out

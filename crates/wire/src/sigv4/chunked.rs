@@ -56,7 +56,7 @@ impl Decoder {
     /// # Errors
     /// `NotImplemented` for chunks signed with SigV4A, `InvalidRequest` for other payloads.
     pub fn new(
-        signature: &Signature,
+        signature: &Signature<'_>,
         secret: &str,
         keys: &KeyCache,
         expected: Option<u64>,
@@ -66,9 +66,9 @@ impl Decoder {
             (Payload::SignedChunks { trailer }, Algorithm::V4) => {
                 let signer = Signer {
                     key: keys.v4(signature, secret).0,
-                    time: signature.time_text.clone(),
+                    time: signature.time_text.to_string(),
                     scope: signature.scope(),
-                    previous: signature.signature.clone(),
+                    previous: signature.signature.to_string(),
                 };
                 (Some(signer), *trailer)
             }

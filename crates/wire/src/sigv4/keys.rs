@@ -19,9 +19,9 @@ pub struct KeyCache {
 impl KeyCache {
     /// The signing key of a signature's scope, and whether it is kept already. A new one is for
     /// [`KeyCache::keep`] once the signature has proved right: what a forger claims takes no room.
-    pub(super) fn v4(&self, signature: &Signature, secret: &str) -> (Arc<hmac::Key>, bool) {
+    pub(super) fn v4(&self, signature: &Signature<'_>, secret: &str) -> (Arc<hmac::Key>, bool) {
         let known = self.v4.read().unwrap_or_else(PoisonError::into_inner);
-        let scopes = known.get(&signature.access_key_id);
+        let scopes = known.get(&*signature.access_key_id);
         if let Some(key) = scopes.and_then(|scopes| scopes.get(&signature.scope())) {
             return (key.clone(), true);
         }
@@ -31,12 +31,12 @@ impl KeyCache {
     }
 
     /// Keeps the signing key of a signature that it has verified.
-    pub(super) fn keep(&self, signature: &Signature, key: Arc<hmac::Key>) {
+    pub(super) fn keep(&self, signature: &Signature<'_>, key: Arc<hmac::Key>) {
         let mut keys = self.v4.write().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= MOST_KEYS {
             keys.clear();
         }
-        let scopes = keys.entry(signature.access_key_id.clone()).or_default();
+        let scopes = keys.entry(signature.access_key_id.to_string()).or_default();
         // Scopes are the caller's choice: an access key keeps a few of them.
         if scopes.len() >= 64 {
             scopes.clear();

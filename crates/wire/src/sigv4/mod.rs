@@ -24,6 +24,7 @@ use crate::error::ServiceError;
 use crate::timestamp::Timestamp;
 use aws_lc_rs::{digest, hmac};
 use http::HeaderMap;
+use std::borrow::Cow;
 
 /// The algorithm of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +46,11 @@ impl Algorithm {
 
 /// What a request says of its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload {
+pub enum Payload<'r> {
     /// Nothing: its hash is part of the signature all the same.
     Implied,
     /// Its SHA-256 in lower-case hexadecimal.
-    Hash(String),
+    Hash(Cow<'r, str>),
     /// It is not signed.
     Unsigned,
     /// aws-chunked: each chunk is signed.
@@ -76,31 +77,31 @@ pub struct Received<'a> {
 
 /// What a request says of its signature. Nothing of it is believed before [`Signature::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature {
+pub struct Signature<'r> {
     /// The algorithm.
     pub algorithm: Algorithm,
     /// The access key that is said to have signed.
-    pub access_key_id: String,
+    pub access_key_id: Cow<'r, str>,
     /// `YYYYMMDD` of the scope.
-    pub date: String,
+    pub date: Cow<'r, str>,
     /// The region of the scope; for V4a the regions allowed, separated by commas.
-    pub region: String,
+    pub region: Cow<'r, str>,
     /// The service of the scope.
-    pub service: String,
+    pub service: Cow<'r, str>,
     /// When it was signed.
     pub time: Timestamp,
     /// The same as it was written.
-    pub time_text: String,
-    /// The headers that are signed, in lower case, in order.
-    pub signed_headers: Vec<String>,
+    pub time_text: Cow<'r, str>,
+    /// The headers that are signed, in lower case, in order, a semicolon between two.
+    pub signed_headers: Cow<'r, str>,
     /// The signature in hexadecimal.
-    pub signature: String,
+    pub signature: Cow<'r, str>,
     /// The session token of temporary credentials.
-    pub token: Option<String>,
+    pub token: Option<Cow<'r, str>>,
     /// Present where the query string carries the signature: seconds that it is good for.
     pub expires: Option<u32>,
     /// What is said of the payload.
-    pub payload: Payload,
+    pub payload: Payload<'r>,
 }
 
 /// Longest difference between the signer's clock and ours, in seconds.
@@ -124,11 +125,11 @@ fn wrong_signature() -> ServiceError {
 ///
 /// # Errors
 /// `IncompleteSignature` where it has one that is not whole.
-pub fn parse(request: &Received<'_>) -> Result<Option<Signature>, ServiceError> {
+pub fn parse<'r>(request: &Received<'r>) -> Result<Option<Signature<'r>>, ServiceError> {
     parse::parse(request)
 }
 
-impl Signature {
+impl Signature<'_> {
     /// Refuses a signature that is too old or lies in the future, or whose scope names another day.
     ///
     /// # Errors
@@ -175,9 +176,9 @@ impl Signature {
     pub fn scope(&self) -> String {
         match self.algorithm {
             Algorithm::V4 => {
-                format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
+                [&self.date, "/", &self.region, "/", &self.service, "/aws4_request"].concat()
             }
-            Algorithm::V4a => format!("{}/{}/aws4_request", self.date, self.service),
+            Algorithm::V4a => [&self.date, "/", &self.service, "/aws4_request"].concat(),
         }
     }
 
@@ -211,7 +212,7 @@ impl Signature {
     ) -> Result<(), ServiceError> {
         self.check_headers(request)?;
         let hash = match &self.payload {
-            Payload::Hash(claimed) if claimed != body_hash => return Err(wrong_payload_hash()),
+            Payload::Hash(claimed) if *claimed != body_hash => return Err(wrong_payload_hash()),
             Payload::Hash(_) | Payload::Implied => body_hash,
             Payload::Unsigned if unsigned_payload => "UNSIGNED-PAYLOAD",
             Payload::SignedChunks { trailer } if unsigned_payload => {
@@ -226,7 +227,9 @@ impl Signature {
             Algorithm::V4 => {
                 let (key, kept) = keys.v4(self, secret);
                 let expected = hmac::sign(&key, text.as_bytes());
-                let given = hex::decode(&self.signature).map_err(|_| wrong_signature())?;
+                let mut given = [0; digest::SHA256_OUTPUT_LEN];
+                hex::decode_to_slice(&*self.signature, &mut given)
+                    .map_err(|_| wrong_signature())?;
                 aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), &given)
                     .map_err(|_| wrong_signature())?;
                 if !kept {
@@ -243,13 +246,13 @@ impl Signature {
 
     fn string_to_sign(&self, canonical: &str) -> String {
         let hash = hex_sha256(canonical.as_bytes());
-        format!("{}\n{}\n{}\n{hash}", self.algorithm.name(), self.time_text, self.scope())
+        [self.algorithm.name(), "\n", &self.time_text, "\n", &self.scope(), "\n", &hash].concat()
     }
 
     /// `host` must be signed, and so must every header that a service acts on. The session token
     /// may be added after signing: it is authenticated by itself and bound to its access key.
     fn check_headers(&self, request: &Received<'_>) -> Result<(), ServiceError> {
-        let signed = |name: &str| self.signed_headers.iter().any(|signed| signed == name);
+        let signed = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
         if !signed("host") {
             return Err(mismatch(
                 "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
@@ -277,7 +280,11 @@ fn wrong_payload_hash() -> ServiceError {
 
 /// The SHA-256 of some bytes in lower-case hexadecimal.
 pub fn hex_sha256(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
+    let mut text = vec![0; 2 * digest::SHA256_OUTPUT_LEN];
+    let hash = digest::digest(&digest::SHA256, bytes);
+    // Two digits for each byte of the hash, whose length it is: neither fails.
+    let written = hex::encode_to_slice(hash, &mut text).ok();
+    written.and_then(|()| String::from_utf8(text).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

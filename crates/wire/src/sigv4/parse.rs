@@ -4,7 +4,8 @@ use super::{Algorithm, Payload, Received, Signature, mismatch};
 use crate::error::ServiceError;
 use crate::timestamp::{Timestamp, digits};
 use percent_encoding::percent_decode_str;
-use time::OffsetDateTime;
+use std::borrow::Cow;
+use time::{Date, Month, OffsetDateTime};
 
 /// Longest life of a presigned URL: seven days.
 const LONGEST_EXPIRES: u32 = 604_800;
@@ -37,24 +38,25 @@ pub(super) fn basic(seconds: i64) -> String {
     out
 }
 
-fn parse_basic(text: &str) -> Option<Timestamp> {
-    let digits = text.as_bytes();
-    if digits.len() != 16 || digits[8] != b'T' || digits[15] != b'Z' || !text.is_ascii() {
+pub(super) fn parse_basic(text: &str) -> Option<Timestamp> {
+    let &[y1, y2, y3, y4, m1, m2, d1, d2, b'T', h1, h2, n1, n2, s1, s2, b'Z'] = text.as_bytes()
+    else {
         return None;
-    }
-    let extended = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        &text[..4],
-        &text[4..6],
-        &text[6..8],
-        &text[9..11],
-        &text[11..13],
-        &text[13..15]
-    );
-    Timestamp::parse(&extended, crate::shape::TimestampFormat::DateTime)
+    };
+    let year = i32::from(pair(y1, y2)?) * 100 + i32::from(pair(y3, y4)?);
+    let month = Month::try_from(pair(m1, m2)?).ok()?;
+    let date = Date::from_calendar_date(year, month, pair(d1, d2)?).ok()?;
+    let at = date.with_hms(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?).ok()?;
+    Some(Timestamp::from_seconds(at.assume_utc().unix_timestamp()))
 }
 
-pub(super) fn parse(request: &Received<'_>) -> Result<Option<Signature>, ServiceError> {
+/// The number of two digits.
+fn pair(tens: u8, ones: u8) -> Option<u8> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| byte - b'0');
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+pub(super) fn parse<'r>(request: &Received<'r>) -> Result<Option<Signature<'r>>, ServiceError> {
     if let Some(header) = request.headers.get("authorization") {
         let header = header.to_str().map_err(|_| incomplete("Authorization is not text."))?;
         return from_header(request, header);
@@ -69,7 +71,10 @@ fn text<'a>(request: &Received<'a>, name: &str) -> Option<&'a str> {
     request.headers.get(name)?.to_str().ok()
 }
 
-fn from_header(request: &Received<'_>, header: &str) -> Result<Option<Signature>, ServiceError> {
+fn from_header<'r>(
+    request: &Received<'r>,
+    header: &'r str,
+) -> Result<Option<Signature<'r>>, ServiceError> {
     let (name, rest) = header.split_once(' ').unwrap_or((header, ""));
     let algorithm = match name {
         "AWS4-HMAC-SHA256" => Algorithm::V4,
@@ -122,27 +127,38 @@ fn from_header(request: &Received<'_>, header: &str) -> Result<Option<Signature>
     let scope = Scope::parse(algorithm, credential)?;
     let region = match algorithm {
         Algorithm::V4 => scope.region,
-        Algorithm::V4a => text(request, "x-amz-region-set").unwrap_or_default().to_owned(),
+        Algorithm::V4a => text(request, "x-amz-region-set").unwrap_or_default(),
     };
     Ok(Some(Signature {
         algorithm,
-        access_key_id: scope.access_key_id,
-        date: scope.date,
-        region,
-        service: scope.service,
+        access_key_id: scope.access_key_id.into(),
+        date: scope.date.into(),
+        region: region.into(),
+        service: scope.service.into(),
         time,
-        time_text: time_text.map_or_else(|| basic(time.seconds), str::to_owned),
-        signed_headers: signed_headers.split(';').map(str::to_ascii_lowercase).collect(),
-        signature: signature.to_owned(),
-        token: text(request, "x-amz-security-token").map(str::to_owned),
+        time_text: time_text.map_or_else(|| basic(time.seconds).into(), Cow::Borrowed),
+        signed_headers: lowercase(signed_headers.into()),
+        signature: signature.into(),
+        token: text(request, "x-amz-security-token").map(Cow::Borrowed),
         expires: None,
-        payload: payload(text(request, "x-amz-content-sha256"), algorithm)?,
+        payload: payload(text(request, "x-amz-content-sha256").map(Cow::Borrowed), algorithm)?,
     }))
 }
 
-fn payload(header: Option<&str>, algorithm: Algorithm) -> Result<Payload, ServiceError> {
+/// The text in lower case, which it nearly always is in.
+fn lowercase(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => text.to_ascii_lowercase().into(),
+        false => text,
+    }
+}
+
+fn payload<'r>(
+    header: Option<Cow<'r, str>>,
+    algorithm: Algorithm,
+) -> Result<Payload<'r>, ServiceError> {
     let Some(header) = header else { return Ok(Payload::Implied) };
-    Ok(match header {
+    Ok(match &*header {
         "UNSIGNED-PAYLOAD" => Payload::Unsigned,
         UNSIGNED_TRAILER => Payload::UnsignedChunksTrailer,
         text if text == streaming_name(algorithm, false) => {
@@ -150,7 +166,7 @@ fn payload(header: Option<&str>, algorithm: Algorithm) -> Result<Payload, Servic
         }
         text if text == streaming_name(algorithm, true) => Payload::SignedChunks { trailer: true },
         text if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            Payload::Hash(text.to_ascii_lowercase())
+            Payload::Hash(lowercase(header))
         }
         _ => {
             return Err(ServiceError::new(
@@ -166,8 +182,8 @@ fn payload(header: Option<&str>, algorithm: Algorithm) -> Result<Payload, Servic
     })
 }
 
-fn from_query(request: &Received<'_>) -> Result<Signature, ServiceError> {
-    let get = |name: &str| -> Result<Option<String>, ServiceError> {
+fn from_query<'r>(request: &Received<'r>) -> Result<Signature<'r>, ServiceError> {
+    let get = |name: &str| -> Result<Option<Cow<'r, str>>, ServiceError> {
         let found = request.query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (key == name).then_some(value)
@@ -175,21 +191,22 @@ fn from_query(request: &Received<'_>) -> Result<Signature, ServiceError> {
         found
             .map(|value| {
                 let decoded = percent_decode_str(value).decode_utf8();
-                decoded.map(String::from).map_err(|_| incomplete(format!("{name} is not UTF-8.")))
+                decoded.map_err(|_| incomplete(format!("{name} is not UTF-8.")))
             })
             .transpose()
     };
-    let need = |name: &str| -> Result<String, ServiceError> {
+    let need = |name: &str| -> Result<Cow<'r, str>, ServiceError> {
         get(name)?.filter(|value| !value.is_empty()).ok_or_else(|| {
             incomplete(format!("AWS query-string parameters must include '{name}'."))
         })
     };
-    let algorithm = match need("X-Amz-Algorithm")?.as_str() {
+    let algorithm = match &*need("X-Amz-Algorithm")? {
         "AWS4-HMAC-SHA256" => Algorithm::V4,
         "AWS4-ECDSA-P256-SHA256" => Algorithm::V4a,
         other => return Err(incomplete(format!("Unsupported AWS 'algorithm': '{other}'."))),
     };
-    let scope = Scope::parse(algorithm, &need("X-Amz-Credential")?)?;
+    let credential = need("X-Amz-Credential")?;
+    let scope = Scope::parse(algorithm, &credential)?;
     let time_text = need("X-Amz-Date")?;
     let time = parse_basic(&time_text)
         .ok_or_else(|| incomplete("X-Amz-Date must be formatted via ISO8601 Long format"))?;
@@ -207,48 +224,50 @@ fn from_query(request: &Received<'_>) -> Result<Signature, ServiceError> {
         },
     };
     let region = match algorithm {
-        Algorithm::V4 => scope.region,
+        Algorithm::V4 => scope.region.to_owned().into(),
         Algorithm::V4a => get("X-Amz-Region-Set")?.unwrap_or_default(),
     };
     let content = match text(request, "x-amz-content-sha256") {
-        Some(text) => Some(text.to_owned()),
+        Some(text) => Some(text.into()),
         None => get("X-Amz-Content-Sha256")?,
     };
     Ok(Signature {
         algorithm,
-        access_key_id: scope.access_key_id,
-        date: scope.date,
+        access_key_id: scope.access_key_id.to_owned().into(),
+        date: scope.date.to_owned().into(),
         region,
-        service: scope.service,
+        service: scope.service.to_owned().into(),
         time,
         time_text,
-        signed_headers: need("X-Amz-SignedHeaders")?
-            .split(';')
-            .map(str::to_ascii_lowercase)
-            .collect(),
+        signed_headers: lowercase(need("X-Amz-SignedHeaders")?),
         signature: need("X-Amz-Signature")?,
         token: get("X-Amz-Security-Token")?,
         expires: Some(expires),
-        payload: payload(content.as_deref(), algorithm)?,
+        payload: payload(content, algorithm)?,
     })
 }
 
 /// `KEY/DATE/REGION/SERVICE/aws4_request`, without the region for V4a.
-struct Scope {
-    access_key_id: String,
-    date: String,
-    region: String,
-    service: String,
+struct Scope<'r> {
+    access_key_id: &'r str,
+    date: &'r str,
+    region: &'r str,
+    service: &'r str,
 }
 
-impl Scope {
-    fn parse(algorithm: Algorithm, credential: &str) -> Result<Self, ServiceError> {
-        let parts: Vec<&str> = credential.split('/').collect();
-        let (access_key_id, date, region, service, end) = match (algorithm, parts.as_slice()) {
-            (Algorithm::V4, [key, date, region, service, end]) => {
-                (*key, *date, *region, *service, *end)
+impl<'r> Scope<'r> {
+    fn parse(algorithm: Algorithm, credential: &'r str) -> Result<Self, ServiceError> {
+        let mut all = credential.split('/');
+        // One more than there may be.
+        let parts: [Option<&str>; 6] = std::array::from_fn(|_| all.next());
+        let (access_key_id, date, region, service, end) = match (algorithm, parts) {
+            (
+                Algorithm::V4,
+                [Some(key), Some(date), Some(region), Some(service), Some(end), None],
+            ) => (key, date, region, service, end),
+            (Algorithm::V4a, [Some(key), Some(date), Some(service), Some(end), None, None]) => {
+                (key, date, "", service, end)
             }
-            (Algorithm::V4a, [key, date, service, end]) => (*key, *date, "", *service, *end),
             (Algorithm::V4, _) => {
                 return Err(incomplete(format!(
                     "Credential must have exactly 5 slash-delimited elements, e.g. \
@@ -267,11 +286,6 @@ impl Scope {
                 "Credential should be scoped with a valid terminator: 'aws4_request', not '{end}'."
             )));
         }
-        Ok(Self {
-            access_key_id: access_key_id.to_owned(),
-            date: date.to_owned(),
-            region: region.to_owned(),
-            service: service.to_owned(),
-        })
+        Ok(Self { access_key_id, date, region, service })
     }
 }

@@ -103,22 +103,22 @@ impl Signer<'_> {
         }
         let mut headers = request.headers.clone();
         headers.extend(added.clone());
-        let mut signed_headers: Vec<String> = headers
+        let mut signed_headers: Vec<&str> = headers
             .keys()
             .filter(|name| !CHANGED_ON_THE_WAY.contains(name))
-            .map(|name| name.as_str().to_owned())
+            .map(HeaderName::as_str)
             .collect();
-        signed_headers.sort();
+        signed_headers.sort_unstable();
         let mut signature = Signature {
             algorithm: Algorithm::V4,
-            access_key_id: self.access_key_id.to_owned(),
-            date: time_text.get(..8).unwrap_or_default().to_owned(),
-            region: self.region.to_owned(),
-            service: self.service.to_owned(),
+            access_key_id: self.access_key_id.into(),
+            date: time_text.get(..8).unwrap_or_default().into(),
+            region: self.region.into(),
+            service: self.service.into(),
             time: now,
-            time_text,
-            signed_headers,
-            signature: String::new(),
+            time_text: (&*time_text).into(),
+            signed_headers: signed_headers.join(";").into(),
+            signature: "".into(),
             token: None,
             expires: None,
             payload: Payload::Implied,
@@ -131,19 +131,19 @@ impl Signer<'_> {
         );
         let key = keys::derive(self.secret, &signature.date, self.region, self.service);
         let text = signature.string_to_sign(&canonical);
-        signature.signature = hex::encode(hmac::sign(&key, text.as_bytes()));
+        signature.signature = hex::encode(hmac::sign(&key, text.as_bytes())).into();
         added.insert(header::AUTHORIZATION, authorization(&signature)?);
         Ok(added)
     }
 }
 
-fn authorization(signature: &Signature) -> Result<HeaderValue, Unsignable> {
+fn authorization(signature: &Signature<'_>) -> Result<HeaderValue, Unsignable> {
     value(&format!(
         "{} Credential={}/{}, SignedHeaders={}, Signature={}",
         signature.algorithm.name(),
         signature.access_key_id,
         signature.scope(),
-        signature.signed_headers.join(";"),
+        signature.signed_headers,
         signature.signature
     ))
 }

@@ -68,7 +68,7 @@ impl Case {
         }
     }
 
-    fn verify(&self, secret: &str, rule: PathRule) -> Result<Signature, ServiceError> {
+    fn verify(&self, secret: &str, rule: PathRule) -> Result<Signature<'_>, ServiceError> {
         let signature = parse(&self.received())?.expect("a signed request");
         let hash = hex_sha256(&self.body);
         let keys = KeyCache::default();
@@ -156,15 +156,33 @@ fn refuses_changes(case: &Case, secret: &str, rule: PathRule, name: &str) {
     assert!(case.verify("another secret", rule).is_err(), "{name}: secret");
 }
 
-fn signature(time_text: &str, expires: Option<u32>) -> Signature {
-    let mut headers = HeaderMap::new();
-    let credential = "AKID/20150830/us-east-1/iam/aws4_request";
-    let header =
-        format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00");
-    headers.insert("authorization", HeaderValue::from_str(&header).unwrap());
-    headers.insert("x-amz-date", HeaderValue::from_str(time_text).unwrap());
-    let received = Received { method: "GET", path: "/", query: "", headers: &headers };
-    Signature { expires, ..parse(&received).unwrap().unwrap() }
+fn signature(time_text: &str, expires: Option<u32>) -> Signature<'_> {
+    Signature {
+        algorithm: Algorithm::V4,
+        access_key_id: "AKID".into(),
+        date: "20150830".into(),
+        region: "us-east-1".into(),
+        service: "iam".into(),
+        time: parse::parse_basic(time_text).unwrap(),
+        time_text: time_text.into(),
+        signed_headers: "host".into(),
+        signature: "00".into(),
+        token: None,
+        expires,
+        payload: Payload::Implied,
+    }
+}
+
+#[test]
+fn a_time_has_sixteen_characters_and_is_one() {
+    let read = |text| parse::parse_basic(text).map(|at| at.seconds);
+    assert_eq!(read("20150830T123600Z"), Some(1_440_938_160));
+    for text in ["20150830T123600", "20150830 123600Z", "2015083xT123600Z", "20150230T123600Z"] {
+        assert_eq!(read(text), None, "{text}");
+    }
+    for text in ["20151330T123600Z", "20150830T240000Z", "+0150830T123600Z", "é0150830T12360Z"] {
+        assert_eq!(read(text), None, "{text}");
+    }
 }
 
 #[test]
@@ -294,7 +312,7 @@ mod chunks {
     const SECOND: &str = "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497";
     const LAST: &str = "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9";
 
-    fn signature(payload: Payload) -> Signature {
+    fn signature(payload: Payload<'_>) -> Signature<'_> {
         Signature {
             algorithm: Algorithm::V4,
             access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
@@ -303,7 +321,7 @@ mod chunks {
             service: "s3".into(),
             time: Timestamp::from_seconds(1_369_353_600),
             time_text: "20130524T000000Z".into(),
-            signed_headers: vec!["host".into()],
+            signed_headers: "host".into(),
             signature: SEED.into(),
             token: None,
             expires: None,

@@ -92,7 +92,7 @@ impl Kms {
             stores.filter(|store| store.connection == Connection::Connecting).cloned().collect()
         };
         for store in begun {
-            self.stores.connect(home, &ledger, &store, own_request_id()).await;
+            self.stores.connect(home, &ledger, &store, own_request_id().into()).await;
         }
     }
 }
@@ -104,7 +104,7 @@ impl KeyStores {
         home: &Regional,
         ledger: &Arc<Ledger<Region>>,
         store: &KeyStore,
-        request_id: String,
+        request_id: Arc<str>,
     ) {
         let slot = self.slot(&store.id);
         match slot.to_try(store.changes) {
@@ -127,7 +127,7 @@ impl KeyStores {
             Backing::Proxy(proxy) => {
                 let of = RequestMetadata {
                     kms_operation: "ConnectCustomKeyStore".into(),
-                    kms_request_id: request_id,
+                    kms_request_id: request_id.to_string(),
                     ..RequestMetadata::default()
                 };
                 match self.health(proxy, home, of).await {

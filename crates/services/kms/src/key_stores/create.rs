@@ -202,7 +202,7 @@ pub(super) async fn healthy<O: TypedOperation>(
 ) -> Result<(), ServiceError> {
     let of = RequestMetadata {
         kms_operation: O::OPERATION.name.into(),
-        kms_request_id: call.facts().request_id.clone(),
+        kms_request_id: call.facts().request_id.to_string(),
         ..RequestMetadata::default()
     };
     let health = kms.stores.health(proxy, home, of).await;

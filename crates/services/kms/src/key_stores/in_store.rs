@@ -233,7 +233,7 @@ fn metadata<O: TypedOperation>(call: &Call<O>, key: Option<String>) -> RequestMe
         aws_principal_arn: Some(facts.caller.identity.arn()),
         kms_key_arn: key,
         kms_operation: O::OPERATION.name.into(),
-        kms_request_id: facts.request_id.clone(),
+        kms_request_id: facts.request_id.to_string(),
         ..RequestMetadata::default()
     }
 }
