@@ -159,7 +159,7 @@ impl House {
     }
 }
 
-/// What `--store` says, or the file that it names.
+/// The URL of a shared store, or what the file that is named holds.
 fn store_url(named: &str) -> anyhow::Result<Zeroizing<String>> {
     let url = match named.strip_prefix('@') {
         None => Zeroizing::new(named.to_owned()),
@@ -169,12 +169,12 @@ fn store_url(named: &str) -> anyhow::Result<Zeroizing<String>> {
         }
     };
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        bail!("--store takes postgres://…, or @FILE with such a URL");
+        bail!("a shared store is named by postgres://…, or by @FILE with such a URL in it");
     }
     Ok(url)
 }
 
-/// The database that `--store` names.
+/// The database of a shared store.
 pub fn shared(named: &str) -> anyhow::Result<Postgres> {
     Ok(Postgres::open(&store_url(named)?, Consistency::Relaxed)?)
 }
