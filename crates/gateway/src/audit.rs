@@ -23,14 +23,15 @@ mod recover;
 pub(crate) mod segment;
 pub mod verify;
 
-use archive::Archive;
 pub use archive::OnClosed;
+use archive::{Archive, Closed, Packing};
 use chain::Chain;
 pub use chain::Head;
 use ringfence_keyring::LogKey;
 use segment::{Name, Segment};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
@@ -77,6 +78,9 @@ struct Log {
 
 struct Shared {
     state: Mutex<State>,
+    /// Held, and taken before the state, by whoever writes lines or ends a segment: the state need not be held
+    /// while the kernel takes the lines, and others may reserve and append meanwhile.
+    writing: Mutex<()>,
     wake: Condvar,
 }
 
@@ -150,7 +154,9 @@ impl Audit {
         let mut chain = Chain::after(dir, key)?;
         recover::recover(dir, &mut chain)?;
         // What was closed as the last server stopped, it may not have told.
-        let _ = chain.head().map(|head| say.send(head.clone()));
+        if let Some(head) = chain.head().cloned() {
+            let _ = say.send(Closed { head, packing: None });
+        }
         let state = State {
             dir: dir.to_owned(),
             next: last_number(dir)? + 1,
@@ -161,9 +167,10 @@ impl Audit {
             unsynced: Unsynced::default(),
             closing: false,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
+        let (state, writing, wake) = (Mutex::new(state), Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { state, writing, wake });
         let its = shared.clone();
-        let syncing = Syncing { chain, say };
+        let syncing = Syncing { chain, packing: None, say };
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
         let threads = vec![
             thread("audit-sync").spawn(move || its.sync_lines(syncing))?,
@@ -271,25 +278,17 @@ impl State {
         (self.batch.clone(), first)
     }
 
-    /// Writes the lines that wait, and says so to those who wait for them.
-    fn write(&mut self) {
+    /// Takes the lines that wait, to write them; `None` where there are none.
+    fn begin_write(&mut self) -> Option<Write> {
         if self.lines.is_empty() {
-            return;
+            return None;
         }
-        let lines = std::mem::take(&mut self.lines);
-        let result = self.write_lines(&lines);
-        if let Err(error) = &result {
-            tracing::error!(%error, dir = %self.dir.display(), "audit events were not written");
-            // Whatever part of the lines is there stays the last of its file.
-            self.end(|_| End::Broken);
-        }
-        // Nobody else writes a batch.
-        let _ = std::mem::take(&mut self.batch).0.set(result.is_ok());
-        self.lines = lines;
-        self.lines.clear();
+        let (lines, batch) = (std::mem::take(&mut self.lines), std::mem::take(&mut self.batch));
+        Some(Write { to: self.end_of_segment(), lines, batch })
     }
 
-    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Where the next lines go.
+    fn end_of_segment(&mut self) -> io::Result<(Arc<File>, u64)> {
         let full = |segment: &Segment| segment.len >= SEGMENT || segment.begun.elapsed() >= OLDEST;
         if self.segment.as_ref().is_some_and(full) {
             self.end(End::Full);
@@ -299,10 +298,46 @@ impl State {
             segment.take_room(self.places * LONGEST_EVENT)?;
             self.segment = Some(segment);
         }
-        let Some(segment) = &mut self.segment else { return Err(io::ErrorKind::NotFound.into()) };
-        segment.append(lines)?;
-        self.unsynced.of(segment).lines.extend_from_slice(lines);
-        Ok(())
+        let Some(segment) = &self.segment else { return Err(io::ErrorKind::NotFound.into()) };
+        Ok((segment.file.clone(), segment.len))
+    }
+
+    /// Takes in what became of lines, and says so to those who wait for them.
+    fn end_write(&mut self, write: Write, result: io::Result<()>) {
+        let Write { mut lines, batch, .. } = write;
+        match (&result, &mut self.segment) {
+            (Ok(()), Some(segment)) => {
+                segment.len += lines.len() as u64;
+                self.unsynced.of(segment).lines.extend_from_slice(&lines);
+            }
+            (Ok(()), None) => tracing::error!("an audit segment ended while it was written to"),
+            (Err(error), _) => {
+                tracing::error!(%error, dir = %self.dir.display(), "audit events were not written");
+                // Whatever part of the lines is there stays the last of its file.
+                self.end(|_| End::Broken);
+            }
+        }
+        // Nobody else writes a batch.
+        let _ = batch.0.set(result.is_ok());
+        if self.lines.is_empty() {
+            lines.clear();
+            self.lines = lines;
+        }
+    }
+}
+
+/// Lines that are being written.
+struct Write {
+    to: io::Result<(Arc<File>, u64)>,
+    lines: Vec<u8>,
+    batch: Arc<Batch>,
+}
+
+impl Write {
+    fn carry_out(&mut self) -> io::Result<()> {
+        let to = std::mem::replace(&mut self.to, Err(io::ErrorKind::NotFound.into()));
+        let (file, end) = to?;
+        file.write_all_at(&self.lines, end)
     }
 }
 
@@ -329,12 +364,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a batch was written, which is done now unless another call did it.
     fn written(&self, batch: &Batch) -> bool {
         if let Some(written) = batch.0.get() {
             return *written;
         }
-        self.lock().write();
+        let _writing = self.lock_writing();
+        if batch.0.get().is_none() {
+            let begun = self.lock().begin_write();
+            if let Some(mut write) = begun {
+                let result = write.carry_out();
+                self.lock().end_write(write, result);
+            }
+        }
         batch.0.get().copied().unwrap_or(false)
     }
 
@@ -344,6 +390,7 @@ impl Shared {
         loop {
             let Some(since) = state.unsynced.since else {
                 if state.closing {
+                    // No call is left that writes.
                     state.end(End::Full);
                     let last = std::mem::take(&mut state.unsynced.segments);
                     let dir = state.dir.clone();
@@ -372,18 +419,27 @@ impl Shared {
                 state = woken.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            state.write();
+            drop(state);
+            let writing = self.lock_writing();
+            state = self.lock();
+            // What comes meanwhile is for the next turn: so nobody may append before all is taken.
+            if let Some(mut write) = state.begin_write() {
+                let result = write.carry_out();
+                state.end_write(write, result);
+            }
             let Unsynced { segments, waiting, room, .. } = std::mem::take(&mut state.unsynced);
             state.unsynced.room = room;
-            drop(state);
+            drop((state, writing));
             let synced: Vec<_> = segments.iter().map(|written| written.file.sync_data()).collect();
             let failed = synced.iter().find_map(|result| result.as_ref().err());
+            let writing = failed.map(|_| self.lock_writing());
             state = self.lock();
             if let Some(error) = failed {
                 tracing::error!(%error, dir = %state.dir.display(), "audit events were not synced");
                 // What the kernel could not write it may have dropped: do not build on it.
                 state.end(|_| End::Broken);
             }
+            drop(writing);
             for (batch, done) in waiting {
                 let written = batch.0.get().is_some_and(|written| *written);
                 // Its caller may have gone.
@@ -407,7 +463,9 @@ impl Shared {
 /// What the syncing thread alone has.
 struct Syncing {
     chain: Chain,
-    say: mpsc::Sender<Head>,
+    /// The segment whose lines come in, on its way to the archive.
+    packing: Option<Packing>,
+    say: mpsc::Sender<Closed>,
 }
 
 impl Syncing {
@@ -415,7 +473,9 @@ impl Syncing {
     fn vouch(&mut self, dir: &Path, written: &Written, synced: &io::Result<()>) {
         if !written.lines.is_empty() {
             self.chain.add(&written.name, &written.lines);
+            self.pack(dir, written);
         }
+        let mut packing = None;
         let closed = match (&written.end, synced) {
             // One that could not be synced has been ended, which is told in the next turn.
             (None, _) => return,
@@ -428,20 +488,37 @@ impl Syncing {
             }
             // Gives back the room that was taken and not used.
             (Some(End::Full(len)), Ok(())) => {
+                packing = self.packing.take_if(|packing| packing.is_of(&written.name));
                 written.file.set_len(*len).and_then(|()| self.chain.close(&written.name))
             }
-            (Some(_), _) => recover::close(dir, &written.name, &mut self.chain),
+            (Some(_), _) => {
+                // It may hold other lines than came in.
+                self.packing.take_if(|packing| packing.is_of(&written.name));
+                recover::close(dir, &written.name, &mut self.chain)
+            }
         };
         match closed {
             Ok(()) => {
                 // The other thread ends after this one.
-                let _ = self.chain.head().map(|head| self.say.send(head.clone()));
+                if let Some(head) = self.chain.head().cloned() {
+                    let _ = self.say.send(Closed { head, packing });
+                }
             }
             Err(error) => tracing::error!(
                 %error,
                 segment = %written.name,
                 "an audit segment is not closed: that is done at the next start"
             ),
+        }
+    }
+
+    /// Packs lines that were vouched for with those before them.
+    fn pack(&mut self, dir: &Path, written: &Written) {
+        if self.packing.as_ref().is_none_or(|packing| !packing.is_of(&written.name)) {
+            self.packing = Some(Packing::begin(dir, &written.name));
+        }
+        if let Some(packing) = &mut self.packing {
+            packing.add(&written.lines);
         }
     }
 

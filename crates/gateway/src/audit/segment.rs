@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -118,12 +118,6 @@ impl Segment {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(())
-    }
-
-    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(lines, self.len)?;
-        self.len += lines.len() as u64;
         Ok(())
     }
 }
