@@ -49,7 +49,6 @@ use smol_str::SmolStr;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
-use std::net::IpAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -87,7 +86,7 @@ pub struct CallFacts {
     /// The id of its audit event.
     pub event_id: Arc<str>,
     /// Where it came from.
-    pub source_ip: IpAddr,
+    pub source_ip: SmolStr,
     /// The host that it was sent to, in lower case.
     pub host: SmolStr,
     /// The client's `User-Agent`.

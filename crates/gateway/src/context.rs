@@ -51,7 +51,7 @@ pub fn fill(facts: &CallFacts, resource_account: AccountId, context: &mut Contex
     match facts.via {
         // Where a service calls, the address is the service's, and not told.
         // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-sourceip
-        None => context.set("aws:SourceIp", facts.source_ip.to_string()),
+        None => context.set("aws:SourceIp", facts.source_ip.clone()),
         Some(via) => {
             let principal = format!("{via}.amazonaws.com");
             context.set_many("aws:CalledVia", [principal.as_str()]);

@@ -16,7 +16,6 @@ use ringfence_wire::shape::TimestampFormat;
 use ringfence_wire::{ServiceError, Structure, Timestamp};
 use smol_str::SmolStr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The version of the layout.
@@ -39,7 +38,7 @@ pub(crate) struct Event {
     pub request_id: Arc<str>,
     pub event_id: Arc<str>,
     pub at: Timestamp,
-    pub source_ip: IpAddr,
+    pub source_ip: SmolStr,
     pub user_agent: SmolStr,
     pub service: &'static Service,
     /// The name of the operation as the request gave it.
@@ -109,7 +108,7 @@ impl Event {
         event.text("awsRegion", &self.region);
         match self.via {
             None => {
-                event.text("sourceIPAddress", &self.source_ip.to_string());
+                event.text("sourceIPAddress", &self.source_ip);
                 event.text("userAgent", cut(&self.user_agent));
             }
             Some(via) => {
@@ -432,14 +431,13 @@ fn account_of_key(arn: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::route::NO_SERVICE;
-    use std::net::Ipv4Addr;
 
     fn event() -> Event {
         Event {
             request_id: "r".into(),
             event_id: "e".into(),
             at: Timestamp { seconds: 0, nanos: 5 },
-            source_ip: Ipv4Addr::LOCALHOST.into(),
+            source_ip: "127.0.0.1".into(),
             user_agent: "a\"\u{7}é".repeat(1000).into(),
             service: &NO_SERVICE,
             name: "Op".into(),

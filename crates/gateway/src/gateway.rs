@@ -38,7 +38,6 @@ use ringfence_wire::sigv4::{self, KeyCache, Received, Signature};
 use smol_str::{SmolStr, StrExt as _};
 use std::cell::{OnceCell, RefCell};
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -156,7 +155,7 @@ pub struct Gateway {
 pub(crate) struct Incoming {
     pub parts: Parts,
     pub body: Bytes,
-    pub source_ip: IpAddr,
+    pub source_ip: SmolStr,
     /// It came over TLS.
     pub secure: bool,
 }
@@ -304,7 +303,7 @@ impl Gateway {
             request_id,
             event_id,
             at,
-            source_ip: incoming.source_ip,
+            source_ip: incoming.source_ip.clone(),
             user_agent: incoming.user_agent(),
             service: &NO_SERVICE,
             name: answered.name.into(),
@@ -350,7 +349,7 @@ impl Gateway {
             request_id: request_id.clone(),
             event_id,
             at: world.shared.clock.now(),
-            source_ip: incoming.source_ip,
+            source_ip: incoming.source_ip.clone(),
             user_agent: incoming.user_agent(),
             service: route.service(),
             name: route.name.clone(),
@@ -464,7 +463,7 @@ impl Passage<'_> {
             now: event.at,
             request_id: event.request_id.clone(),
             event_id: event.event_id.clone(),
-            source_ip: self.incoming.source_ip,
+            source_ip: self.incoming.source_ip.clone(),
             host: self.incoming.host(),
             user_agent: event.user_agent.clone(),
             secure: self.incoming.secure,

@@ -12,7 +12,8 @@
 //! when it is authenticated.
 
 use crate::service::Mounted;
-use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 use ringfence_wire::ServiceError;
 use ringfence_wire::protocol::{Request, query, rest};
@@ -34,6 +35,9 @@ pub static NO_SERVICE: Service = Service {
     validation_code: "ValidationError",
     operations: &[],
 };
+
+const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
 
 /// Longest name of an operation that is repeated to the caller or recorded.
 const LONGEST_NAME: usize = 128;
@@ -75,10 +79,10 @@ impl Routes {
 
     /// Finds the operation. `scope` is the service of the credential scope.
     pub fn find(&self, method: &str, request: &Request<'_>, scope: Option<&str>) -> Route<'_> {
-        if let Some(target) = header(request.headers, "x-amz-target") {
+        if let Some(target) = header(request.headers, X_AMZ_TARGET) {
             return self.by_target(target, request.headers);
         }
-        if header(request.headers, "smithy-protocol") == Some("rpc-v2-cbor")
+        if header(request.headers, SMITHY_PROTOCOL) == Some("rpc-v2-cbor")
             && let Some((service, operation)) = rpc_path(request.path)
         {
             return self.by_rpc(service, operation, scope);
@@ -99,7 +103,7 @@ impl Routes {
             .services
             .iter()
             .find(|m| m.service().target_prefix == Some(prefix) && speaks_json(m.service()));
-        let old = header(headers, "content-type").is_some_and(|t| t.contains("json-1.0"));
+        let old = header(headers, CONTENT_TYPE).is_some_and(|t| t.contains("json-1.0"));
         let protocol = if old { Protocol::AwsJson10 } else { Protocol::AwsJson11 };
         named(mounted, protocol, name, || unknown_operation(String::new()))
     }
@@ -172,7 +176,7 @@ impl Routes {
 
     /// By the first label of a host such as `sts.eu-west-1.amazonaws.com`.
     fn by_host(&self, headers: &HeaderMap) -> Option<&Mounted> {
-        let label = header(headers, "host")?.split('.').next()?;
+        let label = header(headers, HOST)?.split('.').next()?;
         self.services.iter().find(|m| m.service().endpoint_prefix == label)
     }
 }
@@ -215,12 +219,12 @@ fn unknown_operation(message: String) -> ServiceError {
     ServiceError::new("InvalidAction", 400, message)
 }
 
-fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    header(headers, "content-type")
+    header(headers, CONTENT_TYPE)
         .and_then(|value| value.split(';').next())
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }

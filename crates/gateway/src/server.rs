@@ -19,10 +19,11 @@ use ringfence_wire::ServiceError;
 use ringfence_wire::protocol::{Body, Reply, write_error};
 use ringfence_wire::service::Protocol;
 use ringfence_wire::stream::Chunks;
+use smol_str::{SmolStr, ToSmolStr as _};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -89,15 +90,18 @@ impl Server {
         listener.set_nonblocking(true)?;
         let (stop, stopping) = watch::channel(false);
         let room = Arc::new(Semaphore::new(limits.bodies / ROOM_UNIT));
+        let threads = threads.max(1);
+        let all = (0..threads).map(|_| Arc::new(Semaphore::new(limits.connections))).collect();
         let mut server = Self { threads: Vec::new(), stop };
-        for index in 0..threads.max(1) {
+        for index in 0..threads {
+            let places = Places { all: Arc::clone(&all), index };
             let (gateway, listener) = (gateway.clone(), listener.try_clone()?);
             let (stopping, room) = (stopping.clone(), room.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("serve-{index}"));
             server.threads.push(thread.spawn(move || {
                 let local = LocalSet::new();
-                let running = accept(gateway, listener, limits, room, stopping);
+                let running = accept(gateway, listener, limits, room, places, stopping);
                 if let Err(error) = runtime.block_on(local.run_until(running)) {
                     tracing::error!(%error, "a thread of the server ended");
                 }
@@ -126,23 +130,23 @@ async fn accept(
     listener: TcpListener,
     limits: Limits,
     room: Arc<Semaphore>,
+    places: Places,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let builder = Rc::new(connection_builder(&limits));
     let graceful = GracefulShutdown::new();
     let under_way = Rc::new(Cell::new(0usize));
-    let open = Arc::new(Semaphore::new(limits.connections));
     loop {
         let next = async {
-            let place = open.clone().acquire_owned().await;
+            let place = places.take().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
-        let Ok(place) = place else { break };
+        let Some(place) = place else { break };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -158,7 +162,7 @@ async fn accept(
         let activity = Rc::new(Activity::new());
         let line = Rc::new(Line {
             gateway: gateway.clone(),
-            peer,
+            address: peer.ip().to_canonical().to_smolstr(),
             limits,
             room: room.clone(),
             under_way: under_way.clone(),
@@ -202,6 +206,32 @@ async fn accept(
     Ok(())
 }
 
+/// The places for connections of every thread, as one of them sees them.
+struct Places {
+    all: Arc<[Arc<Semaphore>]>,
+    index: usize,
+}
+
+/// Connections that a thread may have more than another and still take the next.
+const AHEAD: usize = 2;
+
+/// How long it leaves the next to the others otherwise.
+const GIVES_WAY: Duration = Duration::from_millis(1);
+
+impl Places {
+    /// A place for a connection of this thread. Connections come in bursts, and whichever thread wakes first
+    /// would take all of one: it lets those take some that have fewer. `None` never comes.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        let own = self.all.get(self.index)?;
+        let place = own.clone().acquire_owned().await.ok()?;
+        let most_free = self.all.iter().map(|places| places.available_permits()).max()?;
+        if most_free > own.available_permits() + AHEAD {
+            tokio::time::sleep(GIVES_WAY).await;
+        }
+        Some(place)
+    }
+}
+
 fn connection_builder(limits: &Limits) -> auto::Builder<OnThisThread> {
     let mut builder = auto::Builder::new(OnThisThread);
     builder
@@ -232,7 +262,8 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisThread {
 /// What the calls of one connection share.
 struct Line {
     gateway: Arc<Gateway>,
-    peer: SocketAddr,
+    /// The client's address, as conditions and events have it.
+    address: SmolStr,
     limits: Limits,
     room: Arc<Semaphore>,
     under_way: Rc<Cell<usize>>,
@@ -273,7 +304,7 @@ impl Line {
         if operators && !beside {
             return respond(operator::answer(&gateway, &parts, &body).await);
         }
-        let source_ip = self.peer.ip().to_canonical();
+        let source_ip = self.address.clone();
         let incoming = Incoming { parts, body, source_ip, secure: false };
         let call = Call::begin(self.under_way.clone());
         let answered = ToTheEnd::new(async move {
@@ -468,4 +499,32 @@ pub async fn until_asked_to_stop() -> io::Result<&'static str> {
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_with_more_connections_leaves_the_next_to_the_others_for_a_moment() {
+        let all: Arc<[_]> = (0..2).map(|_| Arc::new(Semaphore::new(8))).collect();
+        let [busy, idle] = [0, 1].map(|index| Places { all: Arc::clone(&all), index });
+        let begun = Instant::now();
+        let mut taken = Vec::new();
+        for _ in 0..AHEAD {
+            taken.push(busy.take().await.unwrap());
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        taken.push(busy.take().await.unwrap());
+        assert!(begun.elapsed() >= GIVES_WAY);
+        let before = Instant::now();
+        taken.push(idle.take().await.unwrap());
+        taken.push(busy.take().await.unwrap());
+        assert!(before.elapsed() >= GIVES_WAY);
+        taken.clear();
+        let before = Instant::now();
+        drop(busy.take().await);
+        assert_eq!(before.elapsed(), Duration::ZERO);
+    }
 }

@@ -20,7 +20,6 @@ use ringfence_wire::service::{
 use ringfence_wire::shape::{Member, Shape, TimestampFormat, prelude};
 use ringfence_wire::value::Empty;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -226,7 +225,7 @@ async fn answer(job: &str) -> (u16, String) {
         .answer(Incoming {
             parts,
             body: job.to_owned().into(),
-            source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            source_ip: "127.0.0.1".into(),
             secure: false,
         })
         .await;

@@ -7,6 +7,7 @@ use ringfence_keyring::material::{EncryptionAlgorithm, EncryptionContext};
 use ringfence_policy::grant;
 use ringfence_wire::ServiceError;
 use ringfence_wire::value::Map;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Most bytes of an encryption context.
@@ -14,18 +15,15 @@ const LONGEST: usize = 8 * 1024;
 
 /// The pairs of a request's encryption context.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pairs(grant::EncryptionContext);
+pub(crate) struct Pairs<'a>(Cow<'a, grant::EncryptionContext>);
 
-impl Pairs {
+impl<'a> Pairs<'a> {
     /// Reads a request's.
     ///
     /// # Errors
     /// `ValidationException` where it is too long, or has one name in two spellings.
-    pub fn read(given: Option<&Map<String>>) -> Result<Self, ServiceError> {
-        let pairs: grant::EncryptionContext = given
-            .into_iter()
-            .flat_map(|map| map.iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
-            .collect();
+    pub fn read(given: Option<&'a Map<String>>) -> Result<Self, ServiceError> {
+        let pairs = given.map_or_else(Cow::default, Cow::Borrowed);
         let length: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
         if length > LONGEST {
             return Err(errors::validation("The encryption context is too long."));
@@ -36,7 +34,7 @@ impl Pairs {
 
     /// Those that a grant's constraint asks for.
     pub fn of(pairs: grant::EncryptionContext) -> Self {
-        Self(pairs)
+        Self(Cow::Owned(pairs))
     }
 
     /// Asymmetric algorithms take none.
@@ -66,7 +64,7 @@ impl Pairs {
     /// Sets the condition keys of it.
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-encryption-context>
     pub fn told<T>(&self, mut found: Resolved<T>) -> Resolved<T> {
-        for (name, value) in &self.0 {
+        for (name, value) in &*self.0 {
             found = found.key(["kms:EncryptionContext:", name].concat(), value.as_str());
         }
         if self.0.is_empty() {
@@ -84,14 +82,38 @@ impl Pairs {
 /// # Errors
 /// `ValidationException`.
 pub(crate) fn one_spelling(pairs: &grant::EncryptionContext) -> Result<(), ServiceError> {
-    if pairs.len() < 2 {
-        return Ok(());
-    }
-    let mut seen = BTreeSet::new();
-    match pairs.keys().find(|name| !seen.insert(name.to_ascii_lowercase())) {
-        None => Ok(()),
-        Some(_) => Err(errors::validation(
+    let twice = match pairs.len() {
+        0 | 1 => false,
+        // Few are told apart without copies of them.
+        2..=8 => pairs.keys().enumerate().any(|(at, name)| {
+            pairs.keys().skip(at + 1).any(|other| name.eq_ignore_ascii_case(other))
+        }),
+        _ => {
+            let mut seen = BTreeSet::new();
+            !pairs.keys().all(|name| seen.insert(name.to_ascii_lowercase()))
+        }
+    };
+    match twice {
+        false => Ok(()),
+        true => Err(errors::validation(
             "The encryption context has pairs whose names differ only by case.",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_name_in_two_spellings_is_refused_among_few_pairs_and_many() {
+        for many in [0, 1, 5, 6, 7, 20] {
+            let others = (0..many).map(|number| (format!("name-{number}"), String::new()));
+            let mut pairs: grant::EncryptionContext = others.collect();
+            pairs.insert("Team".into(), String::new());
+            assert!(one_spelling(&pairs).is_ok(), "{many}");
+            pairs.insert("team".into(), String::new());
+            assert!(one_spelling(&pairs).is_err(), "{many}");
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn encrypt_with<O: TypedOperation>(
     call: &Call<O>,
     allowed: &Allowed,
     algorithm: EncryptionAlgorithm,
-    context: &Pairs,
+    context: &Pairs<'_>,
     plaintext: &[u8],
 ) -> Result<(Vec<u8>, Option<MaterialId>), ServiceError> {
     let (key, home) = (allowed.found()?, &allowed.home);
@@ -59,7 +59,7 @@ fn encrypt_here(
     home: &Regional,
     key: &Key,
     algorithm: EncryptionAlgorithm,
-    context: &Pairs,
+    context: &Pairs<'_>,
     plaintext: &[u8],
     now: i64,
 ) -> Result<(Vec<u8>, MaterialId), ServiceError> {
@@ -137,7 +137,7 @@ struct Sealed<'a> {
     blob: &'a [u8],
     key_id: Option<&'a str>,
     algorithm: &'a EncryptionAlgorithmSpec,
-    context: &'a Pairs,
+    context: &'a Pairs<'a>,
     operation: &'static str,
     dry_run: Option<bool>,
     /// The key that it is encrypted under anew, as the request names it.

@@ -211,7 +211,7 @@ impl Kms {
         call: &Call<O>,
         text: &str,
         by: By,
-        context: &Pairs,
+        context: &Pairs<'_>,
         keys: impl FnOnce(Found) -> Found,
     ) -> Result<Allowed, ServiceError> {
         self.allow_action_in(call, main_action::<O>()?, text, by, context, keys)
@@ -227,7 +227,7 @@ impl Kms {
         action: &'static str,
         text: &str,
         by: By,
-        context: &Pairs,
+        context: &Pairs<'_>,
         keys: impl FnOnce(Found) -> Found,
     ) -> Result<Allowed, ServiceError> {
         self.ask(call, action, text, by, Some(context), |found| keys(context.told(found)))
@@ -255,7 +255,7 @@ impl Kms {
         action: &'static str,
         text: &str,
         by: By,
-        context: Option<&Pairs>,
+        context: Option<&Pairs<'_>>,
         keys: impl FnOnce(Found) -> Found,
     ) -> Result<Allowed, ServiceError> {
         let named = KeyName::parse(text, &home(call)?)?;
@@ -285,7 +285,7 @@ impl Kms {
         text: &str,
         named: KeyName,
         by: By,
-        context: Option<&Pairs>,
+        context: Option<&Pairs<'_>>,
         keys: impl FnOnce(Found) -> Found,
     ) -> Result<Allowed, ServiceError> {
         if by == By::Id && matches!(named.name, Name::Alias(_)) {
@@ -400,7 +400,7 @@ pub(crate) fn describe(
     region: &Region,
     named: &KeyName,
     (caller, action): (AccountId, &str),
-    context: Option<&Pairs>,
+    context: Option<&Pairs<'_>>,
     facts: &CallFacts,
 ) -> Found {
     let home = &named.home;

@@ -3,9 +3,15 @@
 use super::{Algorithm, Payload, Received, Signature, mismatch};
 use crate::error::ServiceError;
 use crate::timestamp::{Timestamp, digits};
+use http::header::{AUTHORIZATION, DATE, HeaderName};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use time::{Date, Month, OffsetDateTime};
+
+const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const X_AMZ_REGION_SET: HeaderName = HeaderName::from_static("x-amz-region-set");
+const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Longest life of a presigned URL: seven days.
 const LONGEST_EXPIRES: u32 = 604_800;
@@ -57,7 +63,7 @@ fn pair(tens: u8, ones: u8) -> Option<u8> {
 }
 
 pub(super) fn parse<'r>(request: &Received<'r>) -> Result<Option<Signature<'r>>, ServiceError> {
-    if let Some(header) = request.headers.get("authorization") {
+    if let Some(header) = request.headers.get(AUTHORIZATION) {
         let header = header.to_str().map_err(|_| incomplete("Authorization is not text."))?;
         return from_header(request, header);
     }
@@ -67,7 +73,7 @@ pub(super) fn parse<'r>(request: &Received<'r>) -> Result<Option<Signature<'r>>,
     Ok(None)
 }
 
-fn text<'a>(request: &Received<'a>, name: &str) -> Option<&'a str> {
+fn text<'a>(request: &Received<'a>, name: HeaderName) -> Option<&'a str> {
     request.headers.get(name)?.to_str().ok()
 }
 
@@ -95,8 +101,8 @@ fn from_header<'r>(
             fields[at] = Some(value);
         }
     }
-    let time_text = text(request, "x-amz-date");
-    let date = text(request, "date");
+    let time_text = text(request, X_AMZ_DATE);
+    let date = text(request, DATE);
     let mut missing = String::new();
     for at in [0, 2, 1] {
         if fields[at].is_none_or(str::is_empty) {
@@ -127,7 +133,7 @@ fn from_header<'r>(
     let scope = Scope::parse(algorithm, credential)?;
     let region = match algorithm {
         Algorithm::V4 => scope.region,
-        Algorithm::V4a => text(request, "x-amz-region-set").unwrap_or_default(),
+        Algorithm::V4a => text(request, X_AMZ_REGION_SET).unwrap_or_default(),
     };
     Ok(Some(Signature {
         algorithm,
@@ -139,9 +145,9 @@ fn from_header<'r>(
         time_text: time_text.map_or_else(|| basic(time.seconds).into(), Cow::Borrowed),
         signed_headers: lowercase(signed_headers.into()),
         signature: signature.into(),
-        token: text(request, "x-amz-security-token").map(Cow::Borrowed),
+        token: text(request, X_AMZ_SECURITY_TOKEN).map(Cow::Borrowed),
         expires: None,
-        payload: payload(text(request, "x-amz-content-sha256").map(Cow::Borrowed), algorithm)?,
+        payload: payload(text(request, X_AMZ_CONTENT_SHA256).map(Cow::Borrowed), algorithm)?,
     }))
 }
 
@@ -227,7 +233,7 @@ fn from_query<'r>(request: &Received<'r>) -> Result<Signature<'r>, ServiceError>
         Algorithm::V4 => scope.region.to_owned().into(),
         Algorithm::V4a => get("X-Amz-Region-Set")?.unwrap_or_default(),
     };
-    let content = match text(request, "x-amz-content-sha256") {
+    let content = match text(request, X_AMZ_CONTENT_SHA256) {
         Some(text) => Some(text.into()),
         None => get("X-Amz-Content-Sha256")?,
     };

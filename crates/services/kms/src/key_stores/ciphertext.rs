@@ -104,7 +104,7 @@ fn prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// What a token or a proxy authenticates with a plaintext: the key that is meant and the encryption
 /// context, as a hash, because modules and proxies do not all take long additional data, and because
 /// the context is nobody's business outside.
-pub(crate) fn bound_to(under: &Under, context: &Pairs) -> Vec<u8> {
+pub(crate) fn bound_to(under: &Under, context: &Pairs<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     let mut add = |part: &[u8]| {
         text.extend((part.len() as u64).to_be_bytes());

@@ -247,7 +247,7 @@ pub(crate) async fn encrypt<O: TypedOperation>(
     call: &Call<O>,
     allowed: &Allowed,
     of: &InStore,
-    context: &Pairs,
+    context: &Pairs<'_>,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, ServiceError> {
     let (key, home) = (allowed.found()?, &allowed.home);
@@ -287,7 +287,7 @@ pub(crate) async fn decrypt<O: TypedOperation>(
     call: &Call<O>,
     allowed: &Allowed,
     of: &InStore,
-    context: &Pairs,
+    context: &Pairs<'_>,
     sealed: Sealed,
 ) -> Result<SecretBytes, ServiceError> {
     let (key, home) = (allowed.found()?, &allowed.home);
