@@ -184,7 +184,8 @@ impl<T> Resolved<T> {
             arn: arn.into(),
             named: None,
             account,
-            keys: Context::default(),
+            // Those of a service, and some twenty that all have.
+            keys: Context::with_capacity(36),
             policy: None,
             granted: None,
             value,

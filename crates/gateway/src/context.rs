@@ -10,7 +10,6 @@ use ringfence_wire::shape::TimestampFormat;
 /// Completes the context of a request on a resource of `resource_account`: it holds what the handler
 /// knows of the resource and the request. Nothing here is what a caller merely claims.
 pub fn fill(facts: &CallFacts, resource_account: AccountId, context: &mut Context) {
-    context.reserve(20);
     // An identity of an outside provider has none of the keys of whoever signed.
     let signed = facts.proved.get().is_none();
     if signed {

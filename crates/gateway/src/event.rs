@@ -192,29 +192,23 @@ impl Event {
     /// The KMS keys that the call was about.
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html>
     fn resources(&self, event: &mut Object<'_>) {
-        let mut list = String::from("[");
-        let mut before: Vec<&str> = Vec::new();
+        let mut keys: Vec<(&str, &str)> = Vec::new();
         let decided = self.decisions.iter().map(|decided| &*decided.resource);
         let arns = decided.chain(self.keys.iter().map(|arn| &**arn)).take(MOST_DECISIONS);
         for arn in arns {
             let Some(account) = account_of_key(arn) else { continue };
-            if before.contains(&arn) {
-                continue;
+            if !keys.contains(&(arn, account)) {
+                keys.push((arn, account));
             }
-            if !before.is_empty() {
-                list.push(',');
-            }
-            before.push(arn);
-            let mut entry = Object::open(&mut list);
+        }
+        if keys.is_empty() {
+            return;
+        }
+        event.objects("resources", keys, |entry, (arn, account)| {
             entry.text("accountId", account);
             entry.text("type", "AWS::KMS::Key");
             entry.text("ARN", cut(arn));
-            entry.close();
-        }
-        list.push(']');
-        if !before.is_empty() {
-            event.json("resources", &list);
-        }
+        });
     }
 
     fn additional(&self, more: &mut Object<'_>) {
@@ -224,12 +218,8 @@ impl Event {
         if self.decisions.is_empty() {
             return;
         }
-        let mut list = String::from("[");
-        for (index, decided) in self.decisions.iter().take(MOST_DECISIONS).enumerate() {
-            if index > 0 {
-                list.push(',');
-            }
-            let mut entry = Object::open(&mut list);
+        let decisions = self.decisions.iter().take(MOST_DECISIONS);
+        more.objects("decisions", decisions, |entry, decided| {
             entry.text("action", decided.action);
             entry.text("resource", cut(&decided.resource));
             // The words of `EvalDecision` in IAM's policy simulator.
@@ -248,10 +238,7 @@ impl Event {
             if own_keys(&decided.keys).next().is_some() {
                 entry.object("keys", |keys| write_keys(own_keys(&decided.keys), keys));
             }
-            entry.close();
-        }
-        list.push(']');
-        more.json("decisions", &list);
+        });
     }
 }
 
@@ -334,7 +321,7 @@ fn session_context(session: &Session, context: &mut Object<'_>) {
 
 /// A structure as JSON, what is sensitive left out; `None` where it is empty.
 fn json_of(structure: &dyn Structure) -> Option<String> {
-    let mut out = String::new();
+    let mut out = String::with_capacity(256);
     record::write(&mut out, structure);
     if out == "{}" {
         return None;
@@ -410,6 +397,26 @@ impl<'o> Object<'o> {
     pub fn json(&mut self, name: &'static str, value: &str) {
         self.key(name);
         self.out.push_str(value);
+    }
+
+    /// A list of objects, one of each.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        all: impl IntoIterator<Item = T>,
+        fill: impl Fn(&mut Object<'_>, T),
+    ) {
+        self.key(name);
+        self.out.push('[');
+        for (index, one) in all.into_iter().enumerate() {
+            if index > 0 {
+                self.out.push(',');
+            }
+            let mut inner = Object::open(self.out);
+            fill(&mut inner, one);
+            inner.close();
+        }
+        self.out.push(']');
     }
 
     pub fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Object<'_>)) {

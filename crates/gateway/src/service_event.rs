@@ -70,14 +70,11 @@ impl ServiceEvent {
         event.json("responseElements", "null");
         event.text("eventID", id);
         event.flag("readOnly", false);
-        let mut resources = String::from("[");
-        let mut entry = Object::open(&mut resources);
-        entry.text("accountId", &account);
-        entry.text("type", "AWS::KMS::Key");
-        entry.text("ARN", &self.key);
-        entry.close();
-        resources.push(']');
-        event.json("resources", &resources);
+        event.objects("resources", [&self.key], |entry, key| {
+            entry.text("accountId", &account);
+            entry.text("type", "AWS::KMS::Key");
+            entry.text("ARN", key);
+        });
         event.text("eventType", "AwsServiceEvent");
         event.flag("managementEvent", true);
         event.text("recipientAccountId", &account);

@@ -72,9 +72,9 @@ impl Context {
         self.keys.truncate(len);
     }
 
-    /// Makes room for more keys.
-    pub fn reserve(&mut self, more: usize) {
-        self.keys.reserve(more);
+    /// No keys yet, and room for so many.
+    pub fn with_capacity(keys: usize) -> Self {
+        Self { keys: Vec::with_capacity(keys) }
     }
 
     /// The values of a key; `None` where it is absent.

@@ -21,7 +21,7 @@ pub(super) fn request(
     rule: PathRule,
     payload_hash: &str,
 ) -> String {
-    let mut out = String::with_capacity(512);
+    let mut out = String::with_capacity(1024);
     out.push_str(request.method);
     out.push('\n');
     path(&mut out, request.path, rule);
