@@ -11,6 +11,8 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     keys: Vec<(Cow<'static, str>, Values)>,
+    /// The [`mark`]s of the names: one that is not among them is not there.
+    marks: u64,
 }
 
 /// The values of one key. Nearly all are short, or words that are known beforehand: they lie where they
@@ -49,12 +51,16 @@ impl Context {
     }
 
     fn put(&mut self, key: Cow<'static, str>, values: Values) {
-        // Most names tell themselves apart by their length.
-        let same = |known: &str| known.len() == key.len() && is_same_key(known, &key);
-        match self.keys.iter_mut().find(|(known, _)| same(known)) {
-            Some((_, known)) => *known = values,
-            None => self.keys.push((key, values)),
+        let mark = mark(&key);
+        if self.marks & mark != 0
+            && let Some((_, known)) =
+                self.keys.iter_mut().find(|(known, _)| is_same_key(known, &key))
+        {
+            *known = values;
+            return;
         }
+        self.marks |= mark;
+        self.keys.push((key, values));
     }
 
     /// How many keys there are.
@@ -74,7 +80,7 @@ impl Context {
 
     /// No keys yet, and room for so many.
     pub fn with_capacity(keys: usize) -> Self {
-        Self { keys: Vec::with_capacity(keys) }
+        Self { keys: Vec::with_capacity(keys), marks: 0 }
     }
 
     /// The values of a key; `None` where it is absent.
@@ -84,6 +90,9 @@ impl Context {
     /// key in either spelling, but not both.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourcetag>
     pub fn get(&self, key: &str) -> Option<&Values> {
+        if self.marks & mark(key) == 0 {
+            return None;
+        }
         let mut alike = self.keys.iter().filter(|(known, _)| known.eq_ignore_ascii_case(key));
         let (first, values) = alike.next()?;
         if is_same_key(first, key) {
@@ -103,6 +112,13 @@ impl Context {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
         self.keys.iter().map(|(key, values)| (&**key, values))
     }
+}
+
+/// One bit of 64 by a name's length and last letter, the same in whatever case: most names of a request differ
+/// in it.
+fn mark(key: &str) -> u64 {
+    let last = key.as_bytes().last().map_or(0, |byte| byte | 0x20);
+    1 << ((key.len() + usize::from(last) * 11) % 64)
 }
 
 /// Whether two names are one key: without regard to case, but for the key of a tag.
@@ -128,8 +144,19 @@ mod tests {
         assert_eq!(value(&context, "aws:ResourceTag/Team").as_deref(), Some("admin"));
         assert_eq!(value(&context, "aws:resourceTag/team").as_deref(), Some("dev"));
         assert_eq!(value(&context, "aws:ResourceTag/TEAM"), None);
+        assert_eq!(value(&context, "aws:resourcetag/teams"), None);
         context.set("AWS:username", "ann");
         context.set("aws:UserName", "bob");
         assert_eq!(value(&context, "aws:username").as_deref(), Some("bob"));
+        assert_eq!(context.len(), 3);
+    }
+
+    #[test]
+    fn names_that_differ_by_case_alone_have_one_mark() {
+        for name in ["aws:SourceIp", "aws:RequestTag/Ä", "", "x", "kms:EncryptionContext:@["] {
+            for other in [name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+                assert_eq!(mark(name), mark(&other), "{name}");
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::value::{
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use jiter::{Jiter, JiterError, JsonValue, NumberAny, NumberInt, Peek};
+use memchr::memchr2;
 
 /// Reads a structure.
 ///
@@ -55,12 +56,14 @@ pub(crate) fn read_into(
 /// Reads one value that is a whole body: an HTTP payload.
 pub(crate) struct JsonReader<'j> {
     json: Jiter<'j>,
+    /// What `json` reads.
+    text: &'j [u8],
     depth: usize,
 }
 
 impl<'j> JsonReader<'j> {
     pub(crate) fn new(body: &'j [u8]) -> Self {
-        Self { json: Jiter::new(body), depth: 0 }
+        Self { json: Jiter::new(body), text: body, depth: 0 }
     }
 
     pub(crate) fn finish(&mut self) -> Result<(), ReadError> {
@@ -195,9 +198,20 @@ impl Reader for JsonReader<'_> {
 
     fn blob(&mut self, _member: &'static Member) -> Result<Bytes, ReadError> {
         self.expect("a string", |peek| peek == Peek::String)?;
-        let text = self.json.known_str().map_err(malformed)?;
-        let bytes = STANDARD.decode_to_vec(text).map_err(|_| ReadError::new("expected Base64"))?;
-        Ok(bytes.into())
+        let decoded = |text: &[u8]| {
+            let bytes = STANDARD.decode_to_vec(text);
+            bytes.map(Bytes::from).map_err(|_| ReadError::new("expected Base64"))
+        };
+        // A text of Base64 ends at the next quotation mark: long ones are not looked at byte by byte, for escapes
+        // and whether they are UTF-8.
+        let text = self.text.get(self.json.current_index() + 1..).unwrap_or_default();
+        match memchr2(b'"', b'\\', text).map(|end| text.split_at(end)) {
+            Some((text, [b'"', rest @ ..])) => {
+                (self.json, self.text) = (Jiter::new(rest), rest);
+                decoded(text)
+            }
+            _ => decoded(self.json.known_str().map_err(malformed)?.as_bytes()),
+        }
     }
 
     fn timestamp(&mut self, member: &'static Member) -> Result<Timestamp, ReadError> {
@@ -417,6 +431,45 @@ mod tests {
             }
             text.truncate(text.len().saturating_sub(cut));
             prop_assert_eq!(STANDARD.decode_to_vec(&text).ok(), OTHER.decode(&text).ok(), "{}", text);
+        }
+    }
+
+    /// A list of blobs, and what stands behind it.
+    fn blobs(text: &str) -> Result<Vec<Bytes>, ReadError> {
+        static BLOB: Member = Member::new("Blob", &crate::shape::prelude::EMPTY);
+        let mut reader = JsonReader::new(text.as_bytes());
+        let mut all = Vec::new();
+        let mut next = reader.json.next_array().map_err(malformed)?;
+        while next.is_some() {
+            all.push(reader.blob(&BLOB)?);
+            next = reader.json.array_step().map_err(malformed)?;
+        }
+        reader.finish()?;
+        Ok(all)
+    }
+
+    #[test]
+    fn a_blob_is_read_to_its_end_and_what_follows_it_too() {
+        let read = |text| blobs(text).unwrap().concat();
+        assert_eq!(read(r#" [ "YQ==" , "", "Yg==","Y2Q=" ] "#), b"abcd");
+        assert_eq!(read(r#"["\u0059Q==","+\/8=", "YmI="]"#), b"a\xfb\xffbb");
+        for text in [
+            r#"["YQ=="#,
+            r#"["YQ==","#,
+            r#"["YQ==" "YQ=="]"#,
+            r#"["YQ=="]]"#,
+            r#"["YQ==\"]"#,
+            r#"["YQ"]"#,
+            r#"["Y Q=="]"#,
+            "[\"YQ==\n\"]",
+            "[\"é\"]",
+            "[1]",
+            r#"["\"]"#,
+            r#"["#,
+            r#"["]"#,
+            r#"[""#,
+        ] {
+            assert!(blobs(text).is_err(), "{text}");
         }
     }
 

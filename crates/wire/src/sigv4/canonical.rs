@@ -51,6 +51,9 @@ pub(super) fn request(
 /// A header's value: trimmed, runs of spaces made one.
 fn header(out: &mut String, value: &[u8]) {
     let text = String::from_utf8_lossy(value);
+    if !text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        return out.push_str(&text);
+    }
     let mut first = true;
     for word in text.split_ascii_whitespace() {
         if !first {

@@ -12,8 +12,24 @@ const MOST_KEYS: usize = 10_000;
 /// an entry is good until the key is deactivated; then [`KeyCache::forget`] it.
 #[derive(Default)]
 pub struct KeyCache {
-    v4: RwLock<HashMap<String, HashMap<String, Arc<hmac::Key>>>>,
+    v4: RwLock<HashMap<String, Vec<Scoped>>>,
     v4a: RwLock<HashMap<String, Arc<v4a::PublicKey>>>,
+}
+
+/// A signing key and the scope that it is for.
+struct Scoped {
+    date: Box<str>,
+    region: Box<str>,
+    service: Box<str>,
+    key: Arc<hmac::Key>,
+}
+
+impl Scoped {
+    fn is_of(&self, signature: &Signature<'_>) -> bool {
+        *self.date == *signature.date
+            && *self.region == *signature.region
+            && *self.service == *signature.service
+    }
 }
 
 impl KeyCache {
@@ -22,8 +38,9 @@ impl KeyCache {
     pub(super) fn v4(&self, signature: &Signature<'_>, secret: &str) -> (Arc<hmac::Key>, bool) {
         let known = self.v4.read().unwrap_or_else(PoisonError::into_inner);
         let scopes = known.get(&*signature.access_key_id);
-        if let Some(key) = scopes.and_then(|scopes| scopes.get(&signature.scope())) {
-            return (key.clone(), true);
+        let of_scope = scopes.and_then(|scopes| scopes.iter().find(|one| one.is_of(signature)));
+        if let Some(scoped) = of_scope {
+            return (scoped.key.clone(), true);
         }
         drop(known);
         let key = derive(secret, &signature.date, &signature.region, &signature.service);
@@ -37,11 +54,16 @@ impl KeyCache {
             keys.clear();
         }
         let scopes = keys.entry(signature.access_key_id.to_string()).or_default();
+        if scopes.iter().any(|one| one.is_of(signature)) {
+            return;
+        }
         // Scopes are the caller's choice: an access key keeps a few of them.
         if scopes.len() >= 64 {
             scopes.clear();
         }
-        scopes.insert(signature.scope(), key);
+        let [date, region, service] =
+            [&signature.date, &signature.region, &signature.service].map(|text| (**text).into());
+        scopes.push(Scoped { date, region, service, key });
     }
 
     /// The public key that SigV4A derives from a secret.
