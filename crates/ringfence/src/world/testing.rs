@@ -104,8 +104,10 @@ impl House {
     }
 
     pub fn events(&self) -> String {
-        let segments = std::fs::read_dir(self.audit.path().join("audit")).unwrap();
-        segments.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+        let files = std::fs::read_dir(self.audit.path().join("audit")).unwrap();
+        let segments = files.map(|file| file.unwrap().path());
+        let lines = segments.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+        lines.map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
 }
 
