@@ -96,6 +96,8 @@ impl Archive {
         }
         while let Ok(Closed { head, packing }) = self.closed.recv() {
             (self.on_closed)(&head);
+            // A stop does not wait for it: the next start packs what is left.
+            let packing = packing.filter(|_| !self.stopping.load(Ordering::Relaxed));
             let packed = packing.is_some_and(|packing| packing.finish(&self.dir).is_ok());
             if let Some(name) = Name::parse(&head.segment).filter(|_| !packed) {
                 self.pack(&name);
