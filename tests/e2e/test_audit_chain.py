@@ -39,7 +39,10 @@ def log(start_server):
 
 
 def packed(server, count):
-    until(lambda: len(list(server.audit.glob("*.jsonl.gz"))) >= count)
+    """Waits until so many segments are packed, and nothing is left of their lines but what is packed."""
+    closed = lambda: [path.name.removesuffix(".gz") for path in server.audit.glob("*.jsonl.gz")]
+    until(lambda: len(closed()) >= count
+          and not any((server.audit / lines).exists() for lines in closed()))
 
 
 def verify(ringfence, server, *more):
