@@ -303,8 +303,8 @@ impl State {
     }
 
     /// Takes in what became of lines, and says so to those who wait for them.
-    fn end_write(&mut self, write: Write, result: io::Result<()>) {
-        let Write { mut lines, batch, .. } = write;
+    fn end_write(&mut self, carried_out: CarriedOut) {
+        let CarriedOut { mut lines, batch, result } = carried_out;
         match (&result, &mut self.segment) {
             (Ok(()), Some(segment)) => {
                 segment.len += lines.len() as u64;
@@ -326,18 +326,25 @@ impl State {
     }
 }
 
-/// Lines that are being written.
+/// Lines that are to be written, and where.
 struct Write {
     to: io::Result<(Arc<File>, u64)>,
     lines: Vec<u8>,
     batch: Arc<Batch>,
 }
 
+/// What became of them.
+struct CarriedOut {
+    lines: Vec<u8>,
+    batch: Arc<Batch>,
+    result: io::Result<()>,
+}
+
 impl Write {
-    fn carry_out(&mut self) -> io::Result<()> {
-        let to = std::mem::replace(&mut self.to, Err(io::ErrorKind::NotFound.into()));
-        let (file, end) = to?;
-        file.write_all_at(&self.lines, end)
+    fn carry_out(self) -> CarriedOut {
+        let Self { to, lines, batch } = self;
+        let result = to.and_then(|(file, end)| file.write_all_at(&lines, end));
+        CarriedOut { lines, batch, result }
     }
 }
 
@@ -376,9 +383,9 @@ impl Shared {
         let _writing = self.lock_writing();
         if batch.0.get().is_none() {
             let begun = self.lock().begin_write();
-            if let Some(mut write) = begun {
-                let result = write.carry_out();
-                self.lock().end_write(write, result);
+            if let Some(write) = begun {
+                let carried_out = write.carry_out();
+                self.lock().end_write(carried_out);
             }
         }
         batch.0.get().copied().unwrap_or(false)
@@ -423,9 +430,8 @@ impl Shared {
             let writing = self.lock_writing();
             state = self.lock();
             // What comes meanwhile is for the next turn: so nobody may append before all is taken.
-            if let Some(mut write) = state.begin_write() {
-                let result = write.carry_out();
-                state.end_write(write, result);
+            if let Some(write) = state.begin_write() {
+                state.end_write(write.carry_out());
             }
             let Unsynced { segments, waiting, room, .. } = std::mem::take(&mut state.unsynced);
             state.unsynced.room = room;

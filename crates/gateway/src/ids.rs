@@ -72,12 +72,17 @@ pub(crate) fn of_call(random: &dyn Random) -> Result<Arc<str>, KeyringError> {
         static DRAWN: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
     }
     DRAWN.with_borrow_mut(|drawn| {
-        if drawn.is_empty() {
-            let mut new = [[0; 16]; 64];
-            random.fill(new.as_flattened_mut())?;
-            drawn.extend(new);
-        }
-        let id = uuid::Builder::from_random_bytes(drawn.pop().unwrap_or_default()).into_uuid();
+        let bytes = match drawn.pop() {
+            Some(bytes) => bytes,
+            None => {
+                let mut new = [[0; 16]; 64];
+                random.fill(new.as_flattened_mut())?;
+                let [first, rest @ ..] = new;
+                drawn.extend(rest);
+                first
+            }
+        };
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
         Ok((&*id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).into())
     })
 }
