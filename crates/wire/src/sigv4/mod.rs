@@ -23,6 +23,7 @@ pub use sign::{Signer, Unsignable};
 use crate::error::ServiceError;
 use crate::timestamp::Timestamp;
 use aws_lc_rs::{digest, hmac};
+use data_encoding::HEXLOWER;
 use http::HeaderMap;
 use std::borrow::Cow;
 
@@ -280,11 +281,7 @@ fn wrong_payload_hash() -> ServiceError {
 
 /// The SHA-256 of some bytes in lower-case hexadecimal.
 pub fn hex_sha256(bytes: &[u8]) -> String {
-    let mut text = vec![0; 2 * digest::SHA256_OUTPUT_LEN];
-    let hash = digest::digest(&digest::SHA256, bytes);
-    // Two digits for each byte of the hash, whose length it is: neither fails.
-    let written = hex::encode_to_slice(hash, &mut text).ok();
-    written.and_then(|()| String::from_utf8(text).ok()).unwrap_or_default()
+    HEXLOWER.encode(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 #[cfg(test)]
