@@ -19,6 +19,7 @@
 
 mod archive;
 pub(crate) mod chain;
+mod places;
 mod recover;
 pub(crate) mod segment;
 pub mod verify;
@@ -27,6 +28,7 @@ pub use archive::OnClosed;
 use archive::{Archive, Closed, Packing};
 use chain::Chain;
 pub use chain::Head;
+use places::Places;
 use ringfence_keyring::LogKey;
 use segment::{Name, Segment};
 use std::fs::File;
@@ -58,6 +60,11 @@ pub(crate) const LONGEST_EVENT: u64 = 512 * 1024;
 /// A segment that has grown to this many bytes is closed.
 const SEGMENT: u64 = 64 * 1024 * 1024;
 
+/// Rooms for lines that are kept, and bytes of the largest of them: those of a busy server's batches in the time
+/// between two syncs.
+const MOST_SPARE: usize = 128;
+const LARGEST_SPARE: usize = 128 * 1024;
+
 /// A segment that is so old is closed by the next event.
 const OLDEST: Duration = Duration::from_secs(60 * 60);
 
@@ -82,6 +89,7 @@ struct Shared {
     /// while the kernel takes the lines, and others may reserve and append meanwhile.
     writing: Mutex<()>,
     wake: Condvar,
+    places: Arc<Places>,
 }
 
 struct State {
@@ -89,12 +97,13 @@ struct State {
     /// The number of the next segment.
     next: u64,
     segment: Option<Segment>,
-    /// Calls that hold a place.
-    places: u64,
+    places: Arc<Places>,
     /// Lines that wait to be written together.
     lines: Vec<u8>,
     batch: Arc<Batch>,
     unsynced: Unsynced,
+    /// Room for further lines, which was made for earlier ones.
+    spare: Vec<Vec<u8>>,
     closing: bool,
 }
 
@@ -109,15 +118,14 @@ struct Unsynced {
     /// When the oldest line that is not synced came, written or not.
     since: Option<Instant>,
     waiting: Vec<(Arc<Batch>, oneshot::Sender<bool>)>,
-    /// Room for the next lines, which was made for those of an earlier sync.
-    room: Vec<u8>,
 }
 
 /// What was written to a segment and is not synced.
 struct Written {
     name: Arc<Name>,
     file: Arc<File>,
-    lines: Vec<u8>,
+    /// Batch by batch.
+    lines: Vec<Vec<u8>>,
     /// Nothing more is written to it.
     end: Option<End>,
 }
@@ -157,18 +165,20 @@ impl Audit {
         if let Some(head) = chain.head().cloned() {
             let _ = say.send(Closed { head, packing: None });
         }
+        let places = Arc::new(Places::default());
         let state = State {
             dir: dir.to_owned(),
             next: last_number(dir)? + 1,
             segment: None,
-            places: 0,
+            places: places.clone(),
             lines: Vec::new(),
             batch: Arc::default(),
             unsynced: Unsynced::default(),
+            spare: Vec::new(),
             closing: false,
         };
         let (state, writing, wake) = (Mutex::new(state), Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { state, writing, wake });
+        let shared = Arc::new(Shared { state, writing, wake, places });
         let its = shared.clone();
         let syncing = Syncing { chain, packing: None, say };
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
@@ -190,69 +200,99 @@ impl Audit {
     /// [`Unwritable`] when there is none.
     pub fn reserve(&self) -> Result<Place<'_>, Unwritable> {
         let Some(log) = &self.0 else { return Ok(Place(None)) };
+        let fits = log.shared.places.hold();
+        let place = Place(Some(log));
+        if fits {
+            return Ok(place);
+        }
         let mut state = log.shared.lock();
-        state.reserve().map_err(|error| {
-            tracing::error!(%error, dir = %state.dir.display(), "no room for an audit event");
-            Unwritable
-        })?;
-        Ok(Place(Some(log)))
+        match state.make_room() {
+            Ok(()) => Ok(place),
+            Err(error) => {
+                tracing::error!(%error, dir = %state.dir.display(), "no room for an audit event");
+                Err(Unwritable)
+            }
+        }
     }
 }
 
-impl Place<'_> {
-    /// Records the event: one line of JSON, without its line break. When this returns the line is
-    /// written, and synced where `durable` or the log's rule asks for it.
+impl<'a> Place<'a> {
+    /// Records the event: one line of JSON. It is taken at once, and written when what is returned has ended;
+    /// synced too, where `durable` or the log's rule asks for it.
     ///
     /// # Errors
     /// [`Unwritable`] when the line could not be written or synced.
-    pub async fn record(self, mut line: String, durable: bool) -> Result<(), Unwritable> {
-        let Some(log) = self.0 else { return Ok(()) };
-        line.push('\n');
-        let durable = durable || log.rule == SyncRule::Every;
-        let (batch, synced, wake) = {
-            let mut state = log.shared.lock();
-            let (batch, first) = state.append(line.as_bytes());
-            let synced = durable.then(|| {
-                let (done, synced) = oneshot::channel();
-                state.unsynced.waiting.push((batch.clone(), done));
-                synced
-            });
-            (batch, synced, first || durable)
-        };
-        if wake {
-            log.shared.wake.notify_one();
+    pub fn record(
+        self,
+        line: &str,
+        durable: bool,
+    ) -> impl Future<Output = Result<(), Unwritable>> + use<'a> {
+        let taken = self.0.map(|log| log.take(line, durable));
+        async move {
+            // The place is held for as long.
+            let place = self;
+            let (Some(log), Some(Taken { batch, synced })) = (place.0, taken) else { return Ok(()) };
+            let kept = match synced {
+                Some(synced) => synced.await.unwrap_or(false),
+                None => {
+                    // What other calls of this turn have to say goes into the same batch.
+                    tokio::task::yield_now().await;
+                    log.shared.written(&batch)
+                }
+            };
+            if kept { Ok(()) } else { Err(Unwritable) }
         }
-        let kept = match synced {
-            Some(synced) => synced.await.unwrap_or(false),
-            None => {
-                // What other calls of this turn have to say goes into the same batch.
-                tokio::task::yield_now().await;
-                log.shared.written(&batch)
-            }
-        };
-        if kept { Ok(()) } else { Err(Unwritable) }
+    }
+}
+
+/// A line that was taken into a batch, and what tells that it was synced where somebody waits for that.
+struct Taken {
+    batch: Arc<Batch>,
+    synced: Option<oneshot::Receiver<bool>>,
+}
+
+impl Log {
+    fn take(&self, line: &str, durable: bool) -> Taken {
+        let durable = durable || self.rule == SyncRule::Every;
+        let mut state = self.shared.lock();
+        let (batch, first) = state.append(line.as_bytes());
+        let synced = durable.then(|| {
+            let (done, synced) = oneshot::channel();
+            state.unsynced.waiting.push((batch.clone(), done));
+            synced
+        });
+        drop(state);
+        if first || durable {
+            self.shared.wake.notify_one();
+        }
+        Taken { batch, synced }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(log) = self.0 {
-            log.shared.lock().places -= 1;
+            log.shared.places.release();
         }
     }
 }
 
 impl State {
-    fn reserve(&mut self) -> io::Result<()> {
-        if self.segment.is_none() {
-            self.segment = Some(self.begin()?);
-        }
-        let places = self.places + 1;
-        if let Some(segment) = &mut self.segment {
-            segment.take_room(places * LONGEST_EVENT)?;
-        }
-        self.places = places;
-        Ok(())
+    /// Sees to it that there is room for every place that is held.
+    fn make_room(&mut self) -> io::Result<()> {
+        let mut segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => self.begin()?,
+        };
+        let made = segment.make_room(self.places.held());
+        self.segment = Some(segment);
+        self.tell_room();
+        made
+    }
+
+    /// Tells for how many places there is room, whenever that has changed.
+    fn tell_room(&self) {
+        self.places.tell(self.segment.as_ref().map_or(0, Segment::places));
     }
 
     /// Begins a segment.
@@ -265,6 +305,7 @@ impl State {
     /// Ends the segment that is written to.
     fn end(&mut self, how: impl FnOnce(u64) -> End) {
         if let Some(segment) = self.segment.take() {
+            self.tell_room();
             self.unsynced.of(&segment).end = Some(how(segment.len));
         }
     }
@@ -273,6 +314,7 @@ impl State {
     /// was unsynced before.
     fn append(&mut self, line: &[u8]) -> (Arc<Batch>, bool) {
         self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
         let first = self.unsynced.since.is_none();
         self.unsynced.since.get_or_insert_with(Instant::now);
         (self.batch.clone(), first)
@@ -283,7 +325,9 @@ impl State {
         if self.lines.is_empty() {
             return None;
         }
-        let (lines, batch) = (std::mem::take(&mut self.lines), std::mem::take(&mut self.batch));
+        let room = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.lines.len()));
+        let lines = std::mem::replace(&mut self.lines, room);
+        let batch = std::mem::take(&mut self.batch);
         Some(Write { to: self.end_of_segment(), lines, batch })
     }
 
@@ -294,9 +338,7 @@ impl State {
             self.end(End::Full);
         }
         if self.segment.is_none() {
-            let mut segment = self.begin()?;
-            segment.take_room(self.places * LONGEST_EVENT)?;
-            self.segment = Some(segment);
+            self.make_room()?;
         }
         let Some(segment) = &self.segment else { return Err(io::ErrorKind::NotFound.into()) };
         Ok((segment.file.clone(), segment.len))
@@ -304,11 +346,12 @@ impl State {
 
     /// Takes in what became of lines, and says so to those who wait for them.
     fn end_write(&mut self, carried_out: CarriedOut) {
-        let CarriedOut { mut lines, batch, result } = carried_out;
+        let CarriedOut { lines, batch, result } = carried_out;
         match (&result, &mut self.segment) {
             (Ok(()), Some(segment)) => {
                 segment.len += lines.len() as u64;
-                self.unsynced.of(segment).lines.extend_from_slice(&lines);
+                debug_assert!(segment.taken.is_none_or(|taken| taken >= segment.len));
+                self.unsynced.of(segment).lines.push(lines);
             }
             (Ok(()), None) => tracing::error!("an audit segment ended while it was written to"),
             (Err(error), _) => {
@@ -317,11 +360,21 @@ impl State {
                 self.end(|_| End::Broken);
             }
         }
+        self.tell_room();
         // Nobody else writes a batch.
         let _ = batch.0.set(result.is_ok());
-        if self.lines.is_empty() {
-            lines.clear();
-            self.lines = lines;
+    }
+
+    /// Keeps the room of lines that were synced for further ones.
+    fn keep_room(&mut self, segments: Vec<Written>) {
+        for mut lines in segments.into_iter().flat_map(|written| written.lines) {
+            if self.spare.len() == MOST_SPARE {
+                return;
+            }
+            if lines.capacity() <= LARGEST_SPARE {
+                lines.clear();
+                self.spare.push(lines);
+            }
         }
     }
 }
@@ -356,7 +409,7 @@ impl Unsynced {
             self.segments.push(Written {
                 name: segment.name.clone(),
                 file: segment.file.clone(),
-                lines: std::mem::take(&mut self.room),
+                lines: Vec::new(),
                 end: None,
             });
             self.segments.len() - 1
@@ -433,8 +486,7 @@ impl Shared {
             if let Some(write) = state.begin_write() {
                 state.end_write(write.carry_out());
             }
-            let Unsynced { segments, waiting, room, .. } = std::mem::take(&mut state.unsynced);
-            state.unsynced.room = room;
+            let Unsynced { segments, waiting, .. } = std::mem::take(&mut state.unsynced);
             drop((state, writing));
             let synced: Vec<_> = segments.iter().map(|written| written.file.sync_data()).collect();
             let failed = synced.iter().find_map(|result| result.as_ref().err());
@@ -457,11 +509,8 @@ impl Shared {
                 syncing.vouch(&dir, written, synced);
             }
             syncing.mark();
-            let mut room =
-                segments.into_iter().next().map(|written| written.lines).unwrap_or_default();
-            room.clear();
             state = self.lock();
-            state.unsynced.room = room;
+            state.keep_room(segments);
         }
     }
 }
@@ -477,9 +526,9 @@ struct Syncing {
 impl Syncing {
     /// Takes what was synced into the chain, and closes a segment that has ended.
     fn vouch(&mut self, dir: &Path, written: &Written, synced: &io::Result<()>) {
-        if !written.lines.is_empty() {
-            self.chain.add(&written.name, &written.lines);
-            self.pack(dir, written);
+        for lines in &written.lines {
+            self.chain.add(&written.name, lines);
+            self.pack(dir, &written.name, lines);
         }
         let mut packing = None;
         let closed = match (&written.end, synced) {
@@ -519,12 +568,12 @@ impl Syncing {
     }
 
     /// Packs lines that were vouched for with those before them.
-    fn pack(&mut self, dir: &Path, written: &Written) {
-        if self.packing.as_ref().is_none_or(|packing| !packing.is_of(&written.name)) {
-            self.packing = Some(Packing::begin(dir, &written.name));
+    fn pack(&mut self, dir: &Path, name: &Arc<Name>, lines: &[u8]) {
+        if self.packing.as_ref().is_none_or(|packing| !packing.is_of(name)) {
+            self.packing = Some(Packing::begin(dir, name));
         }
         if let Some(packing) = &mut self.packing {
-            packing.add(&written.lines);
+            packing.add(lines);
         }
     }
 

@@ -248,8 +248,18 @@ impl Gateway {
             return write_error(route.protocol, &NO_SERVICE, &error, &request_id);
         }
 
-        let answered =
-            self.record(&world, &incoming, &route, signature, &request_id, event_id).await;
+        let carried_out =
+            self.carry_out(&world, &incoming, &route, signature, &request_id, event_id).await;
+        // While it waits for the log, nothing of it is held but the answer: the next calls find its memory free,
+        // and in the processor's caches.
+        drop(incoming);
+        let answered = match carried_out {
+            Ok((answered, recorded)) => match recorded.await {
+                Ok(()) => answered,
+                Err(unwritable) => Err(self.unrecorded(unwritable)),
+            },
+            Err(unwritable) => Err(self.unrecorded(unwritable)),
+        };
         let error = answered.as_ref().err();
         self.metrics.count(&route, error, started.elapsed());
         tracing::debug!(
@@ -323,15 +333,16 @@ impl Gateway {
         let line = event.line(answered.account.unwrap_or(self.owner));
         world.shared.trail.keep(&line);
         // Nothing that is stored has changed: the event may be synced with the next ones.
-        if place.record(line, false).await.is_err() {
+        if place.record(&line, false).await.is_err() {
             self.metrics.unrecorded.inc();
             return unavailable("{}");
         }
         beside_reply(answered.status, answered.body)
     }
 
-    /// Lets a call through and records it: no answer leaves before its event is written.
-    async fn record(
+    /// Lets a call through, and has its event recorded: no answer leaves before what is returned beside it has
+    /// ended.
+    async fn carry_out(
         &self,
         world: &Arc<World>,
         incoming: &Incoming,
@@ -339,12 +350,11 @@ impl Gateway {
         signature: Result<Option<Signature<'_>>, ServiceError>,
         request_id: &Arc<str>,
         event_id: Arc<str>,
-    ) -> Result<Reply, ServiceError> {
-        let unwritable = |_: Unwritable| {
-            self.metrics.unrecorded.inc();
-            ServiceError::new("ServiceUnavailable", 503, "The audit log cannot be written.")
-        };
-        let place = self.audit.reserve().map_err(unwritable)?;
+    ) -> Result<
+        (Result<Reply, ServiceError>, impl Future<Output = Result<(), Unwritable>> + use<'_>),
+        Unwritable,
+    > {
+        let place = self.audit.reserve()?;
         let mut event = Event {
             request_id: request_id.clone(),
             event_id,
@@ -378,14 +388,18 @@ impl Gateway {
         let durable = answered.is_ok() && !event.is_read_only();
         let line = event.line(self.owner);
         world.shared.trail.keep(&line);
-        place.record(line, durable).await.map_err(unwritable)?;
-        answered
+        Ok((answered, place.record(&line, durable)))
+    }
+
+    /// What a call is answered whose event cannot be written.
+    fn unrecorded(&self, _: Unwritable) -> ServiceError {
+        self.metrics.unrecorded.inc();
+        ServiceError::new("ServiceUnavailable", 503, "The audit log cannot be written.")
     }
 }
 
 fn beside_reply(status: u16, body: Bytes) -> Reply {
-    let headers = vec![("content-type".into(), "application/json".into())];
-    Reply { status, headers, body: ringfence_wire::protocol::Body::Whole(body) }
+    Reply::new(status, "application/json", body)
 }
 
 impl BesideAnswer {

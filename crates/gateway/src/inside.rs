@@ -135,7 +135,7 @@ impl CallFacts {
         let durable = answered.is_ok() && !event.is_read_only();
         let line = event.line(*owner);
         world.shared.trail.keep(&line);
-        place.record(line, durable).await.map_err(unwritable)?;
+        place.record(&line, durable).await.map_err(unwritable)?;
         answered
     }
 

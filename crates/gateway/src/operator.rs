@@ -11,9 +11,9 @@
 
 use crate::gateway::Gateway;
 use bytes::Bytes;
-use http::Method;
 use http::request::Parts;
-use ringfence_wire::protocol::{Body, Reply};
+use http::{Method, header};
+use ringfence_wire::protocol::Reply;
 use ringfence_wire::shape::TimestampFormat;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn at_once(gateway: &Gateway, parts: &Parts, body: &Bytes) -> Reply {
     match (parts.uri.path(), &gateway.dev) {
         ("/_ringfence/health", _) => only(parts, &Method::GET, || json(200, "{\"status\":\"ok\"}")),
         ("/_ringfence/metrics", _) => only(parts, &Method::GET, || {
-            reply(200, "text/plain; version=0.0.4", gateway.metrics.text())
+            Reply::new(200, "text/plain; version=0.0.4", gateway.metrics.text())
         }),
         ("/_ringfence/clock", Some(dev)) => {
             only(parts, &Method::POST, || match dev.move_clock(body) {
@@ -71,11 +71,10 @@ fn published(gateway: &Gateway, path: &str) -> Reply {
     let Some(document) = gateway.world.load().publishers.find(path) else {
         return error(404, "there is nothing here");
     };
-    let mut reply = reply(200, document.content_type, document.body);
     let kept = format!("public, max-age={}", document.max_age);
-    reply.headers.push(("cache-control".into(), kept));
-    reply.headers.push(("x-content-type-options".into(), "nosniff".into()));
-    reply
+    Reply::new(200, document.content_type, document.body)
+        .header(header::CACHE_CONTROL, &kept)
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
 fn only(parts: &Parts, method: &Method, answer: impl FnOnce() -> Reply) -> Reply {
@@ -84,9 +83,7 @@ fn only(parts: &Parts, method: &Method, answer: impl FnOnce() -> Reply) -> Reply
     if asked == method {
         return answer();
     }
-    let mut refused = error(405, "this path takes another method");
-    refused.headers.push(("allow".into(), method.to_string()));
-    refused
+    error(405, "this path takes another method").header(header::ALLOW, method.as_str())
 }
 
 fn error(status: u16, message: &str) -> Reply {
@@ -94,10 +91,5 @@ fn error(status: u16, message: &str) -> Reply {
 }
 
 fn json(status: u16, body: &str) -> Reply {
-    reply(status, "application/json", body.to_owned())
-}
-
-fn reply(status: u16, content_type: &str, body: String) -> Reply {
-    let headers = vec![("content-type".into(), content_type.into())];
-    Reply { status, headers, body: Body::Whole(body.into()) }
+    Reply::new(status, "application/json", body.to_owned())
 }

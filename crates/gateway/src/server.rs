@@ -427,14 +427,7 @@ fn respond(reply: Reply) -> Response<AnswerBody> {
     });
     *response.status_mut() =
         StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in reply.headers {
-        match (header::HeaderName::try_from(name.as_str()), HeaderValue::try_from(value)) {
-            (Ok(name), Ok(value)) => {
-                response.headers_mut().append(name, value);
-            }
-            _ => tracing::error!(name, "an answer's header is none"),
-        }
-    }
+    *response.headers_mut() = reply.headers;
     response
 }
 

@@ -40,7 +40,7 @@ impl Recorder {
             let [_, id] = self.world.draw_ids().ok()?;
             let line = event.line(&seconds(self.world.shared.clock.now()), &id);
             self.world.shared.trail.keep(&line);
-            place.record(line, true).await.ok()
+            place.record(&line, true).await.ok()
         };
         if written.await.is_none() {
             tracing::error!(name, key, "a service's event is not recorded");

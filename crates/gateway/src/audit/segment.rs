@@ -30,6 +30,9 @@ pub(crate) const DIGEST: &str = "digest";
 /// A file that is not whole yet.
 pub(crate) const UNFINISHED: &str = "tmp";
 
+/// Places that are made beside those that are asked for, so that few calls ask the file system.
+pub(super) const AHEAD: u64 = 4;
+
 /// The name of a segment: its number, and when it was begun: `000001-20261126T110000Z`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
@@ -101,17 +104,26 @@ impl Segment {
         Ok(Self { name, file, len: 0, begun: Instant::now(), taken: Some(0) })
     }
 
-    /// Sees to it that `bytes` more fit.
-    pub fn take_room(&mut self, bytes: u64) -> io::Result<()> {
-        let Some(taken) = self.taken else { return Ok(()) };
-        let end = self.len + bytes;
-        if taken >= end {
+    /// Sees to it that so many events more fit, and a few beside them where there is room.
+    pub fn make_room(&mut self, events: u64) -> io::Result<()> {
+        if self.places() >= events {
             return Ok(());
         }
-        // A step at a time: the last stretch of a full disk is of use too.
-        let step = end.div_ceil(LONGEST_EVENT) * LONGEST_EVENT;
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, taken, step - taken) {
-            Ok(()) => self.taken = Some(step),
+        // The last stretch of a full disk is of use too.
+        self.take_room((events + AHEAD) * LONGEST_EVENT)
+            .or_else(|_| self.take_room(events * LONGEST_EVENT))
+    }
+
+    /// For how many events more there is room.
+    pub fn places(&self) -> u64 {
+        self.taken.map_or(u64::MAX, |taken| taken.saturating_sub(self.len) / LONGEST_EVENT)
+    }
+
+    fn take_room(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(taken) = self.taken else { return Ok(()) };
+        let end = (self.len + bytes).next_multiple_of(LONGEST_EVENT);
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, taken, end - taken) {
+            Ok(()) => self.taken = Some(end),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
                 tracing::warn!("this file system takes no room in advance for audit events");
                 self.taken = None;

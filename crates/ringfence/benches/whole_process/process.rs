@@ -38,7 +38,8 @@ impl Server {
         let port = free_port();
         let started = Instant::now();
         let said = data.with_extension("said");
-        let child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        let built = std::env::var_os("RINGFENCE_BIN");
+        let child = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_ringfence").into()))
             .args(["serve", "--quota", "iam:users=10000000"])
             .args(["--quota", "kms:requests=1000000", "--listen"])
             .arg(format!("127.0.0.1:{port}"))

@@ -1,12 +1,15 @@
 //! What stands around a result or an error in each protocol.
 
 use super::xml::{XmlWriter, escape};
-use super::{Body, Reply, json, rest};
+use super::{Body, REQUEST_ID, Reply, SMITHY_PROTOCOL, XML_REQUEST_ID, append, json, rest};
 use crate::error::ServiceError;
 use crate::service::{Operation, Protocol, Service};
 use crate::shape::Member;
 use crate::value::Structure;
+use http::HeaderName;
 
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 const XML_TYPE: &str = "text/xml";
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
@@ -67,7 +70,7 @@ pub(crate) fn query_reply(
     out.push_str("</ResponseMetadata></");
     out.push_str(operation.name);
     out.push_str("Response>\n");
-    Reply::new(200, XML_TYPE, out).header("x-amzn-requestid", request_id)
+    Reply::new(200, XML_TYPE, out).header(REQUEST_ID, request_id)
 }
 
 pub(crate) fn ec2_reply(
@@ -84,7 +87,7 @@ pub(crate) fn ec2_reply(
     out.push_str("</");
     out.push_str(operation.name);
     out.push_str("Response>\n");
-    Reply::new(200, "text/xml;charset=UTF-8", out).header("x-amzn-requestid", request_id)
+    Reply::new(200, "text/xml;charset=UTF-8", out).header(REQUEST_ID, request_id)
 }
 
 /// The members of a modeled error other than its message, which is written apart.
@@ -146,8 +149,9 @@ pub(crate) fn error_reply(
         }
         Protocol::RpcV2Cbor => cbor_error(service, error, request_id),
     };
-    let further = error.headers.iter();
-    reply.headers.extend(further.map(|(name, value)| ((*name).into(), value.clone())));
+    for (name, value) in &error.headers {
+        append(&mut reply.headers, name, value.clone());
+    }
     reply
 }
 
@@ -165,7 +169,7 @@ fn query_error(service: &Service, error: &ServiceError, request_id: &str) -> Rep
     out.push_str("</Error>");
     tag(&mut out, "RequestId", request_id);
     out.push_str("</ErrorResponse>\n");
-    Reply::new(error.status, XML_TYPE, out).header("x-amzn-requestid", request_id)
+    Reply::new(error.status, XML_TYPE, out).header(REQUEST_ID, request_id)
 }
 
 fn ec2_error(error: &ServiceError, request_id: &str) -> Reply {
@@ -175,7 +179,7 @@ fn ec2_error(error: &ServiceError, request_id: &str) -> Reply {
     out.push_str("</Error></Errors>");
     tag(&mut out, "RequestID", request_id);
     out.push_str("</Response>\n");
-    Reply::new(error.status, "text/xml;charset=UTF-8", out).header("x-amzn-requestid", request_id)
+    Reply::new(error.status, "text/xml;charset=UTF-8", out).header(REQUEST_ID, request_id)
 }
 
 fn rest_xml_error(service: &Service, error: &ServiceError, request_id: &str) -> Reply {
@@ -206,7 +210,7 @@ fn rest_xml_error(service: &Service, error: &ServiceError, request_id: &str) -> 
         out.push_str("</ErrorResponse>");
     }
     let mut reply =
-        Reply::new(error.status, "application/xml", out).header("x-amz-request-id", request_id);
+        Reply::new(error.status, "application/xml", out).header(XML_REQUEST_ID, request_id);
     bind_headers(&mut reply, error);
     reply
 }
@@ -273,10 +277,10 @@ fn json_error(
     writer.out.push('}');
     let status = if rest { error.status } else { shape_status(error) };
     let mut reply = Reply::new(status, json_type(protocol), writer.out)
-        .header("x-amzn-errortype", name)
-        .header("x-amzn-requestid", request_id);
+        .header(ERROR_TYPE, name)
+        .header(REQUEST_ID, request_id);
     if let Some(code) = query_code(service, error) {
-        reply = reply.header("x-amzn-query-error", code);
+        reply = reply.header(QUERY_ERROR, &code);
     }
     if rest {
         bind_headers(&mut reply, error);
@@ -290,10 +294,10 @@ fn cbor_error(service: &'static Service, error: &ServiceError, request_id: &str)
     let message = message.filter(|(_, text)| !text.is_empty());
     let body = super::cbor::write_error(shape_name(error), message, |each| fields.for_each(each));
     let mut reply = Reply::new(shape_status(error), "application/cbor", body)
-        .header("smithy-protocol", "rpc-v2-cbor")
-        .header("x-amzn-requestid", request_id);
+        .header(SMITHY_PROTOCOL, "rpc-v2-cbor")
+        .header(REQUEST_ID, request_id);
     if let Some(code) = query_code(service, error) {
-        reply = reply.header("x-amzn-query-error", code);
+        reply = reply.header(QUERY_ERROR, &code);
     }
     reply
 }

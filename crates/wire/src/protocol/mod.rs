@@ -27,7 +27,7 @@ use crate::shape::Member;
 use crate::stream::ByteStream;
 use crate::value::{ReadError, Reader, Seen, Structure, check_required};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// How deep a message may nest. AWS's models need fewer than 20 levels; recursive shapes would
 /// otherwise let a caller choose how much of the stack is used.
@@ -64,8 +64,8 @@ pub enum Refused {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// Headers in order; names in lower case.
-    pub headers: Vec<(String, String)>,
+    /// Headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Body,
 }
@@ -79,18 +79,32 @@ pub enum Body {
     Stream(ByteStream),
 }
 
+/// The header of a request's id, and its name in S3 and other services of the REST protocol with XML.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const XML_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+
 impl Reply {
-    fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".into(), content_type.into())],
-            body: Body::Whole(body.into()),
-        }
+    /// A reply of a content type.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self { status, headers, body: Body::Whole(body.into()) }
     }
 
-    fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    /// The same with a further header; without it where the value is none of a header.
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(name, value);
+        }
         self
+    }
+}
+
+/// Adds a header that a model names; none where name or value is none of a header.
+fn append(headers: &mut HeaderMap, name: &str, value: String) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        headers.append(name, value);
     }
 }
 
@@ -134,20 +148,20 @@ pub fn write_output(
         Protocol::AwsJson10 | Protocol::AwsJson11 => {
             let body = json::write(output, root);
             Reply::new(200, envelope::json_type(protocol), body)
-                .header("x-amzn-requestid", request_id)
+                .header(REQUEST_ID, request_id)
         }
         Protocol::RpcV2Cbor => {
             let reply = if operation.has_output() {
                 Reply::new(200, "application/cbor", cbor::write(output, root))
             } else {
-                Reply { status: 200, headers: Vec::new(), body: Body::Whole(Bytes::new()) }
+                Reply { status: 200, headers: HeaderMap::new(), body: Body::Whole(Bytes::new()) }
             };
-            reply.header("smithy-protocol", "rpc-v2-cbor").header("x-amzn-requestid", request_id)
+            reply.header(SMITHY_PROTOCOL, "rpc-v2-cbor").header(REQUEST_ID, request_id)
         }
         Protocol::RestJson1 => rest::write(rest::Format::Json, operation, output)
-            .header("x-amzn-requestid", request_id),
+            .header(REQUEST_ID, request_id),
         Protocol::RestXml => {
-            rest::write(rest::Format::Xml, operation, output).header("x-amz-request-id", request_id)
+            rest::write(rest::Format::Xml, operation, output).header(XML_REQUEST_ID, request_id)
         }
     }
 }

@@ -2,7 +2,7 @@
 //! JSON or XML.
 
 use super::text::{Place, TextReader, TextWriter, join_header, split_header};
-use super::{Body, Reply, Request, json, query, xml};
+use super::{Body, Reply, Request, append, json, query, xml};
 use crate::constraint::At;
 use crate::service::Operation;
 use crate::shape::{Kind, Location, Member, StructureShape};
@@ -10,6 +10,7 @@ use crate::value::{
     Entries, ReadError, Reader, Seen, Structure, Value, Writer, check_required, read_member,
 };
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 
@@ -521,7 +522,7 @@ pub(crate) fn write(
         return Reply::new(operation.status, content_type, Bytes::new());
     };
     let mut status = operation.status;
-    let mut headers = Vec::new();
+    let mut headers = HeaderMap::new();
     for (index, member) in shape.members.iter().enumerate() {
         let Some(field) = output.member(index).filter(|field| !field.is_absent()) else {
             continue;
@@ -538,17 +539,16 @@ pub(crate) fn write(
         Some((index, member)) => write_payload(format, index, member, output, content_type),
         None => write_body(format, operation, shape, output, content_type),
     };
-    if let Some(body_type) = body_type
-        && !headers.iter().any(|(name, _): &(String, String)| name == "content-type")
-    {
-        headers.insert(0, ("content-type".into(), body_type.into()));
+    if let Some(body_type) = body_type {
+        let content_type = HeaderValue::from_static(body_type);
+        headers.entry(header::CONTENT_TYPE).or_insert(content_type);
     }
     Reply { status, headers, body }
 }
 
 /// Binds a member to a header, or to all headers of a prefix.
 pub(crate) fn bind_header(
-    headers: &mut Vec<(String, String)>,
+    headers: &mut HeaderMap,
     member: &'static Member,
     field: &dyn Value,
 ) {
@@ -558,7 +558,7 @@ pub(crate) fn bind_header(
             let mut writer = TextWriter::new(Place::Header);
             field.write(&mut writer, member);
             if !writer.texts.is_empty() {
-                headers.push((name, join_header(&writer.texts, member)));
+                append(headers, &name, join_header(&writer.texts, member));
             }
         }
         Location::Headers => {
@@ -572,7 +572,7 @@ pub(crate) fn bind_header(
 /// Writes a map as headers of a prefix.
 struct PrefixWriter<'h> {
     prefix: &'h str,
-    headers: &'h mut Vec<(String, String)>,
+    headers: &'h mut HeaderMap,
 }
 
 impl Writer for PrefixWriter<'_> {
@@ -582,7 +582,7 @@ impl Writer for PrefixWriter<'_> {
             let mut writer = TextWriter::new(Place::Header);
             value.write(&mut writer, &map.value);
             let name = format!("{}{}", self.prefix, key.to_ascii_lowercase());
-            self.headers.push((name, writer.texts.join(", ")));
+            append(self.headers, &name, writer.texts.join(", "));
         });
     }
 

@@ -175,12 +175,18 @@ impl Signature<'_> {
 
     /// The scope as it stands in the string to sign.
     pub fn scope(&self) -> String {
-        match self.algorithm {
-            Algorithm::V4 => {
-                [&self.date, "/", &self.region, "/", &self.service, "/aws4_request"].concat()
-            }
-            Algorithm::V4a => [&self.date, "/", &self.service, "/aws4_request"].concat(),
-        }
+        let mut out = String::new();
+        self.write_scope(&mut out);
+        out
+    }
+
+    fn write_scope(&self, out: &mut String) {
+        let region: &[&str] = match self.algorithm {
+            Algorithm::V4 => &[&self.region, "/"],
+            Algorithm::V4a => &[],
+        };
+        let parts = [&self.date, "/"].into_iter().chain(region.iter().copied());
+        out.extend(parts.chain([&self.service, "/aws4_request"]));
     }
 
     /// Whether the signature is good in this region.
@@ -246,8 +252,13 @@ impl Signature<'_> {
     }
 
     fn string_to_sign(&self, canonical: &str) -> String {
-        let hash = hex_sha256(canonical.as_bytes());
-        [self.algorithm.name(), "\n", &self.time_text, "\n", &self.scope(), "\n", &hash].concat()
+        let mut out = String::with_capacity(192);
+        out.extend([self.algorithm.name(), "\n", &self.time_text, "\n"]);
+        self.write_scope(&mut out);
+        out.push('\n');
+        let hash = digest::digest(&digest::SHA256, canonical.as_bytes());
+        HEXLOWER.encode_append(hash.as_ref(), &mut out);
+        out
     }
 
     /// `host` must be signed, and so must every header that a service acts on. The session token

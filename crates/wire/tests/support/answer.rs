@@ -157,7 +157,7 @@ pub fn difference(
         let name = name.to_ascii_lowercase();
         let found = match name.as_str() {
             "content-length" => Some(body.len().to_string()),
-            _ => reply.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()),
+            _ => reply.headers.get(&name).map(|value| value.to_str().unwrap().to_owned()),
         };
         if found.as_deref() != value.as_str() {
             return Err(format!("`{name}` is {found:?}, expected {value}"));

@@ -77,7 +77,7 @@ fn table(shape: &'static Shape) -> &'static [Member] {
 }
 
 fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
-    reply.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    reply.headers.get(name).map(|value| value.to_str().unwrap())
 }
 
 fn rest(
@@ -119,9 +119,10 @@ fn bound(shape: &'static Shape, reply: &Reply, members: &mut Members) -> Result<
                 let prefix = name.to_ascii_lowercase();
                 // With an empty prefix a client takes every header, those of the protocol too.
                 let protocols = |name: &str| ["content-type", "x-amzn-requestid"].contains(&name);
-                let with_prefix = reply.headers.iter().filter(|(n, _)| !protocols(n));
+                let with_prefix = reply.headers.iter().filter(|(n, _)| !protocols(n.as_str()));
                 let with_prefix = with_prefix.filter_map(|(name, value)| {
-                    Some((name.strip_prefix(&prefix)?.to_owned(), json!(value)))
+                    let value = json!(value.to_str().unwrap());
+                    Some((name.as_str().strip_prefix(&prefix)?.to_owned(), value))
                 });
                 Json::Object(with_prefix.collect())
             }
