@@ -231,7 +231,9 @@ impl<'a> Place<'a> {
         async move {
             // The place is held for as long.
             let place = self;
-            let (Some(log), Some(Taken { batch, synced })) = (place.0, taken) else { return Ok(()) };
+            let (Some(log), Some(Taken { batch, synced })) = (place.0, taken) else {
+                return Ok(());
+            };
             let kept = match synced {
                 Some(synced) => synced.await.unwrap_or(false),
                 None => {

@@ -3,6 +3,7 @@
 use ringfence_policy::{AccountId, Principal};
 use ringfence_wire::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,12 +114,14 @@ impl Identity {
 
     /// `aws:userid`, and the `UserId` of `GetCallerIdentity`.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-infotouse>
-    pub fn user_id(&self) -> String {
+    pub fn user_id(&self) -> Cow<'_, str> {
         match self {
-            Self::Root { account } => account.to_string(),
-            Self::User { id, .. } => id.clone(),
-            Self::AssumedRole { role_id, session_name, .. } => format!("{role_id}:{session_name}"),
-            Self::FederatedUser { account, name, .. } => format!("{account}:{name}"),
+            Self::Root { account } => account.to_string().into(),
+            Self::User { id, .. } => id.into(),
+            Self::AssumedRole { role_id, session_name, .. } => {
+                [role_id, ":", session_name].concat().into()
+            }
+            Self::FederatedUser { account, name, .. } => format!("{account}:{name}").into(),
             Self::Anonymous => "anonymous".into(),
         }
     }

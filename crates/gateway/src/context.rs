@@ -3,6 +3,7 @@
 
 use crate::call::CallFacts;
 use crate::caller::Identity;
+use crate::clock::Second;
 use ringfence_policy::{AccountId, Context};
 use ringfence_wire::Timestamp;
 use ringfence_wire::shape::TimestampFormat;
@@ -50,7 +51,7 @@ pub fn fill(facts: &CallFacts, resource_account: AccountId, context: &mut Contex
     match facts.via {
         // Where a service calls, the address is the service's, and not told.
         // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-sourceip
-        None => context.set("aws:SourceIp", facts.source_ip.clone()),
+        None => context.add("aws:SourceIp", facts.source_ip.clone()),
         Some(via) => {
             let principal = format!("{via}.amazonaws.com");
             context.set_many("aws:CalledVia", [principal.as_str()]);
@@ -58,17 +59,18 @@ pub fn fill(facts: &CallFacts, resource_account: AccountId, context: &mut Contex
             context.set("aws:CalledViaLast", principal);
         }
     }
-    context.set("aws:UserAgent", facts.user_agent.clone());
-    context.set("aws:CurrentTime", facts.now.format(TimestampFormat::DateTime));
-    context.set("aws:EpochTime", facts.now.seconds.to_string());
-    context.set("aws:SecureTransport", word(facts.secure));
+    context.add("aws:UserAgent", facts.user_agent.clone());
+    let now = Second::of(facts.now.seconds);
+    context.add("aws:CurrentTime", now.date_time);
+    context.add("aws:EpochTime", now.epoch);
+    context.add("aws:SecureTransport", word(facts.secure));
     // A handler that asks about another region has said so.
     if context.get("aws:RequestedRegion").is_none() {
-        context.set("aws:RequestedRegion", &*facts.region);
+        context.add("aws:RequestedRegion", &*facts.region);
     }
-    context.set("aws:ResourceAccount", &*resource_account.digits());
-    context.set("aws:ViaAWSService", word(facts.via.is_some()));
-    context.set("aws:PrincipalIsAWSService", "false");
+    context.add("aws:ResourceAccount", &*resource_account.digits());
+    context.add("aws:ViaAWSService", word(facts.via.is_some()));
+    context.add("aws:PrincipalIsAWSService", "false");
     if let Some(organization) = facts.shared.directory.organization(resource_account) {
         context.set("aws:ResourceOrgID", organization);
     }
@@ -82,17 +84,17 @@ const fn word(is: bool) -> &'static str {
 fn principal(facts: &CallFacts, context: &mut Context) {
     let identity = &facts.caller.identity;
     let Some(account) = identity.account() else {
-        context.set("aws:PrincipalType", identity.principal_type());
-        context.set("aws:PrincipalAccount", "anonymous");
-        context.set("aws:userid", "anonymous");
+        context.add("aws:PrincipalType", identity.principal_type());
+        context.add("aws:PrincipalAccount", "anonymous");
+        context.add("aws:userid", "anonymous");
         return;
     };
-    context.set("aws:PrincipalArn", identity.principal_arn());
-    context.set("aws:PrincipalAccount", &*account.digits());
-    context.set("aws:PrincipalType", identity.principal_type());
-    context.set("aws:userid", identity.user_id());
+    context.add("aws:PrincipalArn", identity.principal_arn());
+    context.add("aws:PrincipalAccount", &*account.digits());
+    context.add("aws:PrincipalType", identity.principal_type());
+    context.add("aws:userid", identity.user_id());
     if let Identity::User { name, .. } = identity {
-        context.set("aws:username", name.as_str());
+        context.add("aws:username", name.as_str());
     }
     if let Some(organization) = facts.shared.directory.organization(account) {
         context.set("aws:PrincipalOrgID", organization);

@@ -7,6 +7,7 @@
 
 use crate::call::Decided;
 use crate::caller::{Caller, Federated, FederatedKind, Identity, Session};
+use crate::clock::Second;
 use crate::inside::Via;
 use ringfence_policy::context::Values;
 use ringfence_policy::{AccountId, Context, Decision, message};
@@ -16,6 +17,7 @@ use ringfence_wire::shape::TimestampFormat;
 use ringfence_wire::{ServiceError, Structure, Timestamp};
 use smol_str::SmolStr;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// The version of the layout.
@@ -29,6 +31,9 @@ const LONGEST_PARAMETERS: usize = 100 * 1024;
 
 /// Longest condition keys of a decision, in bytes of JSON; further ones are left out.
 const LONGEST_KEYS: usize = 1500;
+
+/// Longest line whose memory a thread keeps for the next one.
+const LONGEST_KEPT: usize = 64 * 1024;
 
 /// Most decisions that an event lists. No call makes more; the rest would only be repetition.
 const MOST_DECISIONS: usize = 32;
@@ -88,14 +93,27 @@ impl Event {
         self.operation.is_none_or(|op| op.authorization.access_level.is_read_only())
     }
 
-    /// The event as one line of JSON. `owner` is the account that hears of calls which no account
-    /// made.
-    pub fn line(&self, owner: AccountId) -> String {
-        let mut out = String::with_capacity(2048);
-        let mut event = Object::open(&mut out);
+    /// What is done with the event as one line of JSON, in memory that a thread's events have in turn. `owner` is
+    /// the account that hears of calls which no account made.
+    pub fn told<R>(&self, owner: AccountId, told: impl FnOnce(&str) -> R) -> R {
+        thread_local! {
+            static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+        }
+        let mut line = LINE.take();
+        line.clear();
+        self.write(owner, &mut line);
+        let result = told(&line);
+        if line.capacity() <= LONGEST_KEPT {
+            LINE.set(line);
+        }
+        result
+    }
+
+    fn write(&self, owner: AccountId, out: &mut String) {
+        let mut event = Object::open(out);
         event.text("eventVersion", VERSION);
         event.object("userIdentity", |who| self.identity(who));
-        event.text("eventTime", &seconds(self.at));
+        event.text("eventTime", &Second::of(self.at.seconds).date_time);
         let source = match self.service.endpoint_prefix {
             "" => "ringfence",
             prefix => prefix,
@@ -141,7 +159,6 @@ impl Event {
             event.object("tlsDetails", |_| {});
         }
         event.close();
-        out
     }
 
     /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>
@@ -242,10 +259,18 @@ impl Event {
     }
 }
 
-/// The service's own keys of a request, but for tags.
+/// The service's own keys of a request that say something: not tags, nor sets of nothing, nor what another key
+/// says too.
 fn own_keys(all: &Context) -> impl Iterator<Item = (&str, &Values)> {
-    all.iter().filter(|(key, _)| !key.starts_with("aws:") && !key.contains('/'))
+    all.iter().filter(|(key, values)| {
+        let own = !key.starts_with("aws:") && !key.contains('/');
+        own && !values.as_slice().is_empty() && !OTHER_NAMES.contains(key)
+    })
 }
+
+/// Deprecated names of keys that are recorded under their present ones.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+const OTHER_NAMES: [&str; 2] = ["kms:CustomerMasterKeySpec", "kms:CustomerMasterKeyUsage"];
 
 /// The keys of a decision, each with its values.
 fn write_keys<'k>(all: impl Iterator<Item = (&'k str, &'k Values)>, keys: &mut Object<'_>) {
@@ -306,7 +331,8 @@ fn session_context(session: &Session, context: &mut Object<'_>) {
         _ => {}
     }
     context.object("attributes", |attributes| {
-        attributes.text("creationDate", &seconds(Timestamp::from_seconds(session.issued)));
+        let issued = Timestamp::from_seconds(session.issued).format(TimestampFormat::DateTime);
+        attributes.text("creationDate", &issued);
         let mfa = if session.mfa.is_some() { "true" } else { "false" };
         attributes.text("mfaAuthenticated", mfa);
     });
@@ -333,11 +359,6 @@ fn json_of(structure: &dyn Structure) -> Option<String> {
         ));
     }
     Some(out)
-}
-
-/// Whole seconds, as CloudTrail writes times.
-pub(crate) fn seconds(at: Timestamp) -> String {
-    Timestamp::from_seconds(at.seconds).format(TimestampFormat::DateTime)
 }
 
 /// A text as long as CloudTrail lets one be.
@@ -464,9 +485,10 @@ mod tests {
     }
 
     fn parsed(event: &Event) -> serde_json::Value {
-        let line = event.line(AccountId::new(7).unwrap());
-        assert!(!line.contains('\n'));
-        serde_json::from_str(&line).unwrap()
+        event.told(AccountId::new(7).unwrap(), |line| {
+            assert!(!line.contains('\n'));
+            serde_json::from_str(line).unwrap()
+        })
     }
 
     #[test]
@@ -508,8 +530,8 @@ mod tests {
             keys,
         };
         event.decisions = vec![decided; MOST_DECISIONS + 1];
-        let line = event.line(AccountId::new(7).unwrap());
-        assert!((line.len() as u64) < crate::audit::LONGEST_EVENT);
+        let length = event.told(AccountId::new(7).unwrap(), str::len);
+        assert!((length as u64) < crate::audit::LONGEST_EVENT);
     }
 
     #[test]

@@ -330,10 +330,12 @@ impl Gateway {
             keys: answered.keys,
             error: answered.error,
         };
-        let line = event.line(answered.account.unwrap_or(self.owner));
-        world.shared.trail.keep(&line);
-        // Nothing that is stored has changed: the event may be synced with the next ones.
-        if place.record(&line, false).await.is_err() {
+        let recorded = event.told(answered.account.unwrap_or(self.owner), |line| {
+            world.shared.trail.keep(line);
+            // Nothing that is stored has changed: the event may be synced with the next ones.
+            place.record(line, false)
+        });
+        if recorded.await.is_err() {
             self.metrics.unrecorded.inc();
             return unavailable("{}");
         }
@@ -379,16 +381,18 @@ impl Gateway {
         let tenure = world.tenure().ok().flatten();
         let inside =
             Inside { world: world.clone(), audit: self.audit.clone(), owner: self.owner, tenure };
-        let passage = Passage { world, inside, incoming, route };
-        let answered = passage.go(signature, &mut event).await;
+        let passage = Passage { world, incoming, route };
+        let answered = passage.go(signature, inside, &mut event).await;
         if let Err(error) = &answered {
             event.note_error(error);
         }
         // What changed nothing need not wait for the disk.
         let durable = answered.is_ok() && !event.is_read_only();
-        let line = event.line(self.owner);
-        world.shared.trail.keep(&line);
-        Ok((answered, place.record(&line, durable)))
+        let recorded = event.told(self.owner, |line| {
+            world.shared.trail.keep(line);
+            place.record(line, durable)
+        });
+        Ok((answered, recorded))
     }
 
     /// What a call is answered whose event cannot be written.
@@ -434,7 +438,6 @@ fn unroutable(
 /// One call between its route and its event.
 struct Passage<'p> {
     world: &'p Arc<World>,
-    inside: Inside,
     incoming: &'p Incoming,
     route: &'p Route<'p>,
 }
@@ -443,6 +446,7 @@ impl Passage<'_> {
     async fn go(
         &self,
         signature: Result<Option<Signature<'_>>, ServiceError>,
+        inside: Inside,
         event: &mut Event,
     ) -> Result<Reply, ServiceError> {
         let signature = signature?;
@@ -482,7 +486,7 @@ impl Passage<'_> {
             user_agent: event.user_agent.clone(),
             secure: self.incoming.secure,
             via: None,
-            inside: self.inside.clone(),
+            inside,
             shared: self.world.shared.clone(),
             decided: RefCell::default(),
             proved: OnceCell::new(),

@@ -1,4 +1,5 @@
-//! Connections that say nothing: neither at their beginning nor for a long time later on.
+//! Connections that say nothing: neither at their beginning, nor in the middle of a request's head, nor for a long
+//! time later on.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -10,25 +11,72 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Bytes after which a connection has begun: the preface of HTTP/2. hyper bounds the time of a
-/// request's head, but not that of telling the two versions apart, for which it needs as many.
-const PREFACE: usize = 24;
+/// What a connection of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose first bytes must come in time.
-pub(crate) struct Begun<S> {
+/// A stream on which the heads of requests come in time. hyper would bound them too, at the cost of a timer for
+/// each; here one runs for those alone that do not come whole.
+pub(crate) struct Heads<S> {
     stream: S,
-    missing: usize,
+    time: Duration,
+    activity: Rc<Activity>,
+    version: Version,
+    unfinished: Option<Unfinished>,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// So many bytes have come, which are the beginning of the preface.
+    Unknown(usize),
+    One,
+    /// Bytes come between calls too, and hyper asks by pings whether the client is there.
+    Two,
+}
+
+/// A head of which something has come, or with which the connection is to begin.
+struct Unfinished {
+    /// How many calls had begun by then.
+    calls: u64,
+    /// Runs as soon as the rest is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Begun<S> {
-    /// Gives a stream this long to begin.
-    pub fn new(stream: S, time: Duration) -> Self {
-        Self { stream, missing: PREFACE, deadline: Some(Box::pin(sleep(time))) }
+impl<S> Heads<S> {
+    /// Gives each head this long, of the calls that `activity` counts.
+    pub fn new(stream: S, time: Duration, activity: Rc<Activity>) -> Self {
+        let unfinished = Some(Unfinished { calls: 0, deadline: None });
+        Self { stream, time, activity, version: Version::Unknown(0), unfinished }
+    }
+
+    /// Takes notice of bytes that have come.
+    fn came(&mut self, bytes: &[u8]) {
+        if let Version::Unknown(before) = self.version {
+            let (known, rest) = (&PREFACE[before..], bytes);
+            self.version = match known.iter().zip(rest).all(|(one, other)| one == other) {
+                false => Version::One,
+                true if rest.len() >= known.len() => Version::Two,
+                true => Version::Unknown(before + rest.len()),
+            };
+        }
+        // What comes during a call is its body, or the next head that is not waited for yet.
+        if self.unfinished.is_none() && self.activity.is_idle() {
+            self.unfinished = Some(Unfinished { calls: self.activity.begun(), deadline: None });
+        }
+    }
+
+    /// The head that is waited for, where there is one.
+    fn awaited(&mut self) -> Option<&mut Unfinished> {
+        let begun = self.activity.begun();
+        let ended = |unfinished: &mut Unfinished| unfinished.calls != begun;
+        if self.version == Version::Two || self.unfinished.as_mut().is_some_and(ended) {
+            self.unfinished = None;
+        }
+        self.unfinished.as_mut()
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -36,20 +84,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Some(deadline) = &mut self.deadline else { return polled };
-        if polled.is_pending() {
+        let time = self.time;
+        let awaited = self.awaited();
+        if polled.is_ready() {
+            self.came(&buffer.filled()[before..]);
+            return polled;
+        }
+        if let Some(Unfinished { deadline, .. }) = awaited {
+            let deadline = deadline.get_or_insert_with(|| Box::pin(sleep(time)));
             ready!(deadline.as_mut().poll(context));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        self.missing = self.missing.saturating_sub(buffer.filled().len() - before);
-        if self.missing == 0 {
-            self.deadline = None;
-        }
-        polled
+        Poll::Pending
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -82,19 +132,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
 /// When a connection last had a call.
 pub(crate) struct Activity {
     calls: Cell<usize>,
+    begun: Cell<u64>,
     last: Cell<Instant>,
 }
 
 impl Activity {
     /// A connection that has just come.
     pub fn new() -> Self {
-        Self { calls: Cell::new(0), last: Cell::new(Instant::now()) }
+        Self { calls: Cell::new(0), begun: Cell::new(0), last: Cell::new(Instant::now()) }
     }
 
     /// Notes a call for as long as what is returned lives.
     pub fn begin(self: &Rc<Self>) -> Active {
         self.calls.set(self.calls.get() + 1);
+        self.begun.set(self.begun.get() + 1);
         Active(self.clone())
+    }
+
+    /// How many calls have begun so far.
+    fn begun(&self) -> u64 {
+        self.begun.get()
+    }
+
+    /// Whether no call is under way.
+    fn is_idle(&self) -> bool {
+        self.calls.get() == 0
     }
 
     /// Returns when there has been no call for so long.
@@ -123,31 +185,90 @@ impl Drop for Active {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_that_does_not_begin_in_time_ends() {
-        let (mut client, server) = tokio::io::duplex(64);
-        let mut server = Begun::new(server, Duration::from_secs(10));
-        client.write_all(b"PRI * HTTP/2").await.unwrap();
-        let mut read = [0; 12];
-        server.read_exact(&mut read).await.unwrap();
-        let error = server.read_u8().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    const TIME: Duration = Duration::from_secs(10);
+
+    fn stream() -> (DuplexStream, Heads<DuplexStream>, Rc<Activity>) {
+        let (client, server) = tokio::io::duplex(1024);
+        let activity = Rc::new(Activity::new());
+        (client, Heads::new(server, TIME, activity.clone()), activity)
+    }
+
+    /// Reads what is there, and then waits for more: the time until the stream ended, or none where it waited
+    /// for an hour.
+    async fn ends_after(server: &mut Heads<DuplexStream>) -> Option<Duration> {
+        let began = Instant::now();
+        let reading = async {
+            loop {
+                if let Err(error) = server.read_u8().await {
+                    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                    return began.elapsed();
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(3600), reading).await.ok()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_has_begun_may_take_its_time() {
-        let (mut client, server) = tokio::io::duplex(64);
-        let mut server = Begun::new(server, Duration::from_secs(10));
-        client.write_all(&[b'x'; PREFACE]).await.unwrap();
-        server.read_exact(&mut [0; PREFACE]).await.unwrap();
-        let later = async {
-            sleep(Duration::from_secs(60)).await;
-            client.write_all(b"y").await.unwrap();
+    async fn a_stream_that_does_not_begin_in_time_ends() {
+        for begun in ["", "P", "PRI * HTTP/2", "GET / HTTP/1.1\r\nhost: a"] {
+            let (mut client, mut server, _) = stream();
+            client.write_all(begun.as_bytes()).await.unwrap();
+            let took = ends_after(&mut server).await.unwrap();
+            assert!((TIME..TIME * 2).contains(&took), "{begun}: {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_comes_byte_by_byte_ends_all_the_same() {
+        let (mut client, mut server, _) = stream();
+        let sending = async {
+            loop {
+                client.write_all(b"x").await.unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
         };
-        let (byte, ()) = tokio::join!(server.read_u8(), later);
-        assert_eq!(byte.unwrap(), b'y');
+        let took = tokio::select! {
+            took = ends_after(&mut server) => took.unwrap(),
+            () = sending => unreachable!(),
+        };
+        assert!((TIME..TIME * 2).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_may_be_still_between_calls_and_in_them_but_not_in_the_next_head() {
+        let (mut client, mut server, activity) = stream();
+        let mut read = [0; 64];
+        for _ in 0..2 {
+            client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            let _ = server.read(&mut read).await.unwrap();
+            let call = activity.begin();
+            assert_eq!(ends_after(&mut server).await, None);
+            client.write_all(b"body").await.unwrap();
+            let _ = server.read(&mut read).await.unwrap();
+            assert_eq!(ends_after(&mut server).await, None);
+            drop(call);
+            assert_eq!(ends_after(&mut server).await, None);
+        }
+        client.write_all(b"GET /").await.unwrap();
+        assert!(ends_after(&mut server).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_http_2_that_has_begun_may_take_its_time() {
+        for cut in [0, 7, PREFACE.len()] {
+            let (mut client, mut server, _) = stream();
+            let mut read = [0; 64];
+            for part in [&PREFACE[..cut], &PREFACE[cut..]] {
+                if !part.is_empty() {
+                    client.write_all(part).await.unwrap();
+                    let _ = server.read(&mut read).await.unwrap();
+                }
+            }
+            client.write_all(b"settings").await.unwrap();
+            assert_eq!(ends_after(&mut server).await, None);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -133,9 +133,11 @@ impl CallFacts {
             event.note_error(error);
         }
         let durable = answered.is_ok() && !event.is_read_only();
-        let line = event.line(*owner);
-        world.shared.trail.keep(&line);
-        place.record(&line, durable).await.map_err(unwritable)?;
+        let recorded = event.told(*owner, |line| {
+            world.shared.trail.keep(line);
+            place.record(line, durable)
+        });
+        recorded.await.map_err(unwritable)?;
         answered
     }
 

@@ -5,10 +5,10 @@
 
 use crate::browser;
 use crate::gateway::{Gateway, Incoming};
-use crate::idle::{Activity, Begun};
+use crate::idle::{Activity, Heads};
 use crate::operator;
 use crate::route::NO_SERVICE;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Frame, Incoming as IncomingBody};
@@ -25,7 +25,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -169,10 +169,10 @@ async fn accept(
             activity: activity.clone(),
         });
         let service = hyper::service::service_fn(move |request| {
-            let line = line.clone();
-            async move { Ok::<_, std::convert::Infallible>(line.exchange(request).await) }
+            let exchange = line.clone().exchange(request);
+            async move { Ok::<_, std::convert::Infallible>(exchange.await) }
         });
-        let stream = TokioIo::new(Begun::new(stream, limits.head_time));
+        let stream = TokioIo::new(Heads::new(stream, limits.head_time, activity.clone()));
         let connection = builder.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         let gateway = gateway.clone();
@@ -234,11 +234,7 @@ impl Places {
 
 fn connection_builder(limits: &Limits) -> auto::Builder<OnThisThread> {
     let mut builder = auto::Builder::new(OnThisThread);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
-        .max_buf_size(limits.head);
+    builder.http1().max_buf_size(limits.head);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -272,9 +268,12 @@ struct Line {
 
 impl Line {
     /// One request and its answer.
-    async fn exchange(&self, request: http::Request<IncomingBody>) -> Response<AnswerBody> {
+    async fn exchange(
+        self: Rc<Self>,
+        request: http::Request<IncomingBody>,
+    ) -> Response<AnswerBody> {
         let _active = self.activity.begin();
-        let gateway = self.gateway.clone();
+        let gateway = &self.gateway;
         let (mut parts, body) = request.into_parts();
         // HTTP/2 has no Host header; signatures do.
         if !parts.headers.contains_key(header::HOST)
@@ -302,15 +301,16 @@ impl Line {
         let operators = operator::is_operators(parts.uri.path());
         let beside = operators && gateway.is_beside(parts.uri.path());
         if operators && !beside {
-            return respond(operator::answer(&gateway, &parts, &body).await);
+            return respond(operator::answer(gateway, &parts, &body).await);
         }
         let source_ip = self.address.clone();
         let incoming = Incoming { parts, body, source_ip, secure: false };
         let call = Call::begin(self.under_way.clone());
+        let line = self.clone();
         let answered = ToTheEnd::new(async move {
             let reply = match beside {
-                true => gateway.answer_beside(incoming).await,
-                false => gateway.answer(incoming).await,
+                true => line.gateway.answer_beside(incoming).await,
+                false => line.gateway.answer(incoming).await,
             };
             drop((call, held));
             reply
@@ -398,12 +398,26 @@ async fn gather(
         usize::try_from(upper).unwrap_or(limits.body).min(limits.body)
     });
     let units = u32::try_from(most.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
-    let collected = async {
+    let mut collected = pin!(async {
         let held = room.clone().acquire_many_owned(units).await.ok();
-        Ok((Limited::new(body, limits.body).collect().await?, held))
+        let mut body = Limited::new(body, limits.body);
+        // Most bodies have come with their heads, whole.
+        let first = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok());
+        if body.is_end_stream() {
+            return Ok((first.unwrap_or_default(), held));
+        }
+        let mut all = BytesMut::from(first.unwrap_or_default());
+        all.extend_from_slice(&body.collect().await?.to_bytes());
+        Ok((all.freeze(), held))
+    });
+    // Time is taken of those alone that are waited for.
+    let at_once = poll_fn(|context| Poll::Ready(collected.as_mut().poll(context))).await;
+    let gathered = match at_once {
+        Poll::Ready(gathered) => Ok(gathered),
+        Poll::Pending => tokio::time::timeout(limits.body_time, collected).await,
     };
-    match tokio::time::timeout(limits.body_time, collected).await {
-        Ok(Ok((collected, held))) => Ok((collected.to_bytes(), held)),
+    match gathered {
+        Ok(Ok(gathered)) => Ok(gathered),
         Ok(Err(error)) => {
             let error: Box<dyn std::error::Error + Send + Sync> = error;
             match error.is::<LengthLimitError>() {

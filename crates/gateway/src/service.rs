@@ -2,6 +2,7 @@
 
 use crate::call::{Answer, Call, CallFacts, Outcome};
 use crate::pass_role::Passing;
+use foldhash::fast::RandomState;
 use ringfence_wire::{Operation, Service, ServiceError, Structure, TypedOperation};
 use std::any::Any;
 use std::collections::HashMap;
@@ -117,13 +118,13 @@ pub struct Handlers<S> {
     service: &'static Service,
     state: Arc<S>,
     admit: Admit<S>,
-    table: HashMap<&'static str, Box<dyn Handler>>,
+    table: HashMap<&'static str, Box<dyn Handler>, RandomState>,
 }
 
 impl<S: Send + Sync + 'static> Handlers<S> {
     /// No operations yet, over the service's state.
     pub fn new(service: &'static Service, state: Arc<S>) -> Self {
-        Self { service, state, admit: |_, _| Ok(()), table: HashMap::new() }
+        Self { service, state, admit: |_, _| Ok(()), table: HashMap::default() }
     }
 
     /// Asks this before any handler that is built from here on: whether the call is one too many, for
@@ -186,13 +187,13 @@ impl<S: Send + Sync + 'static> Handlers<S> {
 /// A service as the gateway mounts it.
 pub struct Mounted {
     service: &'static Service,
-    table: HashMap<&'static str, Box<dyn Handler>>,
+    table: HashMap<&'static str, Box<dyn Handler>, RandomState>,
 }
 
 impl Mounted {
     /// A service of which no operation is built.
     pub fn unbuilt(service: &'static Service) -> Self {
-        Self { service, table: HashMap::new() }
+        Self { service, table: HashMap::default() }
     }
 
     /// A service whose operations several crates carry out: this part and another's.

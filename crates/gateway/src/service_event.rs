@@ -2,7 +2,8 @@
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/non-api-aws-service-events.html>
 
 use crate::audit::Audit;
-use crate::event::{Object, VERSION, seconds};
+use crate::clock::Second;
+use crate::event::{Object, VERSION};
 use crate::gateway::World;
 use ringfence_policy::AccountId;
 use ringfence_wire::service::Service;
@@ -38,7 +39,8 @@ impl Recorder {
         let written = async {
             let place = self.audit.reserve().ok()?;
             let [_, id] = self.world.draw_ids().ok()?;
-            let line = event.line(&seconds(self.world.shared.clock.now()), &id);
+            let at = Second::of(self.world.shared.clock.now().seconds).date_time;
+            let line = event.line(&at, &id);
             self.world.shared.trail.keep(&line);
             place.record(&line, true).await.ok()
         };

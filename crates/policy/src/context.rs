@@ -41,6 +41,13 @@ impl Context {
         self.put(key.into(), Values::One(value.into()));
     }
 
+    /// Sets a key that is not there yet.
+    pub fn add(&mut self, key: &'static str, value: impl Into<SmolStr>) {
+        debug_assert!(self.get(key).is_none(), "{key} is there already");
+        self.marks |= mark(key);
+        self.keys.push((Cow::Borrowed(key), Values::One(value.into())));
+    }
+
     /// Sets a key that holds a set of values.
     pub fn set_many(
         &mut self,
@@ -116,6 +123,7 @@ impl Context {
 
 /// One bit of 64 by a name's length and last letter, the same in whatever case: most names of a request differ
 /// in it.
+#[inline]
 fn mark(key: &str) -> u64 {
     let last = key.as_bytes().last().map_or(0, |byte| byte | 0x20);
     1 << ((key.len() + usize::from(last) * 11) % 64)

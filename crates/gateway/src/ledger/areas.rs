@@ -2,6 +2,7 @@
 
 use super::{HEARS_WITHIN, Ledger, State};
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use ringfence_store::{News, Store, StoreError};
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
@@ -15,9 +16,11 @@ use std::time::{Duration, Instant};
 /// that too.
 pub struct Ledgers<S: State> {
     store: Arc<Store>,
-    areas: ArcSwap<HashMap<S::Area, Arc<Slot<S>>>>,
+    areas: ArcSwap<Areas<S>>,
     making: Mutex<()>,
 }
+
+type Areas<S> = HashMap<<S as State>::Area, Arc<Slot<S>>, RandomState>;
 
 /// The place of one area's ledger.
 struct Slot<S: State> {

@@ -84,7 +84,7 @@ pub async fn assume_role(
         session_name: input.role_session_name.clone(),
     };
     let assumed_role_user =
-        AssumedRoleUser { assumed_role_id: identity.user_id(), arn: identity.arn() };
+        AssumedRoleUser { assumed_role_id: identity.user_id().into_owned(), arn: identity.arn() };
     let source_identity = asked.source_identity.clone();
     // The session does not tell of the MFA code: it decided who may assume the role, and no more.
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_mfa_configure-api-require.html

@@ -78,7 +78,8 @@ pub fn assume<O: TypedOperation>(
         role_id: role.id,
         session_name: asked.session_name.to_owned(),
     };
-    let user = AssumedRoleUser { assumed_role_id: identity.user_id(), arn: identity.arn() };
+    let user =
+        AssumedRoleUser { assumed_role_id: identity.user_id().into_owned(), arn: identity.arn() };
     let source_identity = asked.source_identity.clone();
     let draft = Draft {
         tags: asked.tags.all(),

@@ -20,7 +20,7 @@ pub async fn get_caller_identity(
 
 fn describe(identity: &Identity) -> GetCallerIdentityResponse {
     GetCallerIdentityResponse {
-        user_id: Some(identity.user_id()),
+        user_id: Some(identity.user_id().into_owned()),
         account: identity.account().map(|account| account.to_string()),
         arn: Some(identity.arn()),
     }

@@ -388,7 +388,8 @@ impl Writer for JsonWriter {
     }
 
     fn blob(&mut self, _member: &'static Member, value: &[u8]) {
-        self.out.reserve(STANDARD.encoded_length(value.len()) + 2);
+        // With room for the members beside it, so that it is moved once.
+        self.out.reserve(STANDARD.encoded_length(value.len()) + 512);
         self.out.push('"');
         STANDARD.encode_append(value, &mut self.out);
         self.out.push('"');

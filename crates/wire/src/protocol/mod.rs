@@ -147,8 +147,7 @@ pub fn write_output(
         Protocol::Ec2Query => envelope::ec2_reply(operation, output, request_id),
         Protocol::AwsJson10 | Protocol::AwsJson11 => {
             let body = json::write(output, root);
-            Reply::new(200, envelope::json_type(protocol), body)
-                .header(REQUEST_ID, request_id)
+            Reply::new(200, envelope::json_type(protocol), body).header(REQUEST_ID, request_id)
         }
         Protocol::RpcV2Cbor => {
             let reply = if operation.has_output() {
@@ -158,8 +157,9 @@ pub fn write_output(
             };
             reply.header(SMITHY_PROTOCOL, "rpc-v2-cbor").header(REQUEST_ID, request_id)
         }
-        Protocol::RestJson1 => rest::write(rest::Format::Json, operation, output)
-            .header(REQUEST_ID, request_id),
+        Protocol::RestJson1 => {
+            rest::write(rest::Format::Json, operation, output).header(REQUEST_ID, request_id)
+        }
         Protocol::RestXml => {
             rest::write(rest::Format::Xml, operation, output).header(XML_REQUEST_ID, request_id)
         }

@@ -547,11 +547,7 @@ pub(crate) fn write(
 }
 
 /// Binds a member to a header, or to all headers of a prefix.
-pub(crate) fn bind_header(
-    headers: &mut HeaderMap,
-    member: &'static Member,
-    field: &dyn Value,
-) {
+pub(crate) fn bind_header(headers: &mut HeaderMap, member: &'static Member, field: &dyn Value) {
     let name = member.wire_or_name().to_ascii_lowercase();
     match member.location {
         Location::Header => {

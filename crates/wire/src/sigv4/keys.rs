@@ -2,6 +2,7 @@
 
 use super::{Signature, v4a};
 use aws_lc_rs::hmac;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,7 +13,7 @@ const MOST_KEYS: usize = 10_000;
 /// an entry is good until the key is deactivated; then [`KeyCache::forget`] it.
 #[derive(Default)]
 pub struct KeyCache {
-    v4: RwLock<HashMap<String, Vec<Scoped>>>,
+    v4: RwLock<HashMap<String, Vec<Scoped>, RandomState>>,
     v4a: RwLock<HashMap<String, Arc<v4a::PublicKey>>>,
 }
 

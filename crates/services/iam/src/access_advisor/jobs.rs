@@ -95,7 +95,7 @@ impl Transient for Job {
 /// Whose jobs a caller's are: a user's whatever the key, a session's of a role that session's alone.
 fn owner(caller: &Caller) -> String {
     match &caller.identity {
-        Identity::Root { .. } | Identity::User { .. } => caller.identity.user_id(),
+        Identity::Root { .. } | Identity::User { .. } => caller.identity.user_id().into_owned(),
         _ => caller.access_key_id.clone(),
     }
 }
