@@ -1,6 +1,7 @@
 //! APIs beside AWS's, under `/_ringfence/NAME/`: they authenticate their callers themselves, and their
 //! calls are recorded as every call is.
 
+use crate::ids::CallId;
 use bytes::Bytes;
 use http::HeaderMap;
 use ringfence_policy::AccountId;
@@ -17,8 +18,8 @@ pub struct BesideRequest<'a> {
     pub headers: &'a HeaderMap,
     pub body: &'a Bytes,
     /// The ids of the call and of its event.
-    pub request_id: &'a str,
-    pub event_id: &'a str,
+    pub request_id: CallId,
+    pub event_id: CallId,
 }
 
 /// An answer in JSON, and what is recorded of it.

@@ -34,6 +34,7 @@ use crate::authorization_message::AuthorizationMessages;
 use crate::caller::{Caller, Federated};
 use crate::clock::Clock;
 use crate::directory::{Authority, Directory, Tags};
+use crate::ids::CallId;
 use crate::inside::{Inside, Via};
 use crate::session::Tokens;
 use crate::trail::Trail;
@@ -81,9 +82,9 @@ pub struct CallFacts {
     /// When the call came.
     pub now: Timestamp,
     /// The request id that the answer and the audit event carry.
-    pub request_id: Arc<str>,
+    pub request_id: CallId,
     /// The id of its audit event.
-    pub event_id: Arc<str>,
+    pub event_id: CallId,
     /// Where it came from.
     pub source_ip: SmolStr,
     /// The host that it was sent to, in lower case.

@@ -8,6 +8,7 @@
 use crate::call::Decided;
 use crate::caller::{Caller, Federated, FederatedKind, Identity, Session};
 use crate::clock::Second;
+use crate::ids::CallId;
 use crate::inside::Via;
 use ringfence_policy::context::Values;
 use ringfence_policy::{AccountId, Context, Decision, message};
@@ -40,8 +41,8 @@ const MOST_DECISIONS: usize = 32;
 
 /// One call, told while it is on its way.
 pub(crate) struct Event {
-    pub request_id: Arc<str>,
-    pub event_id: Arc<str>,
+    pub request_id: CallId,
+    pub event_id: CallId,
     pub at: Timestamp,
     pub source_ip: SmolStr,
     pub user_agent: SmolStr,

@@ -15,7 +15,7 @@ use crate::dev::{Dev, OpenAccounts};
 use crate::directory::{Authority, Use};
 use crate::errors::missing_token;
 use crate::event::{Event, cut};
-use crate::ids;
+use crate::ids::{self, CallId};
 use crate::inside::Inside;
 use crate::metrics::Metrics;
 use crate::pass_role;
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Random UUIDs for a call and its event.
-    pub(crate) fn draw_ids(&self) -> Result<[Arc<str>; 2], ServiceError> {
+    pub(crate) fn draw_ids(&self) -> Result<[CallId; 2], ServiceError> {
         let random = &*self.shared.random;
         let drawn = ids::of_call(random).and_then(|call| Ok([call, ids::of_call(random)?]));
         drawn.map_err(|error| {
@@ -231,7 +231,7 @@ impl Gateway {
     }
 
     /// Answers one call.
-    pub(crate) async fn answer(&self, incoming: Incoming) -> Reply {
+    pub(crate) async fn answer(&self, incoming: Box<Incoming>) -> Reply {
         let started = Instant::now();
         let world = self.world.load_full();
         let received = incoming.received();
@@ -239,17 +239,16 @@ impl Gateway {
         let scope = signature.as_ref().ok().and_then(Option::as_ref).map(|s| &*s.service);
         let method = incoming.parts.method.as_str();
         let route = world.routes.find(method, &incoming.request(), scope);
-        let Ok([request_id, event_id]) = world.draw_ids() else {
+        let Ok(ids) = world.draw_ids() else {
             return write_error(route.protocol, route.service(), &ServiceError::internal(), "");
         };
         if route.mounted.is_none() {
             self.metrics.unroutable.inc();
-            let error = unroutable(signature, &route);
-            return write_error(route.protocol, &NO_SERVICE, &error, &request_id);
+            let error = unroutable(&signature, &route);
+            return write_error(route.protocol, &NO_SERVICE, &error, &ids[0]);
         }
 
-        let carried_out =
-            self.carry_out(&world, &incoming, &route, signature, &request_id, event_id).await;
+        let carried_out = self.carry_out(&world, &incoming, &route, &signature, ids).await;
         // While it waits for the log, nothing of it is held but the answer: the next calls find its memory free,
         // and in the processor's caches.
         drop(incoming);
@@ -265,12 +264,12 @@ impl Gateway {
         tracing::debug!(
             service = route.service().signing_name,
             operation = &*route.name,
-            request_id = &*request_id,
+            request_id = &*ids[0],
             error = error.map(|error| &*error.code),
             "answered"
         );
         answered.unwrap_or_else(|error| {
-            write_error(route.protocol, route.service(), &error, &request_id)
+            write_error(route.protocol, route.service(), &error, &ids[0])
         })
     }
 
@@ -280,7 +279,7 @@ impl Gateway {
     }
 
     /// Answers a call of an API beside AWS's, once its event is written.
-    pub(crate) async fn answer_beside(&self, incoming: Incoming) -> Reply {
+    pub(crate) async fn answer_beside(&self, incoming: Box<Incoming>) -> Reply {
         let world = self.world.load_full();
         let unavailable = |why: &str| beside_reply(503, why.to_owned().into());
         let Some(api) = world.besides.find(incoming.path()) else {
@@ -299,8 +298,8 @@ impl Gateway {
             query: incoming.query(),
             headers: &incoming.parts.headers,
             body: &incoming.body,
-            request_id: &request_id,
-            event_id: &event_id,
+            request_id,
+            event_id,
         });
         let answered = caught(answering).await.unwrap_or_else(|panic| {
             tracing::error!(panic, "an API beside AWS's panicked");
@@ -349,16 +348,15 @@ impl Gateway {
         world: &Arc<World>,
         incoming: &Incoming,
         route: &Route<'_>,
-        signature: Result<Option<Signature<'_>>, ServiceError>,
-        request_id: &Arc<str>,
-        event_id: Arc<str>,
+        signature: &Result<Option<Signature<'_>>, ServiceError>,
+        [request_id, event_id]: [CallId; 2],
     ) -> Result<
         (Result<Reply, ServiceError>, impl Future<Output = Result<(), Unwritable>> + use<'_>),
         Unwritable,
     > {
         let place = self.audit.reserve()?;
         let mut event = Event {
-            request_id: request_id.clone(),
+            request_id,
             event_id,
             at: world.shared.clock.now(),
             source_ip: incoming.source_ip.clone(),
@@ -424,11 +422,11 @@ impl BesideAnswer {
 
 /// What a request is answered that names no service of this server.
 fn unroutable(
-    signature: Result<Option<Signature<'_>>, ServiceError>,
+    signature: &Result<Option<Signature<'_>>, ServiceError>,
     route: &Route<'_>,
 ) -> ServiceError {
     match (signature, &route.operation) {
-        (Err(error), _) => error,
+        (Err(error), _) => error.clone(),
         (Ok(None), _) => missing_token(),
         (Ok(Some(_)), Err(error)) => error.clone(),
         (Ok(Some(_)), Ok(_)) => ServiceError::internal(),
@@ -445,19 +443,19 @@ struct Passage<'p> {
 impl Passage<'_> {
     async fn go(
         &self,
-        signature: Result<Option<Signature<'_>>, ServiceError>,
+        signature: &Result<Option<Signature<'_>>, ServiceError>,
         inside: Inside,
         event: &mut Event,
     ) -> Result<Reply, ServiceError> {
-        let signature = signature?;
-        if let Some(signature) = &signature {
+        let signature = signature.as_ref().map_err(Clone::clone)?.as_ref();
+        if let Some(signature) = signature {
             event.region = region_of(self.route.service(), signature);
             event.claimed_key = Some(&*signature.access_key_id)
                 .filter(|id| is_access_key_id(id))
                 .map(str::to_owned);
         }
-        self.world.open_account(signature.as_ref()).await?;
-        let (caller, authority) = self.authenticate(signature.as_ref())?;
+        self.world.open_account(signature).await?;
+        let (caller, authority) = self.authenticate(signature)?;
         let caller = Arc::new(caller);
         event.claimed_key = None;
         event.caller = Some(caller.clone());
@@ -479,8 +477,8 @@ impl Passage<'_> {
             authority,
             region: event.region.clone(),
             now: event.at,
-            request_id: event.request_id.clone(),
-            event_id: event.event_id.clone(),
+            request_id: event.request_id,
+            event_id: event.event_id,
             source_ip: self.incoming.source_ip.clone(),
             host: self.incoming.host(),
             user_agent: event.user_agent.clone(),

@@ -6,7 +6,8 @@ use ringfence_keyring::SecretString;
 use ringfence_keyring::random::Random;
 use ringfence_policy::AccountId;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::fmt;
+use std::ops::Deref;
 
 /// What an identifier stands for, told by its first four letters.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
@@ -67,7 +68,7 @@ pub fn uuid(random: &dyn Random) -> Result<String, KeyringError> {
 ///
 /// # Errors
 /// When the system has no random bytes.
-pub(crate) fn of_call(random: &dyn Random) -> Result<Arc<str>, KeyringError> {
+pub(crate) fn of_call(random: &dyn Random) -> Result<CallId, KeyringError> {
     thread_local! {
         static DRAWN: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
     }
@@ -83,8 +84,38 @@ pub(crate) fn of_call(random: &dyn Random) -> Result<Arc<str>, KeyringError> {
             }
         };
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
-        Ok((&*id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).into())
+        let mut text = [0; 36];
+        id.hyphenated().encode_lower(&mut text);
+        Ok(CallId(text))
     })
+}
+
+/// The id of a call or of its event: a UUID, in lower case, where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId([u8; 36]);
+
+impl Deref for CallId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for CallId {
+    /// The first 36 bytes of a text, or as many and spaces.
+    fn from(text: &str) -> Self {
+        let mut bytes = [b' '; 36];
+        bytes.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+        Self(bytes)
+    }
 }
 
 /// A unique id: four letters that tell its kind, and seventeen random ones.

@@ -304,7 +304,7 @@ impl Line {
             return respond(operator::answer(gateway, &parts, &body).await);
         }
         let source_ip = self.address.clone();
-        let incoming = Incoming { parts, body, source_ip, secure: false };
+        let incoming = Box::new(Incoming { parts, body, source_ip, secure: false });
         let call = Call::begin(self.under_way.clone());
         let line = self.clone();
         let answered = ToTheEnd::new(async move {

@@ -5,6 +5,7 @@ use crate::Kms;
 use crate::records::{Key, Record};
 use crate::resolve::{Allowed, By};
 use crate::state::Region;
+use ringfence_gateway::ids::CallId;
 use ringfence_gateway::{Answer, Batch, BesideRequest, Call, Regional};
 use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyLastUsageData, KeyLastUsageTrackingOperation};
@@ -38,8 +39,8 @@ struct Noted {
 struct Use {
     operation: &'static str,
     at: i64,
-    event_id: Arc<str>,
-    request_id: Arc<str>,
+    event_id: CallId,
+    request_id: CallId,
 }
 
 impl LastUsed {
@@ -73,8 +74,8 @@ impl Use {
             key: key.clone(),
             operation: self.operation.into(),
             at: self.at,
-            event_id: self.event_id,
-            request_id: self.request_id,
+            event_id: (&*self.event_id).into(),
+            request_id: (&*self.request_id).into(),
         }
     }
 }
@@ -96,8 +97,8 @@ impl Kms {
         let used = Use {
             operation: O::OPERATION.name,
             at: facts.now.seconds,
-            event_id: facts.event_id.clone(),
-            request_id: facts.request_id.clone(),
+            event_id: facts.event_id,
+            request_id: facts.request_id,
         };
         self.note(&allowed.home, key, used);
     }
@@ -111,7 +112,7 @@ impl Kms {
         at: i64,
         request: &BesideRequest<'_>,
     ) {
-        let (event_id, request_id) = (request.event_id.into(), request.request_id.into());
+        let BesideRequest { event_id, request_id, .. } = *request;
         self.note(home, key, Use { operation, at, event_id, request_id });
     }
 

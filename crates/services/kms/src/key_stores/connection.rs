@@ -50,7 +50,7 @@ pub(crate) async fn connect_custom_key_store(
         .await?;
     if let Some(store) = begun {
         let stores = kms.stores.clone();
-        let request = call.facts().request_id.clone();
+        let request = Arc::from(&*call.facts().request_id);
         tokio::task::spawn_local(
             async move { stores.connect(&home, &ledger, &store, request).await },
         );
