@@ -47,7 +47,7 @@ pub(crate) fn authenticate(
     signature.check_time(SystemClock.now())?;
     let mut caller = if let Some(account) = world.relaxed_root(&signature.access_key_id) {
         let identity = Identity::Root { account };
-        Caller { identity, access_key_id: signature.access_key_id.to_string(), session: None }
+        Caller { identity, access_key_id: signature.access_key_id.as_ref().into(), session: None }
     } else if signature.access_key_id.starts_with(IdKind::SessionKey.prefix()) {
         temporary(world, claim)?
     } else {
@@ -85,7 +85,7 @@ fn long_term(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
         return Err(invalid_client_token());
     };
     verify(world, claim, key.secret.expose())?;
-    Ok(Caller { identity: key.owner, access_key_id: id.to_string(), session: None })
+    Ok(Caller { identity: key.owner, access_key_id: id.as_ref().into(), session: None })
 }
 
 /// A key that came with a session token: the token holds the session, and is bound to the key.
@@ -111,7 +111,7 @@ fn temporary(world: &World, claim: &Claim<'_>) -> Result<Caller, ServiceError> {
     }
     Ok(Caller {
         identity: session.identity.clone(),
-        access_key_id: signature.access_key_id.to_string(),
+        access_key_id: signature.access_key_id.as_ref().into(),
         session: Some(Arc::new(session)),
     })
 }

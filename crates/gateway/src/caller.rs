@@ -3,6 +3,7 @@
 use ringfence_policy::{AccountId, Principal};
 use ringfence_wire::Timestamp;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ pub struct Caller {
     /// Who it is.
     pub identity: Identity,
     /// The access key that signed; empty where nothing signed.
-    pub access_key_id: String,
+    pub access_key_id: SmolStr,
     /// The session behind temporary credentials.
     pub session: Option<Arc<Session>>,
 }
@@ -31,31 +32,31 @@ pub enum Identity {
         /// Its account.
         account: AccountId,
         /// Its name.
-        name: String,
+        name: SmolStr,
         /// Its path, `/` or `/…/`.
-        path: String,
+        path: SmolStr,
         /// `AIDA…`
-        id: String,
+        id: SmolStr,
     },
     /// A session of a role.
     AssumedRole {
         /// The role's account.
         account: AccountId,
         /// The role's name.
-        role_name: String,
+        role_name: SmolStr,
         /// The role's path.
-        role_path: String,
+        role_path: SmolStr,
         /// `AROA…`
-        role_id: String,
+        role_id: SmolStr,
         /// The session's name.
-        session_name: String,
+        session_name: SmolStr,
     },
     /// A session of `GetFederationToken`.
     FederatedUser {
         /// The account.
         account: AccountId,
         /// The name that the token was asked for.
-        name: String,
+        name: SmolStr,
         /// The user, or root, that asked for it.
         issuer: Box<Identity>,
     },
@@ -78,7 +79,7 @@ impl Identity {
     /// Gives the user behind it the path that it has now: ARNs follow a user that moves.
     pub(crate) fn moved_to(&mut self, now: &str) {
         match self {
-            Self::User { path, .. } if path != now => now.clone_into(path),
+            Self::User { path, .. } if path != now => *path = now.into(),
             Self::FederatedUser { issuer, .. } => issuer.moved_to(now),
             _ => {}
         }
@@ -117,7 +118,7 @@ impl Identity {
     pub fn user_id(&self) -> Cow<'_, str> {
         match self {
             Self::Root { account } => account.to_string().into(),
-            Self::User { id, .. } => id.into(),
+            Self::User { id, .. } => id.as_str().into(),
             Self::AssumedRole { role_id, session_name, .. } => {
                 [role_id, ":", session_name].concat().into()
             }
@@ -258,7 +259,7 @@ impl Session {
 impl Caller {
     /// Nobody.
     pub fn anonymous() -> Self {
-        Self { identity: Identity::Anonymous, access_key_id: String::new(), session: None }
+        Self { identity: Identity::Anonymous, access_key_id: SmolStr::default(), session: None }
     }
 
     /// Whether the caller is a session of `AssumeRoot`.

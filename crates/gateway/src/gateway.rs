@@ -268,9 +268,8 @@ impl Gateway {
             error = error.map(|error| &*error.code),
             "answered"
         );
-        answered.unwrap_or_else(|error| {
-            write_error(route.protocol, route.service(), &error, &ids[0])
-        })
+        answered
+            .unwrap_or_else(|error| write_error(route.protocol, route.service(), &error, &ids[0]))
     }
 
     /// Whether a path is of an API beside AWS's.

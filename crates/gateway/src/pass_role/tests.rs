@@ -222,12 +222,12 @@ async fn answer(job: &str) -> (u16, String) {
         .unwrap();
     let (parts, ()) = request.into_parts();
     let reply = gateway
-        .answer(Incoming {
+        .answer(Box::new(Incoming {
             parts,
             body: job.to_owned().into(),
             source_ip: "127.0.0.1".into(),
             secure: false,
-        })
+        }))
         .await;
     let Body::Whole(body) = reply.body else { panic!("a whole body") };
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();

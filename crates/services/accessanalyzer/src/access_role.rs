@@ -33,10 +33,10 @@ pub(crate) fn can_read(
 ) -> Result<(), String> {
     let identity = Identity::AssumedRole {
         account,
-        role_name: role.name.clone(),
-        role_path: role.path.clone(),
-        role_id: role.id.clone(),
-        session_name: "AccessAnalyzer".to_owned(),
+        role_name: (&*role.name).into(),
+        role_path: (&*role.path).into(),
+        role_id: (&*role.id).into(),
+        session_name: "AccessAnalyzer".into(),
     };
     let arn = identity.principal_arn();
     let mut known = Known::default();

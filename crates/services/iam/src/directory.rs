@@ -85,9 +85,9 @@ impl Directory for Iam {
                 &user.credentials.keys,
                 Identity::User {
                     account: owner,
-                    name: user.name.to_string(),
-                    path: user.path.to_string(),
-                    id: user.id.to_string(),
+                    name: (&*user.name).into(),
+                    path: (&*user.path).into(),
+                    id: (&*user.id).into(),
                 },
             ),
             None => (&account.root.as_ref()?.credentials.keys, Identity::Root { account: owner }),

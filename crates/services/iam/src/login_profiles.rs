@@ -63,9 +63,9 @@ impl Iam {
         }
         let identity = Identity::User {
             account: id,
-            name: user.name.to_string(),
-            path: user.path.to_string(),
-            id: user.id.to_string(),
+            name: (&*user.name).into(),
+            path: (&*user.path).into(),
+            id: (&*user.id).into(),
         };
         let now = self.clock.now().seconds;
         let expired = policy.as_ref().filter(|policy| policy.is_expired(profile.changed, now));

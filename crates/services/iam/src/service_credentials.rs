@@ -335,9 +335,9 @@ impl ServiceCredentials for Iam {
         let good = matches && one.active && !one.is_expired(self.clock.now().seconds);
         good.then(|| Identity::User {
             account: id,
-            name: user.name.to_string(),
-            path: user.path.to_string(),
-            id: user.id.to_string(),
+            name: (&*user.name).into(),
+            path: (&*user.path).into(),
+            id: (&*user.id).into(),
         })
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn named_or_caller<O: TypedOperation>(
 ) -> Result<Whom, ServiceError> {
     match (named, &call.caller().identity) {
         (Some(name), _) => Ok(Whom::User(name.to_owned())),
-        (None, Identity::User { name, .. }) => Ok(Whom::User(name.clone())),
+        (None, Identity::User { name, .. }) => Ok(Whom::User(name.to_string())),
         (None, Identity::Root { account }) => Ok(Whom::Root(*account)),
         (None, _) => Err(errors::must_name_user()),
     }

@@ -78,10 +78,10 @@ pub async fn assume_role(
 
     let identity = Identity::AssumedRole {
         account: arn.account,
-        role_name: role.name,
-        role_path: role.path,
-        role_id: role.id,
-        session_name: input.role_session_name.clone(),
+        role_name: role.name.into(),
+        role_path: role.path.into(),
+        role_id: role.id.into(),
+        session_name: input.role_session_name.as_str().into(),
     };
     let assumed_role_user =
         AssumedRoleUser { assumed_role_id: identity.user_id().into_owned(), arn: identity.arn() };

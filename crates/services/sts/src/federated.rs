@@ -73,10 +73,10 @@ pub fn assume<O: TypedOperation>(
     }
     let identity = Identity::AssumedRole {
         account,
-        role_name: role.name,
-        role_path: role.path,
-        role_id: role.id,
-        session_name: asked.session_name.to_owned(),
+        role_name: role.name.into(),
+        role_path: role.path.into(),
+        role_id: role.id.into(),
+        session_name: asked.session_name.into(),
     };
     let user =
         AssumedRoleUser { assumed_role_id: identity.user_id().into_owned(), arn: identity.arn() };

@@ -34,8 +34,11 @@ pub async fn get_federation_token(
 
     let root = matches!(issuer, Identity::Root { .. });
     let seconds = durations::of_user_session(input.duration_seconds, root);
-    let identity =
-        Identity::FederatedUser { account, name: input.name.clone(), issuer: Box::new(issuer) };
+    let identity = Identity::FederatedUser {
+        account,
+        name: input.name.as_str().into(),
+        issuer: Box::new(issuer),
+    };
     let (arn, federated_user_id) = (identity.arn(), identity.user_id().into_owned());
 
     let resolved = || Resolved::new(arn.as_str(), account, ()).requesting_tags(passed());

@@ -96,7 +96,7 @@ impl Transient for Job {
 fn owner(caller: &Caller) -> String {
     match &caller.identity {
         Identity::Root { .. } | Identity::User { .. } => caller.identity.user_id().into_owned(),
-        _ => caller.access_key_id.clone(),
+        _ => caller.access_key_id.to_string(),
     }
 }
 
