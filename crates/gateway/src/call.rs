@@ -78,7 +78,7 @@ pub struct CallFacts {
     /// What it may.
     pub authority: Authority,
     /// The region of the credential scope.
-    pub region: Arc<str>,
+    pub region: SmolStr,
     /// When the call came.
     pub now: Timestamp,
     /// The request id that the answer and the audit event carry.

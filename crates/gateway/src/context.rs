@@ -66,7 +66,7 @@ pub fn fill(facts: &CallFacts, resource_account: AccountId, context: &mut Contex
     context.add("aws:SecureTransport", word(facts.secure));
     // A handler that asks about another region has said so.
     if context.get("aws:RequestedRegion").is_none() {
-        context.add("aws:RequestedRegion", &*facts.region);
+        context.add("aws:RequestedRegion", facts.region.clone());
     }
     context.add("aws:ResourceAccount", &*resource_account.digits());
     context.add("aws:ViaAWSService", word(facts.via.is_some()));

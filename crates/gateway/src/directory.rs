@@ -5,6 +5,7 @@ use crate::caller::{Delegation, Identity, Session};
 use ringfence_keyring::SecretString;
 use ringfence_policy::{AccountId, Document};
 use ringfence_wire::{ServiceError, Timestamp};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -43,7 +44,7 @@ pub struct Authority {
     /// The principal's own tags.
     pub tags: Arc<Tags>,
     /// The path of a user, which may have moved since a session of its own was issued.
-    pub path: Option<Arc<str>>,
+    pub path: Option<SmolStr>,
 }
 
 /// A role as STS needs it.

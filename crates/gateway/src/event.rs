@@ -50,7 +50,7 @@ pub(crate) struct Event {
     /// The name of the operation as the request gave it.
     pub name: Cow<'static, str>,
     pub operation: Option<&'static Operation>,
-    pub region: Arc<str>,
+    pub region: SmolStr,
     /// Who called, once that is proved.
     pub caller: Option<Arc<Caller>>,
     /// The outside identity that a token or assertion proved.
@@ -112,52 +112,52 @@ impl Event {
 
     fn write(&self, owner: AccountId, out: &mut String) {
         let mut event = Object::open(out);
-        event.text("eventVersion", VERSION);
-        event.object("userIdentity", |who| self.identity(who));
-        event.text("eventTime", &Second::of(self.at.seconds).date_time);
+        event.text(name!("eventVersion"), VERSION);
+        event.object(name!("userIdentity"), |who| self.identity(who));
+        event.text(name!("eventTime"), &Second::of(self.at.seconds).date_time);
         let source = match self.service.endpoint_prefix {
             "" => "ringfence",
             prefix => prefix,
         };
-        event.key("eventSource");
+        event.key(name!("eventSource"));
         for part in ["\"", source, ".amazonaws.com\""] {
             event.out.push_str(part);
         }
-        event.text("eventName", &self.name);
-        event.text("awsRegion", &self.region);
+        event.text(name!("eventName"), &self.name);
+        event.text(name!("awsRegion"), &self.region);
         match self.via {
             None => {
-                event.text("sourceIPAddress", &self.source_ip);
-                event.text("userAgent", cut(&self.user_agent));
+                event.text(name!("sourceIPAddress"), &self.source_ip);
+                event.text(name!("userAgent"), cut(&self.user_agent));
             }
             Some(via) => {
-                event.text("sourceIPAddress", &format!("{via}.amazonaws.com"));
-                event.text("userAgent", &format!("{via}.amazonaws.com"));
+                event.text(name!("sourceIPAddress"), &format!("{via}.amazonaws.com"));
+                event.text(name!("userAgent"), &format!("{via}.amazonaws.com"));
             }
         }
         if let Some((code, message)) = &self.error {
-            event.text("errorCode", cut(code));
-            event.text("errorMessage", cut(message));
+            event.text(name!("errorCode"), cut(code));
+            event.text(name!("errorMessage"), cut(message));
         }
-        event.json("requestParameters", self.parameters.as_deref().unwrap_or("null"));
-        event.json("responseElements", self.response.as_deref().unwrap_or("null"));
+        event.json(name!("requestParameters"), self.parameters.as_deref().unwrap_or("null"));
+        event.json(name!("responseElements"), self.response.as_deref().unwrap_or("null"));
         if !self.decisions.is_empty() || self.claimed_key.is_some() {
-            event.object("additionalEventData", |more| self.additional(more));
+            event.object(name!("additionalEventData"), |more| self.additional(more));
         }
-        event.text("requestID", &self.request_id);
-        event.text("eventID", &self.event_id);
-        event.flag("readOnly", self.is_read_only());
+        event.text(name!("requestID"), &self.request_id);
+        event.text(name!("eventID"), &self.event_id);
+        event.flag(name!("readOnly"), self.is_read_only());
         self.resources(&mut event);
-        event.text("eventType", "AwsApiCall");
-        event.flag("managementEvent", true);
+        event.text(name!("eventType"), "AwsApiCall");
+        event.flag(name!("managementEvent"), true);
         let account = match &self.proved {
             Some(federated) => Some(federated.account),
             None => self.caller.as_ref().and_then(|caller| caller.identity.account()),
         };
-        event.text("recipientAccountId", &account.unwrap_or(owner).digits());
-        event.text("eventCategory", "Management");
+        event.text(name!("recipientAccountId"), &account.unwrap_or(owner).digits());
+        event.text(name!("eventCategory"), "Management");
         if self.secure {
-            event.object("tlsDetails", |_| {});
+            event.object(name!("tlsDetails"), |_| {});
         }
         event.close();
     }
@@ -166,42 +166,42 @@ impl Event {
     fn identity(&self, who: &mut Object<'_>) {
         if let Some(federated) = &self.proved {
             who.text(
-                "type",
+                name!("type"),
                 match federated.kind {
                     FederatedKind::WebIdentity => "WebIdentityUser",
                     FederatedKind::Saml => "SAMLUser",
                 },
             );
-            who.text("principalId", cut(&federated.principal_id));
-            who.text("userName", cut(&federated.user_name));
-            return who.text("identityProvider", cut(&federated.identity_provider));
+            who.text(name!("principalId"), cut(&federated.principal_id));
+            who.text(name!("userName"), cut(&federated.user_name));
+            return who.text(name!("identityProvider"), cut(&federated.identity_provider));
         }
-        let Some(caller) = &self.caller else { return who.text("type", "Unknown") };
+        let Some(caller) = &self.caller else { return who.text(name!("type"), "Unknown") };
         let identity = &caller.identity;
         let Some(account) = identity.account() else {
-            who.text("type", "AWSAccount");
-            who.text("principalId", "");
-            return who.text("accountId", "ANONYMOUS_PRINCIPAL");
+            who.text(name!("type"), "AWSAccount");
+            who.text(name!("principalId"), "");
+            return who.text(name!("accountId"), "ANONYMOUS_PRINCIPAL");
         };
-        who.text("type", kind(identity));
-        who.text("principalId", &identity.user_id());
-        who.text("arn", &identity.arn());
-        who.text("accountId", &account.digits());
+        who.text(name!("type"), kind(identity));
+        who.text(name!("principalId"), &identity.user_id());
+        who.text(name!("arn"), &identity.arn());
+        who.text(name!("accountId"), &account.digits());
         if !caller.access_key_id.is_empty() {
-            who.text("accessKeyId", &caller.access_key_id);
+            who.text(name!("accessKeyId"), &caller.access_key_id);
         }
         if let Identity::User { name, .. } = identity {
-            who.text("userName", name);
+            who.text(name!("userName"), name);
         }
         if let Some(via) = self.via {
-            who.text("invokedBy", &format!("{via}.amazonaws.com"));
+            who.text(name!("invokedBy"), &format!("{via}.amazonaws.com"));
         }
         if let Some(session) = &caller.session {
-            who.object("sessionContext", |context| session_context(session, context));
+            who.object(name!("sessionContext"), |context| session_context(session, context));
             // https://docs.aws.amazon.com/IAM/latest/UserGuide/temporary-delegation-cloudtrail.html
             if let Some(delegation) = &session.delegation {
-                who.object("invokedByDelegate", |delegate| {
-                    delegate.text("accountId", &delegation.requestor.to_string());
+                who.object(name!("invokedByDelegate"), |delegate| {
+                    delegate.text(name!("accountId"), &delegation.requestor.to_string());
                 });
             }
         }
@@ -222,39 +222,39 @@ impl Event {
         if keys.is_empty() {
             return;
         }
-        event.objects("resources", keys, |entry, (arn, account)| {
-            entry.text("accountId", account);
-            entry.text("type", "AWS::KMS::Key");
-            entry.text("ARN", cut(arn));
+        event.objects(name!("resources"), keys, |entry, (arn, account)| {
+            entry.text(name!("accountId"), account);
+            entry.text(name!("type"), "AWS::KMS::Key");
+            entry.text(name!("ARN"), cut(arn));
         });
     }
 
     fn additional(&self, more: &mut Object<'_>) {
         if let Some(claimed) = &self.claimed_key {
-            more.text("claimedAccessKeyId", claimed);
+            more.text(name!("claimedAccessKeyId"), claimed);
         }
         if self.decisions.is_empty() {
             return;
         }
         let decisions = self.decisions.iter().take(MOST_DECISIONS);
-        more.objects("decisions", decisions, |entry, decided| {
-            entry.text("action", decided.action);
-            entry.text("resource", cut(&decided.resource));
+        more.objects(name!("decisions"), decisions, |entry, decided| {
+            entry.text(name!("action"), decided.action);
+            entry.text(name!("resource"), cut(&decided.resource));
             // The words of `EvalDecision` in IAM's policy simulator.
             let (word, layer) = match decided.decision {
                 Decision::Allow => ("allowed", None),
                 Decision::ExplicitDeny(layer) => ("explicitDeny", Some(layer)),
                 Decision::ImplicitDeny(layer) => ("implicitDeny", Some(layer)),
             };
-            entry.text("decision", word);
+            entry.text(name!("decision"), word);
             if let Some(layer) = layer {
-                entry.text("layer", message::name(layer));
+                entry.text(name!("layer"), message::name(layer));
             }
             if let Some(policy) = &decided.policy {
-                entry.text("policy", policy);
+                entry.text(name!("policy"), policy);
             }
             if own_keys(&decided.keys).next().is_some() {
-                entry.object("keys", |keys| write_keys(own_keys(&decided.keys), keys));
+                entry.object(name!("keys"), |keys| write_keys(own_keys(&decided.keys), keys));
             }
         });
     }
@@ -310,39 +310,39 @@ fn session_context(session: &Session, context: &mut Object<'_>) {
     let account = account.unwrap_or_default();
     match &session.identity {
         Identity::AssumedRole { role_name, role_id, .. } => {
-            context.object("sessionIssuer", |issuer| {
-                issuer.text("type", "Role");
-                issuer.text("principalId", role_id);
-                issuer.text("arn", &session.identity.principal_arn());
-                issuer.text("accountId", &account);
-                issuer.text("userName", role_name);
+            context.object(name!("sessionIssuer"), |issuer| {
+                issuer.text(name!("type"), "Role");
+                issuer.text(name!("principalId"), role_id);
+                issuer.text(name!("arn"), &session.identity.principal_arn());
+                issuer.text(name!("accountId"), &account);
+                issuer.text(name!("userName"), role_name);
             });
         }
         Identity::FederatedUser { issuer: own, .. } => {
-            context.object("sessionIssuer", |issuer| {
-                issuer.text("type", kind(own));
-                issuer.text("principalId", &own.user_id());
-                issuer.text("arn", &own.arn());
-                issuer.text("accountId", &account);
+            context.object(name!("sessionIssuer"), |issuer| {
+                issuer.text(name!("type"), kind(own));
+                issuer.text(name!("principalId"), &own.user_id());
+                issuer.text(name!("arn"), &own.arn());
+                issuer.text(name!("accountId"), &account);
                 if let Identity::User { name, .. } = &**own {
-                    issuer.text("userName", name);
+                    issuer.text(name!("userName"), name);
                 }
             });
         }
         _ => {}
     }
-    context.object("attributes", |attributes| {
+    context.object(name!("attributes"), |attributes| {
         let issued = Timestamp::from_seconds(session.issued).format(TimestampFormat::DateTime);
-        attributes.text("creationDate", &issued);
+        attributes.text(name!("creationDate"), &issued);
         let mfa = if session.mfa.is_some() { "true" } else { "false" };
-        attributes.text("mfaAuthenticated", mfa);
+        attributes.text(name!("mfaAuthenticated"), mfa);
     });
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/cloudtrail-track-privileged-tasks.html
     if session.root_task.is_some() {
-        context.text("assumedRoot", "true");
+        context.text(name!("assumedRoot"), "true");
     }
     if let Some(source) = &session.source_identity {
-        context.text("sourceIdentity", source);
+        context.text(name!("sourceIdentity"), source);
     }
 }
 
@@ -368,6 +368,18 @@ pub(crate) fn cut(text: &str) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
+/// The name of an entry, as it is written behind another entry: `,"name":`. [`name!`] makes one, of a name in which
+/// nothing is escaped.
+#[derive(Clone, Copy)]
+pub(crate) struct Name(pub &'static str);
+
+macro_rules! name {
+    ($name:literal) => {
+        $crate::event::Name(concat!(",\"", $name, "\":"))
+    };
+}
+pub(crate) use name;
+
 /// A JSON object while it is written.
 pub(crate) struct Object<'o> {
     pub out: &'o mut String,
@@ -384,12 +396,11 @@ impl<'o> Object<'o> {
         self.out.push('}');
     }
 
-    /// Begins an entry under a name in which nothing is escaped.
-    pub fn key(&mut self, name: &'static str) {
-        self.next();
-        self.out.push('"');
-        self.out.push_str(name);
-        self.out.push_str("\":");
+    /// Begins an entry.
+    pub fn key(&mut self, name: Name) {
+        let written = if self.first { name.0.get(1..).unwrap_or_default() } else { name.0 };
+        self.first = false;
+        self.out.push_str(written);
     }
 
     /// Begins an entry under a name that a request has chosen.
@@ -399,6 +410,12 @@ impl<'o> Object<'o> {
         self.out.push(':');
     }
 
+    /// A text under such a name.
+    pub fn chosen_text(&mut self, name: &str, value: &str) {
+        self.chosen_key(name);
+        record::quote(self.out, value);
+    }
+
     fn next(&mut self) {
         if !self.first {
             self.out.push(',');
@@ -406,17 +423,17 @@ impl<'o> Object<'o> {
         self.first = false;
     }
 
-    pub fn text(&mut self, name: &'static str, value: &str) {
+    pub fn text(&mut self, name: Name, value: &str) {
         self.key(name);
         record::quote(self.out, value);
     }
 
-    pub fn flag(&mut self, name: &'static str, value: bool) {
+    pub fn flag(&mut self, name: Name, value: bool) {
         self.json(name, if value { "true" } else { "false" });
     }
 
     /// A value that is JSON already.
-    pub fn json(&mut self, name: &'static str, value: &str) {
+    pub fn json(&mut self, name: Name, value: &str) {
         self.key(name);
         self.out.push_str(value);
     }
@@ -424,7 +441,7 @@ impl<'o> Object<'o> {
     /// A list of objects, one of each.
     pub fn objects<T>(
         &mut self,
-        name: &'static str,
+        name: Name,
         all: impl IntoIterator<Item = T>,
         fill: impl Fn(&mut Object<'_>, T),
     ) {
@@ -441,7 +458,7 @@ impl<'o> Object<'o> {
         self.out.push(']');
     }
 
-    pub fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Object<'_>)) {
+    pub fn object(&mut self, name: Name, fill: impl FnOnce(&mut Object<'_>)) {
         self.key(name);
         let mut inner = Object::open(self.out);
         fill(&mut inner);

@@ -363,7 +363,7 @@ impl Gateway {
             service: route.service(),
             name: route.name.clone(),
             operation: route.operation.as_ref().ok().copied(),
-            region: GLOBAL_REGION.into(),
+            region: SmolStr::new_static(GLOBAL_REGION),
             caller: None,
             via: None,
             proved: None,
@@ -571,12 +571,12 @@ pub(crate) async fn run(
 }
 
 /// The region that a call is for.
-fn region_of(service: &Service, signature: &Signature<'_>) -> Arc<str> {
+fn region_of(service: &Service, signature: &Signature<'_>) -> SmolStr {
     match signature.algorithm {
         sigv4::Algorithm::V4 if !service.global && is_region(&signature.region) => {
             (&*signature.region).into()
         }
-        _ => GLOBAL_REGION.into(),
+        _ => SmolStr::new_static(GLOBAL_REGION),
     }
 }
 

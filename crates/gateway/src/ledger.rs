@@ -25,6 +25,7 @@ use ringfence_policy::AccountId;
 use ringfence_store::{Chain, Changed, Commit, Expect, Partition, Revision, Store, StoreError};
 use ringfence_wire::ServiceError;
 use serde::{Serialize, de::DeserializeOwned};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::hash::Hash;
@@ -45,7 +46,7 @@ pub struct Regional {
     /// The account.
     pub account: AccountId,
     /// The region, for example `eu-central-1`.
-    pub region: Arc<str>,
+    pub region: SmolStr,
 }
 
 impl Display for Regional {

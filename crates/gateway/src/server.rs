@@ -45,7 +45,7 @@ pub struct Limits {
     pub body: usize,
     /// Time for such a body.
     pub body_time: Duration,
-    /// Bytes of all bodies that are held at one time; further calls wait.
+    /// Bytes of all bodies that are held at one time, but for short ones; further calls wait.
     pub bodies: usize,
     /// Time without a call after which a connection is closed.
     pub idle_time: Duration,
@@ -375,6 +375,9 @@ impl Drop for Call {
 /// The unit in which room for bodies is counted.
 const ROOM_UNIT: usize = 1024;
 
+/// A body that is no longer lies in its connection's buffer, which is there anyhow.
+const UNCOUNTED: usize = 8 * 1024;
+
 /// The room that a body takes while it is held.
 type Held = Option<OwnedSemaphorePermit>;
 
@@ -399,7 +402,10 @@ async fn gather(
     });
     let units = u32::try_from(most.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
     let mut collected = pin!(async {
-        let held = room.clone().acquire_many_owned(units).await.ok();
+        let held = match most {
+            ..=UNCOUNTED => None,
+            _ => room.clone().acquire_many_owned(units).await.ok(),
+        };
         let mut body = Limited::new(body, limits.body);
         // Most bodies have come with their heads, whole.
         let first = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok());

@@ -3,7 +3,7 @@
 
 use crate::audit::Audit;
 use crate::clock::Second;
-use crate::event::{Object, VERSION};
+use crate::event::{Object, VERSION, name};
 use crate::gateway::World;
 use ringfence_policy::AccountId;
 use ringfence_wire::service::Service;
@@ -57,35 +57,36 @@ impl ServiceEvent {
         let account = self.account.to_string();
         let mut out = String::with_capacity(1024);
         let mut event = Object::open(&mut out);
-        event.text("eventVersion", VERSION);
-        event.object("userIdentity", |who| {
-            who.text("accountId", &account);
-            who.text("invokedBy", BY);
+        event.text(name!("eventVersion"), VERSION);
+        event.object(name!("userIdentity"), |who| {
+            who.text(name!("accountId"), &account);
+            who.text(name!("invokedBy"), BY);
         });
-        event.text("eventTime", at);
-        event.text("eventSource", &format!("{}.amazonaws.com", self.service.endpoint_prefix));
-        event.text("eventName", self.name);
-        event.text("awsRegion", &self.region);
-        event.text("sourceIPAddress", BY);
-        event.text("userAgent", BY);
-        event.json("requestParameters", "null");
-        event.json("responseElements", "null");
-        event.text("eventID", id);
-        event.flag("readOnly", false);
-        event.objects("resources", [&self.key], |entry, key| {
-            entry.text("accountId", &account);
-            entry.text("type", "AWS::KMS::Key");
-            entry.text("ARN", key);
+        event.text(name!("eventTime"), at);
+        event
+            .text(name!("eventSource"), &format!("{}.amazonaws.com", self.service.endpoint_prefix));
+        event.text(name!("eventName"), self.name);
+        event.text(name!("awsRegion"), &self.region);
+        event.text(name!("sourceIPAddress"), BY);
+        event.text(name!("userAgent"), BY);
+        event.json(name!("requestParameters"), "null");
+        event.json(name!("responseElements"), "null");
+        event.text(name!("eventID"), id);
+        event.flag(name!("readOnly"), false);
+        event.objects(name!("resources"), [&self.key], |entry, key| {
+            entry.text(name!("accountId"), &account);
+            entry.text(name!("type"), "AWS::KMS::Key");
+            entry.text(name!("ARN"), key);
         });
-        event.text("eventType", "AwsServiceEvent");
-        event.flag("managementEvent", true);
-        event.text("recipientAccountId", &account);
-        event.object("serviceEventDetails", |details| {
+        event.text(name!("eventType"), "AwsServiceEvent");
+        event.flag(name!("managementEvent"), true);
+        event.text(name!("recipientAccountId"), &account);
+        event.object(name!("serviceEventDetails"), |details| {
             let (_, id) = self.key.rsplit_once('/').unwrap_or_default();
-            details.text("keyId", id);
-            self.details.iter().for_each(|(name, value)| details.text(name, value));
+            details.text(name!("keyId"), id);
+            self.details.iter().for_each(|(name, value)| details.chosen_text(name, value));
         });
-        event.text("eventCategory", "Management");
+        event.text(name!("eventCategory"), "Management");
         event.close();
         out
     }

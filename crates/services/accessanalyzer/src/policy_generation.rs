@@ -62,7 +62,7 @@ pub(crate) async fn start_policy_generation(
     let id: Arc<str> = uuid::Builder::from_random_bytes(random).into_uuid().to_string().into();
     let job = Job {
         id: id.clone(),
-        region: call.facts().region.clone(),
+        region: call.facts().region.clone().into(),
         principal_arn: principal_arn.as_str().into(),
         started: now,
         trail: details.map(|details| named(details, from, until)),

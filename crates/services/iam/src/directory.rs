@@ -55,13 +55,13 @@ fn boundary(account: &Account, permissions: &Permissions) -> Option<Attached> {
 /// What a user may: its own policies and those of its groups.
 fn of_user(account: &Account, name: &str, id: &str) -> Option<Authority> {
     let user = User::find(account, name).filter(|user| *user.id == *id)?;
-    let mut policies = Vec::new();
+    let mut policies = Vec::with_capacity(4);
     gather(account, &user.permissions, &mut policies);
     for group in user.groups.iter().filter_map(|id| account.group(id)) {
         gather(account, &group.permissions, &mut policies);
     }
     let boundary = boundary(account, &user.permissions);
-    let path = Some(Arc::from(&*user.path));
+    let path = Some((&*user.path).into());
     Some(Authority { policies, boundary, tags: user.tags.clone(), path })
 }
 

@@ -21,6 +21,7 @@ use ringfence_model_kms::types::{
 use ringfence_policy::AccountId;
 use ringfence_wire::value::Empty;
 use ringfence_wire::{ServiceError, Timestamp};
+use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -280,7 +281,7 @@ impl Kms {
                 .then(|| vec![EncapsulationAlgorithmSpec::MlKem]),
             multi_region: Some(key.multi_region.is_some()),
             multi_region_configuration: family.map(|family| {
-                let at = |region: &Arc<str>| MultiRegionKey {
+                let at = |region: &SmolStr| MultiRegionKey {
                     arn: Some(key.arn(&there(home, region))),
                     region: Some(region.to_string()),
                 };

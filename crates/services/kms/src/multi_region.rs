@@ -24,6 +24,7 @@ use ringfence_model_kms::operations as ops;
 use ringfence_model_kms::types::{self, KeyState, Tag};
 use ringfence_wire::ServiceError;
 use ringfence_wire::value::Empty;
+use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -31,16 +32,16 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Family {
     /// The primary key's region.
-    pub primary: Arc<str>,
+    pub primary: SmolStr,
     /// Every member by its region.
-    pub members: BTreeMap<Arc<str>, Arc<Key>>,
+    pub members: BTreeMap<SmolStr, Arc<Key>>,
     /// How often the primary key has changed.
     changes: u64,
 }
 
 impl Family {
     /// The regions of the replicas.
-    pub fn replicas(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Key>)> {
+    pub fn replicas(&self) -> impl Iterator<Item = (&SmolStr, &Arc<Key>)> {
         self.members.iter().filter(|(region, _)| **region != self.primary)
     }
 
@@ -51,7 +52,7 @@ impl Family {
 }
 
 /// The key of this id in another region.
-pub(crate) fn there(home: &Regional, region: &Arc<str>) -> Regional {
+pub(crate) fn there(home: &Regional, region: &SmolStr) -> Regional {
     Regional { account: home.account, region: region.clone() }
 }
 
@@ -60,8 +61,8 @@ impl Kms {
     pub(crate) fn family(&self, home: &Regional, key: &Key) -> Option<Family> {
         let own = key.multi_region.as_ref()?;
         let mut members = BTreeMap::new();
-        let mut regions: BTreeSet<Arc<str>> = own.regions.clone();
-        let mut todo: Vec<Arc<str>> = regions.iter().cloned().collect();
+        let mut regions: BTreeSet<SmolStr> = own.regions.clone();
+        let mut todo: Vec<SmolStr> = regions.iter().cloned().collect();
         let (mut primary, mut changes) = (own.primary.clone(), own.changes);
         while let Some(region) = todo.pop() {
             let now = self.clock.now().seconds;
@@ -216,7 +217,7 @@ pub(crate) async fn replicate_key(
     })?;
     let here = home(&call)?;
     allowed.of_own_account(here.account)?;
-    let region: Arc<str> = input.replica_region.as_str().into();
+    let region: SmolStr = input.replica_region.as_str().into();
     let target = there(&here, &region);
     let key = allowed.found()?.clone();
     // The replica is a new key of its region.
@@ -344,7 +345,7 @@ pub(crate) async fn update_primary_region(
     allowed.of_own_account(here.account)?;
     let key = allowed.found()?.clone();
     let arn = allowed.arn()?;
-    let to: Arc<str> = input.primary_region.as_str().into();
+    let to: SmolStr = input.primary_region.as_str().into();
     let target = there(&here, &to);
     // Asked for on both keys, each in its region.
     kms.allow_at(&call, &target, &key.id, |found| {

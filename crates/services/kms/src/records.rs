@@ -13,6 +13,7 @@ use ringfence_model_kms::types::{GrantOperation, KeyState, KeyUsageType, OriginT
 use ringfence_policy::grant::{Constraint, EncryptionContext};
 use ringfence_wire::ServiceError;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -184,15 +185,15 @@ pub(crate) struct Deletion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MultiRegion {
     /// The primary key's region.
-    pub primary: Arc<str>,
+    pub primary: SmolStr,
     /// How often the primary key has changed: whoever knows of more changes is right.
     pub changes: u64,
     /// Regions where a key of this id may be.
-    pub regions: BTreeSet<Arc<str>>,
+    pub regions: BTreeSet<SmolStr>,
     /// To which region a primary key hands its place over: from then on it is nobody's, until the key
     /// there takes it.
     #[serde(default)]
-    pub handing_over: Option<Arc<str>>,
+    pub handing_over: Option<SmolStr>,
 }
 
 impl MultiRegion {
