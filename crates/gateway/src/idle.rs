@@ -1,7 +1,8 @@
 //! Connections that say nothing: neither at their beginning, nor in the middle of a request's head, nor for a long
 //! time later on.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// What a connection of HTTP/2 begins with.
@@ -159,16 +161,63 @@ impl Activity {
         self.calls.get() == 0
     }
 
-    /// Returns when there has been no call for so long.
-    pub async fn idle_for(&self, time: Duration) {
+    /// How long there has been no call.
+    fn idle(&self) -> Duration {
+        if self.is_idle() { self.last.get().elapsed() } else { Duration::ZERO }
+    }
+}
+
+/// The open connections of a thread.
+#[derive(Default)]
+pub(crate) struct Connections {
+    open: RefCell<HashMap<u64, (Rc<Activity>, AbortHandle)>>,
+    opened: Cell<u64>,
+}
+
+impl Connections {
+    /// Runs a connection, as long as it lasts or until it is idle for too long.
+    pub fn run(
+        self: &Rc<Self>,
+        activity: Rc<Activity>,
+        connection: impl Future<Output = ()> + 'static,
+    ) {
+        let number = self.opened.get();
+        self.opened.set(number + 1);
+        let listed = Listed { connections: self.clone(), number };
+        let task = tokio::task::spawn_local(async move {
+            connection.await;
+            drop(listed);
+        });
+        self.open.borrow_mut().insert(number, (activity, task.abort_handle()));
+    }
+
+    /// Ends those that have had no call for so long, or for a tenth longer: that it looks at all of them now and
+    /// then costs less than a timer of each, which would be looked at whenever something comes.
+    pub async fn end_idle(self: Rc<Self>, time: Duration) {
         loop {
-            let since = if self.calls.get() > 0 { Instant::now() } else { self.last.get() };
-            let left = time.saturating_sub(since.elapsed());
-            if left.is_zero() {
-                return;
+            sleep(time / 10).await;
+            let idle: Vec<_> = {
+                let open = self.open.borrow();
+                let idle = open.values().filter(|(activity, _)| activity.idle() >= time);
+                idle.map(|(_, task)| task.clone()).collect()
+            };
+            for task in idle {
+                tracing::debug!("an idle connection is closed");
+                task.abort();
             }
-            sleep(left).await;
         }
+    }
+}
+
+/// Takes a connection off the list when it ends, however it does.
+struct Listed {
+    connections: Rc<Connections>,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.connections.open.borrow_mut().remove(&self.number);
     }
 }
 
@@ -186,6 +235,7 @@ impl Drop for Active {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::task::LocalSet;
 
     const TIME: Duration = Duration::from_secs(10);
 
@@ -272,15 +322,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_when_no_call_is_under_way_for_so_long() {
-        let activity = Rc::new(Activity::new());
-        let began = Instant::now();
-        let active = activity.begin();
-        let call = async {
-            sleep(Duration::from_secs(400)).await;
-            drop(active);
+    async fn a_connection_without_a_call_for_so_long_ends_and_no_other() {
+        let idle = Duration::from_secs(300);
+        let local = LocalSet::new();
+        let connections = Rc::new(Connections::default());
+        let activity: [_; 3] = std::array::from_fn(|_| Rc::new(Activity::new()));
+        let test = async {
+            tokio::task::spawn_local(connections.clone().end_idle(idle));
+            let call = activity[0].begin();
+            connections.run(activity[0].clone(), std::future::pending());
+            connections.run(activity[1].clone(), std::future::pending());
+            connections.run(activity[2].clone(), sleep(Duration::from_secs(1)));
+            let open = || {
+                let mut open: Vec<_> = connections.open.borrow().keys().copied().collect();
+                open.sort();
+                open
+            };
+            sleep(idle / 2).await;
+            assert_eq!(open(), [0, 1]);
+            sleep(idle).await;
+            assert_eq!(open(), [0]);
+            drop(call);
+            sleep(idle / 2).await;
+            assert_eq!(open(), [0]);
+            sleep(idle).await;
+            assert!(open().is_empty());
         };
-        let ((), ()) = tokio::join!(call, activity.idle_for(Duration::from_secs(300)));
-        assert!(began.elapsed() >= Duration::from_secs(700));
+        local.run_until(test).await;
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::browser;
 use crate::gateway::{Gateway, Incoming};
-use crate::idle::{Activity, Heads};
+use crate::idle::{Activity, Connections, Heads};
 use crate::operator;
 use crate::route::NO_SERVICE;
 use bytes::{Bytes, BytesMut};
@@ -47,7 +47,7 @@ pub struct Limits {
     pub body_time: Duration,
     /// Bytes of all bodies that are held at one time, but for short ones; further calls wait.
     pub bodies: usize,
-    /// Time without a call after which a connection is closed.
+    /// Time without a call after which a connection is closed, or a tenth more.
     pub idle_time: Duration,
     /// Open connections of one thread; more wait in the listening socket's queue.
     pub connections: usize,
@@ -137,6 +137,8 @@ async fn accept(
     let builder = Rc::new(connection_builder(&limits));
     let graceful = GracefulShutdown::new();
     let under_way = Rc::new(Cell::new(0usize));
+    let connections = Rc::new(Connections::default());
+    tokio::task::spawn_local(connections.clone().end_idle(limits.idle_time));
     loop {
         let next = async {
             let place = places.take().await;
@@ -175,21 +177,12 @@ async fn accept(
         let stream = TokioIo::new(Heads::new(stream, limits.head_time, activity.clone()));
         let connection = builder.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
-        let gateway = gateway.clone();
-        tokio::task::spawn_local(async move {
-            gateway.metrics.connections.inc();
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, %peer, "a connection ended early");
-                    }
-                }
-                () = activity.idle_for(limits.idle_time) => {
-                    tracing::debug!(%peer, "an idle connection was closed");
-                }
+        let counted = Counted::begin(gateway.clone());
+        connections.run(activity, async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "a connection ended early");
             }
-            gateway.metrics.connections.dec();
-            drop(place);
+            drop((counted, place));
         });
     }
     drop(listener);
@@ -353,6 +346,22 @@ impl<F: Future<Output = Reply> + 'static> Drop for ToTheEnd<F> {
         if let Some(call) = self.0.take() {
             tokio::task::spawn_local(call);
         }
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Counted(Arc<Gateway>);
+
+impl Counted {
+    fn begin(gateway: Arc<Gateway>) -> Self {
+        gateway.metrics.connections.inc();
+        Self(gateway)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
     }
 }
 

@@ -519,7 +519,9 @@ pub(crate) async fn retire_grant(
         let resolved = match id {
             Some(id) => {
                 let named = KeyName { home: home.clone(), name: Name::Key(id) };
-                resolve::describe(region, &named, asker, None, call.facts()).of(own.cloned())
+                let key = resolve::find(region, &named.name);
+                let found = resolve::describe(region, &named, key, asker, None, call.facts());
+                found.of(own.cloned())
             }
             None => {
                 let any = Resolved::new(crate::arn::key_arn(&home, "*"), home.account, None);

@@ -296,12 +296,17 @@ impl Kms {
         let caller = call.account()?;
         let now = call.now().seconds;
         let facts = call.facts();
-        let of = |region: &Region| keys(describe(region, &named, (caller, action), context, facts));
+        let mut spec = None;
+        let of = |region: &Region| {
+            let key = find(region, &named.name);
+            spec = key.as_ref().map(|key| key.spec);
+            keys(describe(region, &named, key, (caller, action), context, facts))
+        };
         let resolved = match &ledger {
             Some(ledger) => ledger.resolve(of),
             None => of(&Region::default()),
         };
-        self.count_by_key(call, action, ledger.as_deref(), &named)?;
+        self.count_by_key(call, action, spec)?;
         let permit = call.allow_action(action, resolved)?;
         Ok(Allowed { home, ledger, permit, at: now, named })
     }
@@ -314,14 +319,12 @@ impl Kms {
         &self,
         call: &Call<O>,
         action: &str,
-        ledger: Option<&Ledger<Region>>,
-        named: &KeyName,
+        spec: Option<Spec>,
     ) -> Result<(), ServiceError> {
         // Of an operation that asks twice, the first counts.
         if !is_by_key(O::OPERATION.name) || main_action::<O>()? != action {
             return Ok(());
         }
-        let spec = ledger.and_then(|ledger| Some(find(&ledger.for_deciding(), &named.name)?.spec));
         self.counted.count(call.facts(), Kind::of_key(spec.unwrap_or(Spec::SymmetricDefault)))
     }
 }
@@ -352,7 +355,7 @@ fn main_action<O: TypedOperation>() -> Result<&'static str, ServiceError> {
 }
 
 /// The key of an id or alias.
-fn find(region: &Region, name: &Name) -> Option<Arc<Key>> {
+pub(crate) fn find(region: &Region, name: &Name) -> Option<Arc<Key>> {
     let id = match name {
         Name::Key(id) => id.as_str(),
         Name::Alias(alias) => region.aliases.get(alias.as_str())?.target.as_deref()?,
@@ -395,17 +398,18 @@ const UNUSED: &str = "kms:TrailingDaysWithoutKeyUsage";
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// A key as every decision on it sees it.
+/// A key, where it is there, as every decision on it sees it.
 pub(crate) fn describe(
     region: &Region,
     named: &KeyName,
+    key: Option<Arc<Key>>,
     (caller, action): (AccountId, &str),
     context: Option<&Pairs<'_>>,
     facts: &CallFacts,
 ) -> Found {
     let home = &named.home;
     let (now, directory) = (facts.now.seconds, &*facts.shared.directory);
-    let resolved = match find(region, &named.name).filter(|key| !key.is_over(now)) {
+    let resolved = match key.filter(|key| !key.is_over(now)) {
         Some(key) => {
             let aliases = region.aliases_of(&key.id).map(|name| SmolStr::from(name.clone()));
             // There may be thousands, of which few are for who asks.
