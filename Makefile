@@ -49,6 +49,12 @@ CONSISTENCY ?= strict
 THREE_SHORT := test_iam_core.py test_decisions.py test_sts.py test_kms.py test_security_keys.py
 # Arguments for pytest, e.g. `make e2e ARGS='-k boundary -x'`.
 ARGS ?=
+# Where `make profiled` builds.
+PROFILED := $(abspath $(or $(CARGO_TARGET_DIR),target))/profiled
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+LLVM = $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+PROFDATA = .cache/llvm/usr/lib/llvm-$(LLVM)/bin/llvm-profdata
+PROFILED_BUILD = --release --locked --package ringfence --target $(HOST) --target-dir $(PROFILED)
 # Seconds that each fuzz target runs.
 FUZZ_SECONDS ?= 60
 # Seconds that `make crash-states` runs.
@@ -58,7 +64,7 @@ MINUTES ?= 0
 export RINGFENCE_CHAOS_MINUTES = $(MINUTES)
 
 .NOTPARALLEL:
-.PHONY: test fmt lint unit softhsm swtpm postgres strace crash-states deny deny-if-installed binary e2e e2e-three e2e-three-short outside sdk-rust torture chaos chaos-short fuzz bench models-check reference-check coverage-check analysis-check venv clean-cache
+.PHONY: test fmt lint unit softhsm swtpm postgres strace crash-states deny deny-if-installed binary e2e e2e-three e2e-three-short outside sdk-rust torture chaos chaos-short fuzz bench profiled models-check reference-check coverage-check analysis-check venv clean-cache
 
 test: venv fmt lint unit models-check reference-check coverage-check analysis-check deny-if-installed e2e e2e-three-short outside sdk-rust torture
 
@@ -225,6 +231,31 @@ fuzz:
 
 bench:
 	$(CARGO) bench --workspace --locked
+
+# A release build that knows which of its code is busy: built to count, asked what the bench asks, and built again by
+# the counts. It takes twice the time of a release build; the binary is target/profiled/ringfence.
+profiled: $(PROFDATA)
+	rm -rf $(PROFILED)/counts
+	RUSTFLAGS='-Cprofile-generate=$(PROFILED)/counts' $(CARGO) build $(PROFILED_BUILD)
+	for calls in '--principals 1000' '--kms'; do \
+	    RINGFENCE_BIN=$(PROFILED)/$(HOST)/release/ringfence $(CARGO) bench --locked --profile dev --package ringfence \
+	        --bench whole_process -- $$calls --rounds 1 || exit 1; \
+	done
+	LD_LIBRARY_PATH=$$(echo $$PWD/.cache/llvm/usr/lib/*-linux-gnu):$$(echo $$PWD/.cache/llvm/lib/*-linux-gnu) \
+	    $(PROFDATA) merge --sparse --output $(PROFILED)/counts.profdata $(PROFILED)/counts
+	RUSTFLAGS='-Cprofile-use=$(PROFILED)/counts.profdata' $(CARGO) build $(PROFILED_BUILD)
+	cp $(PROFILED)/$(HOST)/release/ringfence $(PROFILED)/ringfence
+
+# What merges the counts, of the compiler's own LLVM: from Debian's packages, with the libraries that it loads.
+$(PROFDATA):
+	@rm -rf .cache/llvm && mkdir -p .cache/llvm && cd .cache/llvm && \
+	libraries=$$(apt-cache depends --recurse --important llvm-$(LLVM) 2>/dev/null | \
+	    grep -E '^(lib|zlib)[^:]*$$' | grep -vE '^lib(c6$$|c-|perl)|-perl$$' | sort -u) && \
+	apt-get download -qq llvm-$(LLVM) $$libraries 2>/dev/null && \
+	for package in *.deb; do dpkg -x "$$package" . || exit 1; done && rm -f *.deb && \
+	LD_LIBRARY_PATH=$$(echo $$PWD/usr/lib/*-linux-gnu):$$(echo $$PWD/lib/*-linux-gnu) \
+	    $(abspath $@) --version >/dev/null || { rm -rf usr; \
+	echo "llvm-profdata of LLVM $(LLVM), the compiler's, cannot be had from Debian's packages"; exit 1; }
 
 # The generated crates are exactly what the generator makes of the botocore that they name, which is
 # kept in .cache/ or fetched from PyPI.

@@ -3,7 +3,7 @@
 use crate::client::{once, replay};
 use crate::process::Server;
 use crate::signer::{Signer, encode};
-use crate::{READS, ROUNDS, head, hello, measure_read, measure_times, row};
+use crate::{READS, head, hello, measure_read, measure_times, row};
 use data_encoding::BASE64;
 
 /// Requests of one measurement of what takes long by itself: signatures.
@@ -19,7 +19,7 @@ struct Measured {
 
 /// Measures each call beside hello-world, and beside a hyper server that moves the same bytes; those alone whose
 /// name begins with `only`.
-pub async fn run(only: &str) {
+pub async fn run(only: &str, times: usize) {
     let hello = Server::hello();
     hello.until_it_answers(hello::REQUEST).await;
     let dir = tempfile::tempdir().expect("a directory");
@@ -32,7 +32,7 @@ pub async fn run(only: &str) {
         let (mut rounds, mut bare) = (Vec::new(), Vec::new());
         let answer = once(server.port(), &caller.kms(call.operation, &call.body)).await;
         // The first round warms up.
-        for round in 0..=ROUNDS {
+        for round in 0..=times {
             let base = measure_read(&hello, hello::REQUEST).await.micros();
             let request = caller.kms(call.operation, &call.body);
             let cost = measure_times(&server, &request, call.times).await;

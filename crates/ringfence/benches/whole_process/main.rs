@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! cargo bench --package ringfence --bench whole_process [-- --principals 100000]
-//! cargo bench --package ringfence --bench whole_process -- --kms [Encrypt]
+//! cargo bench --package ringfence --bench whole_process -- --kms [Encrypt] [--rounds 7]
 //! cargo bench --package ringfence --bench whole_process -- --accounts 200
 //! tests/e2e/with_postgres.py cargo bench --package ringfence --bench whole_process -- --stores
 //! ```
+//!
+//! `RINGFENCE_BIN` names another build's binary to measure.
 //!
 //! CPU time is what the kernel charged to the server's process; the clients are another process, so
 //! that their cost is not in it. `docs/performance.md` says how to read what is printed.
@@ -31,7 +33,7 @@ use std::time::Duration;
 const CLIENTS: usize = 64;
 /// Requests of one measurement of a read.
 const READS: usize = 40_000;
-/// Measurements of each read, hello-world's beside each.
+/// Measurements of each read, hello-world's beside each, unless `--rounds` asks for fewer.
 const ROUNDS: usize = 7;
 /// Requests of one measurement of a write.
 const WRITES: usize = 20_000;
@@ -44,11 +46,12 @@ fn main() {
         return hello::serve(port.parse().expect("a port"));
     }
     let principals = number_after(&arguments, "--principals").unwrap_or(100_000);
+    let rounds = number_after(&arguments, "--rounds").unwrap_or(ROUNDS);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     if let Some(at) = arguments.iter().position(|argument| argument == "--kms") {
         let only = arguments.get(at + 1).filter(|name| !name.starts_with("--"));
-        return runtime.block_on(kms::run(only.map_or("", String::as_str)));
+        return runtime.block_on(kms::run(only.map_or("", String::as_str), rounds));
     }
     if arguments.iter().any(|argument| argument == "--stores") {
         return runtime.block_on(stores::run());
@@ -56,7 +59,7 @@ fn main() {
     if let Some(accounts) = number_after(&arguments, "--accounts") {
         return runtime.block_on(many::run(accounts));
     }
-    runtime.block_on(run(principals));
+    runtime.block_on(run(principals, rounds));
 }
 
 /// The number that follows an option.
@@ -120,7 +123,7 @@ fn head() {
     println!("|---|---:|---:|---:|---:|");
 }
 
-async fn run(principals: usize) {
+async fn run(principals: usize, rounds: usize) {
     let hello = Server::hello();
     hello.until_it_answers(hello::REQUEST).await;
     let dir = tempfile::tempdir().expect("a directory");
@@ -148,7 +151,7 @@ async fn run(principals: usize) {
         let get = caller.post("iam", "Action=GetUser&Version=2010-05-08&UserName=user-7");
         let (mut who_rounds, mut get_rounds) = (Vec::new(), Vec::new());
         // The first round warms up.
-        for round in 0..=ROUNDS {
+        for round in 0..=rounds {
             let base = measure_read(&hello, hello::REQUEST).await.micros();
             let costs = (measure_read(&server, &who).await, measure_read(&server, &get).await);
             if round > 0 {

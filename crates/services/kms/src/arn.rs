@@ -74,14 +74,15 @@ fn checked_id(text: &str) -> Result<String, ServiceError> {
 
 /// Whether a text is an id of a key: a UUID in lower case, or `mrk-` and 32 hexadecimal digits.
 pub(crate) fn is_key_id(text: &str) -> bool {
-    let is_hex =
-        |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    match text.strip_prefix("mrk-") {
-        Some(digits) => digits.len() == 32 && is_hex(digits),
-        None => {
-            let mut parts = text.split('-');
-            let fit = |len| parts.next().is_some_and(|part| part.len() == len && is_hex(part));
-            [8, 4, 4, 4, 12].into_iter().all(fit) && parts.next().is_none()
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match text.as_bytes() {
+        [b'm', b'r', b'k', b'-', digits @ ..] => digits.len() == 32 && digits.iter().all(is_hex),
+        bytes => {
+            let fits = |(at, byte): (usize, &u8)| match at {
+                8 | 13 | 18 | 23 => *byte == b'-',
+                _ => is_hex(byte),
+            };
+            bytes.len() == 36 && bytes.iter().enumerate().all(fits)
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Encrypting, decrypting, and encrypting anew under another key.
 
-use crate::arn::KeyName;
+use crate::arn::{KeyName, Name};
 use crate::ciphertext::{Ciphertext, Under};
 use crate::context::Pairs;
 use crate::key_stores::in_store;
 use crate::records::{Key, MaterialId};
 use crate::resolve::{Allowed, By};
-use crate::{Kms, arn, errors};
+use crate::{Kms, errors, home};
 use bytes::Bytes;
 use ringfence_gateway::{Answer, Call, Regional};
 use ringfence_keyring::SecretBytes;
@@ -156,14 +156,11 @@ async fn open<O: TypedOperation>(
     let symmetric = *sealed.algorithm == EncryptionAlgorithmSpec::SymmetricDefault;
     let ciphertext = symmetric.then(|| Ciphertext::parse(sealed.blob));
     let named = match (sealed.key_id, &ciphertext) {
-        (Some(text), _) => text.to_owned(),
+        (Some(text), _) => KeyName::parse(text, &home(call)?)?,
         (None, Some(Ok(ciphertext))) => {
             let Under { account, key, .. } = ciphertext.under();
             let home = Regional { account: *account, region: call.facts().region.clone() };
-            let arn = arn::key_arn(&home, key);
-            // Its header claims an id, and may be spoilt.
-            KeyName::parse(&arn, &home).map_err(|_| errors::bad_ciphertext())?;
-            arn
+            KeyName { home, name: Name::Key(key.clone()) }
         }
         (None, Some(Err(_))) => return Err(errors::bad_ciphertext()),
         (None, None) => {
@@ -172,13 +169,12 @@ async fn open<O: TypedOperation>(
             ));
         }
     };
-    let same = sealed.onto.map(|onto| kms.same_key(call, &named, onto)).transpose()?;
-    let allowed =
-        kms.allow_action_in(call, action, &named, By::IdOrAlias, sealed.context, |found| {
-            found
-                .key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
-                .key_if(ON_SAME_KEY, same.map(|same| same.to_string()))
-        })?;
+    let same = sealed.onto.map(|onto| kms.same_key(call, &named.arn(), onto)).transpose()?;
+    let allowed = kms.allow_named_in(call, action, named, sealed.context, |found| {
+        found
+            .key("kms:EncryptionAlgorithm", sealed.algorithm.as_str())
+            .key_if(ON_SAME_KEY, same.map(|same| same.to_string()))
+    })?;
     if sealed.key_id.is_none() && allowed.found().is_err() {
         return Err(errors::no_key_of_ciphertext());
     }

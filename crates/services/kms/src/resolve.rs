@@ -233,6 +233,22 @@ impl Kms {
         self.ask(call, action, text, by, Some(context), |found| keys(context.told(found)))
     }
 
+    /// As [`Kms::allow_action_in`], of what was named already.
+    ///
+    /// # Errors
+    /// `AccessDeniedException`.
+    pub(crate) fn allow_named_in<O: TypedOperation>(
+        &self,
+        call: &Call<O>,
+        action: &'static str,
+        named: KeyName,
+        context: &Pairs<'_>,
+        keys: impl FnOnce(Found) -> Found,
+    ) -> Result<Allowed, ServiceError> {
+        let keys = |found| keys(context.told(found));
+        self.ask_for(call, action, "", named, By::IdOrAlias, Some(context), keys)
+    }
+
     /// Whether two names that a request has are those of one key, for a condition alone.
     pub(crate) fn same_key<O: TypedOperation>(
         &self,
