@@ -9,7 +9,7 @@ use crate::idle::{Activity, Connections, Heads};
 use crate::operator;
 use crate::route::NO_SERVICE;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Frame, Incoming as IncomingBody};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -277,7 +277,11 @@ impl Line {
         }
         let gathered = match gateway.dev.is_some() && browser::is_foreign(&parts.headers) {
             true => Err(browser::refused()),
-            false => gather(body, &self.limits, &self.room).await,
+            false => {
+                // A call of HTTP/1.1 has its connection to itself, those of HTTP/2 are many.
+                let uncounted = if parts.version < Version::HTTP_2 { UNCOUNTED } else { 0 };
+                gather(body, &self.limits, &self.room, uncounted).await
+            }
         };
         let (body, held) = match gathered {
             Ok(gathered) => gathered,
@@ -384,7 +388,7 @@ impl Drop for Call {
 /// The unit in which room for bodies is counted.
 const ROOM_UNIT: usize = 1024;
 
-/// A body that is no longer lies in its connection's buffer, which is there anyhow.
+/// A body that is no longer, of a connection's only call, lies in the connection's buffer, which is there anyhow.
 const UNCOUNTED: usize = 8 * 1024;
 
 /// The room that a body takes while it is held.
@@ -395,6 +399,7 @@ async fn gather(
     body: IncomingBody,
     limits: &Limits,
     room: &Arc<Semaphore>,
+    uncounted: usize,
 ) -> Result<(Bytes, Held), ServiceError> {
     let too_large = || {
         ServiceError::new("RequestEntityTooLarge", 413, "The request body is larger than allowed.")
@@ -411,9 +416,9 @@ async fn gather(
     });
     let units = u32::try_from(most.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
     let mut collected = pin!(async {
-        let held = match most {
-            ..=UNCOUNTED => None,
-            _ => room.clone().acquire_many_owned(units).await.ok(),
+        let held = match most > uncounted {
+            true => room.clone().acquire_many_owned(units).await.ok(),
+            false => None,
         };
         let mut body = Limited::new(body, limits.body);
         // Most bodies have come with their heads, whole.
