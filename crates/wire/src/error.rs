@@ -27,6 +27,8 @@ pub struct ServiceError {
 
 impl ServiceError {
     /// An error that no model lists: the common errors of AWS.
+    // Errors are rare: what leads to them is laid out of the way of what does not, here and below.
+    #[cold]
     pub fn new(
         code: impl Into<Cow<'static, str>>,
         status: u16,
@@ -44,6 +46,7 @@ impl ServiceError {
     }
 
     /// An error of a service's model.
+    #[cold]
     pub fn modeled(fields: Arc<dyn Structure>) -> Self {
         let shape = fields.shape();
         let ErrorShape { code, status, sender } = shape
@@ -68,11 +71,13 @@ impl ServiceError {
     }
 
     /// `AccessDenied`, as query services name it. Other protocols rename it when they write it.
+    #[cold]
     pub fn access_denied(message: impl Into<String>) -> Self {
         Self::new("AccessDenied", 403, message)
     }
 
     /// Something failed on this side. The message tells the caller nothing of why; log that apart.
+    #[cold]
     pub fn internal() -> Self {
         Self::new(
             "InternalFailure",

@@ -26,6 +26,7 @@ pub struct ReadError(pub String);
 
 impl ReadError {
     /// An error with this text.
+    #[cold]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

@@ -93,6 +93,7 @@ impl<'j> JsonReader<'j> {
     }
 }
 
+#[cold]
 fn malformed(_error: JiterError) -> ReadError {
     ReadError::new("the body is not valid JSON")
 }
