@@ -5,7 +5,7 @@
 
 use crate::browser;
 use crate::gateway::{Gateway, Incoming};
-use crate::idle::{Activity, Connections, Heads};
+use crate::idle::{Active, Activity, Connections, Heads};
 use crate::operator;
 use crate::route::NO_SERVICE;
 use bytes::{Bytes, BytesMut};
@@ -171,7 +171,9 @@ async fn accept(
             activity: activity.clone(),
         });
         let service = hyper::service::service_fn(move |request| {
-            let exchange = line.clone().exchange(request);
+            // Begun now, and not when it is first polled: what hyper reads before that is not of a head.
+            let active = line.activity.begin();
+            let exchange = line.clone().exchange(active, request);
             async move { Ok::<_, std::convert::Infallible>(exchange.await) }
         });
         let stream = TokioIo::new(Heads::new(stream, limits.head_time, activity.clone()));
@@ -263,9 +265,9 @@ impl Line {
     /// One request and its answer.
     async fn exchange(
         self: Rc<Self>,
+        _active: Active,
         request: http::Request<IncomingBody>,
     ) -> Response<AnswerBody> {
-        let _active = self.activity.begin();
         let gateway = &self.gateway;
         let (mut parts, body) = request.into_parts();
         // HTTP/2 has no Host header; signatures do.
