@@ -7,6 +7,7 @@ and the IAM and STS API references.
 import base64
 import re
 import socket
+import time
 import xml.etree.ElementTree as ElementTree
 from datetime import timedelta
 
@@ -408,6 +409,31 @@ def raw(server, head, body_pieces=()):
         except ConnectionError:
             return None
     return int(received.split()[1])
+
+
+HEALTH = b"GET /_ringfence/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+# Seconds that a head may take.
+HEAD_TIME = 10
+
+
+@pytest.mark.one_process("the connections of one server")
+def test_a_connection_may_be_still_between_calls_and_not_within_a_head(server):
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as still,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as half,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent,
+    ):
+        for connection in (still, half):
+            connection.sendall(HEALTH)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        half.sendall(HEALTH[:20])
+        began = time.monotonic()
+        assert silent.recv(4096) == half.recv(4096) == b""
+        assert HEAD_TIME - 1 < time.monotonic() - began < 20
+        time.sleep(max(0, HEAD_TIME + 1 - (time.monotonic() - began)))
+        still.sendall(HEALTH)
+        assert still.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def head_of(*lines):
