@@ -233,7 +233,8 @@ bench:
 	$(CARGO) bench --workspace --locked
 
 # A release build that knows which of its code is busy: built to count, asked what the bench asks, and built again by
-# the counts. It takes twice the time of a release build; the binary is target/profiled/ringfence.
+# the counts. It takes twice the time of a release build; the binary is target/profiled/ringfence. (What was never run
+# is in the counts too: the compiler lays it aside.)
 profiled: $(PROFDATA)
 	rm -rf $(PROFILED)/counts
 	RUSTFLAGS='-Cprofile-generate=$(PROFILED)/counts' $(CARGO) build $(PROFILED_BUILD)
@@ -242,7 +243,7 @@ profiled: $(PROFDATA)
 	        --bench whole_process -- $$calls --rounds 1 || exit 1; \
 	done
 	LD_LIBRARY_PATH=$$(echo $$PWD/.cache/llvm/usr/lib/*-linux-gnu):$$(echo $$PWD/.cache/llvm/lib/*-linux-gnu) \
-	    $(PROFDATA) merge --sparse --output $(PROFILED)/counts.profdata $(PROFILED)/counts
+	    $(PROFDATA) merge --output $(PROFILED)/counts.profdata $(PROFILED)/counts
 	RUSTFLAGS='-Cprofile-use=$(PROFILED)/counts.profdata' $(CARGO) build $(PROFILED_BUILD)
 	cp $(PROFILED)/$(HOST)/release/ringfence $(PROFILED)/ringfence
 
