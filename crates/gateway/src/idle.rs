@@ -61,7 +61,8 @@ impl<S> Heads<S> {
                 true => Version::Unknown(before + rest.len()),
             };
         }
-        // What comes during a call is its body, or the next head that is not waited for yet.
+        // What comes during a call is its body. A part of the next head that came along, and nothing after it, is
+        // held like a connection without a call.
         if self.unfinished.is_none() && self.activity.is_idle() {
             self.unfinished = Some(Unfinished { calls: self.activity.begun(), deadline: None });
         }

@@ -92,20 +92,31 @@ impl Reply {
         Self { status, headers, body: Body::Whole(body.into()) }
     }
 
-    /// The same with a further header; without it where the value is none of a header.
+    /// The same with a further header; without it, which the log tells, where the value is none of a header.
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.append(name, value);
+        match HeaderValue::from_str(value) {
+            Ok(value) => {
+                self.headers.append(name, value);
+            }
+            Err(_) => is_none(name.as_str()),
         }
         self
     }
 }
 
-/// Adds a header that a model names; none where name or value is none of a header.
+/// Adds a header that a model names; none, which the log tells, where name or value is none of a header.
 fn append(headers: &mut HeaderMap, name: &str, value: String) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-        headers.append(name, value);
+    match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        (Ok(name), Ok(value)) => {
+            headers.append(name, value);
+        }
+        _ => is_none(name),
     }
+}
+
+#[cold]
+fn is_none(name: &str) {
+    tracing::error!(name, "an answer's header is none");
 }
 
 /// Reads an operation's input into `into`, which holds defaults.
